@@ -1,0 +1,40 @@
+"""jaxnets: deep learning for vision in JAX, Flax and Optax.
+
+The names offered here load their modules on first use, so that ``import jaxnets`` costs nothing
+beside JAX and Flax.
+
+>>> import jaxnets
+>>> model = jaxnets.create_model("lenet5", num_classes=10)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "create_model": "jaxnets.models",
+    "features": "jaxnets.models",
+    "list_models": "jaxnets.models",
+    "model_info": "jaxnets.models",
+}
+_ROOMS = ("data", "losses", "metrics", "models", "nn", "ops", "optim", "train")
+
+__all__ = [*_LAZY, *_ROOMS, "__version__"]
+
+if TYPE_CHECKING:
+    from jaxnets.models import create_model, features, list_models, model_info
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        value = getattr(import_module(_LAZY[name]), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return import_module(f"jaxnets.{name}")
+    raise AttributeError(f"module 'jaxnets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
