@@ -1,0 +1,135 @@
+"""Accuracy, top-k accuracy and the confusion matrix."""
+
+import jax
+import jax.numpy as jnp
+
+
+def accuracy(
+    logits: jax.Array, labels: jax.Array, *, weights: jax.Array | None = None
+) -> jax.Array:
+    """Share of the examples whose class has the largest logit.
+
+    Args, returns, raises: as `top_k_accuracy` with ``k = 1``.
+
+    >>> import jax.numpy as jnp
+    >>> float(accuracy(jnp.array([[1.0, 3.0], [2.0, 0.0]]), jnp.array([1, 1])))
+    0.5
+    """
+    return top_k_accuracy(logits, labels, 1, weights=weights)
+
+
+def top_k_accuracy(
+    logits: jax.Array, labels: jax.Array, k: int = 5, *, weights: jax.Array | None = None
+) -> jax.Array:
+    """Share of the examples whose class is among the k largest logits.
+
+    Of equal logits the first counts as the larger, as `jax.lax.top_k` sorts them. A class whose
+    logit is NaN never counts as found.
+
+    Args:
+        logits: (…, K).
+        labels: class numbers (…), or a distribution over classes (…, K) whose largest entry counts.
+        k: how many guesses each example has; k ≥ K always gives 1 on finite logits.
+        weights: (…), bool or numbers; the result is the weighted mean, 0 where all weights are 0.
+
+    Returns:
+        a float32 scalar in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, or k < 1.
+
+    >>> import jax.numpy as jnp
+    >>> float(top_k_accuracy(jnp.array([[1.0, 3.0, 2.0]]), jnp.array([2]), k=2))
+    1.0
+    """
+    if k < 1:
+        raise ValueError(f"k: got {k}; expected at least 1")
+    labels = _class_numbers("labels", labels, logits.shape)
+    mine = jnp.take_along_axis(
+        logits, jnp.clip(labels, 0, logits.shape[-1] - 1)[..., None], axis=-1
+    )
+    classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
+    classes = classes.reshape((1,) * labels.ndim + (-1,))
+    # "not ≤" and not ">", so that nothing is ahead of a NaN, which is ahead of nothing.
+    ahead = ~(logits <= mine) | ((logits == mine) & (classes < labels[..., None]))
+    inside = (labels >= 0) & (labels < logits.shape[-1])
+    found = (ahead.sum(-1) < k) & inside
+    return _weighted_mean(found.astype(jnp.float32), weights)
+
+
+def confusion_matrix(
+    predictions: jax.Array,
+    labels: jax.Array,
+    num_classes: int | None = None,
+    *,
+    weights: jax.Array | None = None,
+) -> jax.Array:
+    """Count how often each class (row) was taken for each class (column).
+
+    Args:
+        predictions: logits (…, K), floating, of which the largest counts; or class numbers (…).
+        labels: class numbers (…).
+        num_classes: K; needed when predictions are class numbers.
+        weights: (…), bool or numbers; entries of weight 0 are not counted.
+
+    Returns:
+        (K, K): int32 counts, or float32 sums of floating weights. Pairs with a class outside 0…K−1
+        are left out. Matrices of batches may be added.
+
+    Raises:
+        ValueError: shapes that do not fit, or ``num_classes`` missing or contradicting the logits.
+
+    >>> import jax.numpy as jnp
+    >>> confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    if jnp.issubdtype(predictions.dtype, jnp.floating):
+        if num_classes not in (None, predictions.shape[-1]):
+            raise ValueError(
+                f"num_classes: got {num_classes}, but predictions have {predictions.shape[-1]} "
+                "logits each; leave it out"
+            )
+        num_classes = predictions.shape[-1]
+        predictions = predictions.argmax(-1)
+    if num_classes is None:
+        raise ValueError("num_classes: expected an int, because predictions are class numbers")
+    if predictions.shape != labels.shape:
+        raise ValueError(
+            f"labels: got shape {list(labels.shape)}; expected {list(predictions.shape)}, one for "
+            "each prediction"
+        )
+    if weights is None:
+        weights = jnp.ones(labels.shape, jnp.int32)
+    elif not jnp.issubdtype(weights.dtype, jnp.floating):
+        weights = weights.astype(jnp.int32)
+    rows, columns = labels.ravel().astype(jnp.int32), predictions.ravel().astype(jnp.int32)
+    # A negative index would count from the end: send it past the end, where it is dropped.
+    rows = jnp.where(rows < 0, num_classes, rows)
+    columns = jnp.where(columns < 0, num_classes, columns)
+    zeros = jnp.zeros((num_classes, num_classes), weights.dtype)
+    return zeros.at[rows, columns].add(weights.ravel(), mode="drop")
+
+
+def _class_numbers(name: str, labels: jax.Array, logits_shape: tuple[int, ...]) -> jax.Array:
+    if labels.shape == logits_shape and jnp.issubdtype(labels.dtype, jnp.floating):
+        return labels.argmax(-1).astype(jnp.int32)
+    if labels.shape != logits_shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"{name}: got {labels.dtype}{list(labels.shape)} for logits of shape "
+            f"{list(logits_shape)}; expected integers {list(logits_shape[:-1])} or a floating "
+            f"distribution {list(logits_shape)}"
+        )
+    return labels.astype(jnp.int32)
+
+
+def _weighted_mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
+    if weights is None:
+        return values.mean()
+    if weights.shape != values.shape:
+        raise ValueError(
+            f"weights: got shape {list(weights.shape)}; expected {list(values.shape)}, one for "
+            "each example"
+        )
+    weights = weights.astype(values.dtype)
+    total = weights.sum()
+    return (values * weights).sum() / jnp.where(total == 0, 1.0, total)

@@ -1,0 +1,50 @@
+"""Dropout layer."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnets.ops.dropout import check_rate, dropout, dropout_at_test
+
+
+class Dropout(nn.Module):
+    """Dropout: in training, each unit is zero with probability ``rate``.
+
+    Args (fields):
+        rate: probability of a unit to be dropped.
+        inverted: scale the kept units in training, so that the test pass does nothing; False is the
+            first published form, which weakens all units at test time instead.
+        broadcast_axes: axes along which one mask is shared; (1, 2) on NHWC drops whole channels.
+
+    The key comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
+
+    Source: Srivastava et al. 2014; notes L95, L203; whole channels: Tompson et al. 2015.
+
+    >>> import jax, jax.numpy as jnp
+    >>> x, rngs = jnp.ones(6), {"dropout": jax.random.key(0)}
+    >>> float(Dropout(0.5).apply({}, x, train=False).sum())
+    6.0
+    >>> sorted(set(Dropout(0.5).apply({}, x, train=True, rngs=rngs).tolist()))
+    [0.0, 2.0]
+    """
+
+    rate: float = 0.5
+    inverted: bool = True
+    broadcast_axes: Sequence[int] = ()
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        check_rate(self.rate)
+        if not train:
+            return x if self.inverted else dropout_at_test(x, self.rate)
+        if self.rate == 0.0:
+            return x
+        key = self.make_rng("dropout")
+        if not self.broadcast_axes:
+            return dropout(x, key, self.rate, scale_in_training=self.inverted)
+        shared = {axis % x.ndim for axis in self.broadcast_axes}
+        shape = [1 if axis in shared else n for axis, n in enumerate(x.shape)]
+        mask = dropout(jnp.ones(shape, x.dtype), key, self.rate, scale_in_training=self.inverted)
+        return x * mask

@@ -1,0 +1,56 @@
+"""Dropout, inverted and as first published."""
+
+import jax
+import jax.numpy as jnp
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a static rate outside [0, 1]; a traced one cannot be looked at."""
+    if isinstance(rate, int | float) and not 0.0 <= rate <= 1.0:
+        raise ValueError(f"rate: got {rate}; expected the share of units to drop, in [0, 1]")
+
+
+def dropout(
+    x: jax.Array, key: jax.Array, rate: float = 0.5, *, scale_in_training: bool = True
+) -> jax.Array:
+    """Drop every unit with probability ``rate``, as in training.
+
+    y = x · m / (1 − rate) with m ~ Bernoulli(1 − rate): the expectation of y is x, and the test
+    pass does nothing (inverted dropout). With ``scale_in_training=False`` y = x · m as first
+    published; the test pass then is `dropout_at_test`.
+
+    Args:
+        x: any shape.
+        key: random key.
+        rate: probability of a unit to be dropped, in [0, 1].
+        scale_in_training: divide by 1 − rate.
+
+    Returns:
+        like ``x``.
+
+    Source: Hinton et al. 2012; Srivastava et al. 2014, §4 and §10; notes L95, L203.
+
+    >>> import jax, jax.numpy as jnp
+    >>> sorted(set(dropout(jnp.ones(100), jax.random.key(0), 0.5).tolist()))
+    [0.0, 2.0]
+    """
+    check_rate(rate)
+    if isinstance(rate, int | float) and rate in (0.0, 1.0):
+        return x if rate == 0.0 else jnp.zeros_like(x)
+    keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+    kept = x / (1.0 - rate) if scale_in_training else x
+    return jnp.where(keep, kept, jnp.zeros_like(x))
+
+
+def dropout_at_test(x: jax.Array, rate: float = 0.5) -> jax.Array:
+    """The test pass of dropout as first published: y = x · (1 − rate).
+
+    At test time *all* units are there, each weakened by the probability with which it was there in
+    training (notes L203 have it the other way round).
+
+    >>> import jax.numpy as jnp
+    >>> dropout_at_test(jnp.ones(2), 0.5).tolist()
+    [0.5, 0.5]
+    """
+    check_rate(rate)
+    return x * (1.0 - rate)
