@@ -1,0 +1,66 @@
+"""A multi-layer perceptron: fully connected layers over the flattened image."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnets.models.checks import check_images
+from jaxnets.models.registry import ModelInfo, register
+from jaxnets.nn import Dense, Dropout
+from jaxnets.ops import relu
+
+
+class MLP(nn.Module):
+    """h ← dropout(activation(W h + b)) for every hidden layer, then a linear classifier.
+
+    Args (fields):
+        num_classes: width of the classifier; None returns the hidden activations by name.
+        hidden: width of each hidden layer.
+        activation: the nonlinearity.
+        dropout_rate: share of hidden units dropped in training.
+        dtype: compute dtype.
+
+    Call: images (N, H, W, C), any size → logits (N, num_classes), float32. Needs the rng
+    "dropout" in training where ``dropout_rate`` > 0.
+
+    Source: notes §一, two-layer networks.
+    """
+
+    num_classes: int | None = 10
+    hidden: Sequence[int] = (256, 128)
+    activation: Callable[[jax.Array], jax.Array] = relu
+    dropout_rate: float = 0.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False):
+        check_images(self, x)
+        x = x.reshape(x.shape[0], -1)
+        endpoints = OrderedDict()
+        for i, width in enumerate(self.hidden, start=1):
+            x = self.activation(Dense(width, dtype=self.dtype, name=f"fc{i}")(x))
+            endpoints[f"fc{i}"] = x
+            x = Dropout(self.dropout_rate, name=f"dropout{i}")(x, train=train)
+        if self.num_classes is None:
+            return endpoints
+        logits = Dense(self.num_classes, dtype=self.dtype, name="classifier")(x)
+        return logits.astype(jnp.float32)
+
+
+mlp = register(
+    ModelInfo(
+        name="mlp",
+        family="mlp",
+        paper="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors",
+        year=1986,
+        input_size=28,
+        channels=1,
+        parameters=235_146,
+        macs=234_752,
+    ),
+    MLP,
+)
