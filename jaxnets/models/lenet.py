@@ -79,7 +79,7 @@ def to_32(x: jax.Array) -> jax.Array:
     an 8×8 digit has its strokes as wide, relative to the 5×5 kernels, as a digit of MNIST.
     """
     height, width = x.shape[1:3]
-    if 28 <= min(height, width) and max(height, width) <= 32:
+    if min(height, width) >= 28 and max(height, width) <= 32:
         top, left = (32 - height) // 2, (32 - width) // 2
         return jnp.pad(x, [(0, 0), (top, 32 - height - top), (left, 32 - width - left), (0, 0)])
     return jax.image.resize(x, (x.shape[0], 32, 32, x.shape[3]), "linear").astype(x.dtype)

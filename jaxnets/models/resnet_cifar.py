@@ -6,6 +6,7 @@ notes L175, L359.
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -39,11 +40,12 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        conv = _bind(self.conv, use_bias=False, dtype=self.dtype)
+        conv = partial(self.conv, use_bias=False, dtype=self.dtype)
+        norm = partial(self.norm, dtype=self.dtype)
         y = conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(x)
-        y = relu(self.norm(name="bn1")(y, train=train))
+        y = relu(norm(name="bn1")(y, train=train))
         y = conv(self.features, (3, 3), padding=1, name="conv2")(y)
-        y = self.norm(name="bn2")(y, train=train)
+        y = norm(name="bn2")(y, train=train)
         if not self.residual:
             return relu(y)
         extra = self.features - x.shape[-1]
@@ -53,7 +55,7 @@ class BasicBlock(nn.Module):
                 x = jnp.pad(x, [(0, 0)] * 3 + [(extra // 2, extra - extra // 2)])
             else:
                 x = conv(self.features, (1, 1), strides=self.strides, name="shortcut_conv")(x)
-                x = self.norm(name="shortcut_bn")(x, train=train)
+                x = norm(name="shortcut_bn")(x, train=train)
         return relu(x + y)
 
 
@@ -69,7 +71,7 @@ class ResNetCIFAR(nn.Module):
         scan: compile one block and loop over it; a stage's blocks after its first have their
             parameters stacked: stage2/rest/conv1/kernel is (blocks − 1, 3, 3, 32, 32). Otherwise
             they are stage2/block1/conv1/kernel and so on.
-        norm: normalisation layer, called as ``norm(name=…)(x, train=…)``.
+        norm: normalisation layer, called as ``norm(dtype=…, name=…)(x, train=…)``.
         conv: convolution layer.
         dtype: compute dtype.
 
@@ -93,10 +95,9 @@ class ResNetCIFAR(nn.Module):
         if self.shortcut not in ("A", "B"):
             raise ValueError(f"ResNetCIFAR: shortcut must be 'A' or 'B', got {self.shortcut!r}")
         endpoints = OrderedDict()
-        x = self.conv(
-            self.widths[0], (3, 3), padding=1, use_bias=False, dtype=self.dtype, name="conv1"
-        )(x)
-        x = endpoints["stem"] = relu(self.norm(name="bn1")(x, train=train))
+        conv = partial(self.conv, use_bias=False, dtype=self.dtype)
+        x = conv(self.widths[0], (3, 3), padding=1, name="conv1")(x)
+        x = endpoints["stem"] = relu(self.norm(dtype=self.dtype, name="bn1")(x, train=train))
         for i, width in enumerate(self.widths, start=1):
             x = self._stage(x, width, strides=1 if i == 1 else 2, name=f"stage{i}", train=train)
             endpoints[f"stage{i}"] = x
@@ -106,7 +107,7 @@ class ResNetCIFAR(nn.Module):
         return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
 
     def _stage(self, x: jax.Array, width: int, *, strides: int, name: str, train: bool):
-        block = _bind(
+        block = partial(
             BasicBlock,
             shortcut=self.shortcut,
             residual=self.residual,
@@ -126,10 +127,6 @@ class ResNetCIFAR(nn.Module):
             length=self.blocks - 1,
         )
         return loop(block(width, name=f"{name}_rest"), x, None)[0]
-
-
-def _bind(layer: Callable[..., nn.Module], **fields: Any) -> Callable[..., nn.Module]:
-    return lambda *args, **kwargs: layer(*args, **fields, **kwargs)
 
 
 def _resnet(depth: int, parameters: int, macs: int, error: str, **fields: Any):
