@@ -1,0 +1,143 @@
+"""A folder of arrays on disk that is either whole or not there.
+
+An entry is written under a temporary name and renamed when complete, so a process that dies leaves
+no half entry, and of two that build the same entry one wins and both are right. A manifest inside
+holds every file's length and checksum: damage shows when the entry is opened.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnets.errors import JaxnetsError
+
+MANIFEST = "manifest.json"
+# Larger files are checked by length only: reading them through would cost more than it protects.
+CHECKSUM_LIMIT = 512 * 2**20
+
+
+def default_cache_dir() -> Path:
+    """``$JAXNETS_CACHE``, or ``~/.cache/jaxnets``."""
+    return Path(os.environ.get("JAXNETS_CACHE") or Path.home() / ".cache" / "jaxnets")
+
+
+def open_or_build(
+    entry: Path, build: Callable[[Path], dict[str, Any]]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Open a cache entry, building it first where it is missing or damaged.
+
+    Args:
+      entry: the entry's folder.
+      build: writes ``NAME.npy`` files into the folder it is given and returns JSON-ready facts to
+        keep beside them.
+
+    Returns:
+      (arrays by name, memory-mapped and read only; the facts that ``build`` returned).
+
+    Raises:
+      JaxnetsError: the cache can't be written.
+    """
+    found = open_entry(entry)
+    if found is not None:
+        return found
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(entry):
+            # Another process may have built it while this one waited.
+            found = open_entry(entry)
+            if found is None:
+                _build(entry, build)
+                found = open_entry(entry)
+    except OSError as error:
+        raise JaxnetsError(
+            f"can't write the cache of decoded images at {entry}: {error}. "
+            "Name another place with JAXNETS_CACHE or cache_dir"
+        ) from error
+    if found is None:
+        raise JaxnetsError(f"the cache entry {entry} reads back damaged after it was written")
+    return found
+
+
+def open_entry(entry: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """The arrays and facts of an entry, or None where it is missing or damaged in any way."""
+    try:
+        manifest = json.loads((entry / MANIFEST).read_text())
+        arrays = {}
+        for name, recorded in manifest["files"].items():
+            path = entry / name
+            length = path.stat().st_size
+            if length != recorded["bytes"]:
+                return None
+            if length <= CHECKSUM_LIMIT and _crc32(path) != recorded["crc32"]:
+                return None
+            arrays[path.stem] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return arrays, manifest["facts"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _build(entry: Path, build: Callable[[Path], dict[str, Any]]) -> None:
+    temporary = _temporary_folder(entry)
+    try:
+        facts = build(temporary)
+        files = {}
+        for path in sorted(temporary.glob("*.npy")):
+            _flush(path)
+            files[path.name] = {"bytes": path.stat().st_size, "crc32": _crc32(path)}
+        manifest = temporary / MANIFEST
+        manifest.write_text(json.dumps({"files": files, "facts": facts}, indent=1))
+        _flush(manifest)
+        if entry.exists():  # damaged: move it aside, other processes may still have it open
+            aside = _temporary_folder(entry)
+            os.rename(entry, aside / "damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+        with contextlib.suppress(FileExistsError, OSError):
+            os.rename(temporary, entry)  # refused where another process was faster
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _lock(entry: Path) -> Iterator[None]:
+    """Let one process build and the others wait; without file locks they build side by side.
+
+    Only saves work: correctness rests on the rename. The kernel drops the lock of a process that
+    is killed. Whoever holds it also removes what killed builders left behind.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            import fcntl
+
+            handle = stack.enter_context(open(entry.parent / f".{entry.name}.lock", "w"))
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            yield
+            return
+        for left_over in entry.parent.glob(f".{entry.name}.*.tmp"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        yield
+
+
+def _temporary_folder(entry: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f".{entry.name}.", suffix=".tmp", dir=entry.parent))
+
+
+def _crc32(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while chunk := file.read(2**22):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,159 @@
+"""Datasets by name: the embedded digits, and every prepared TFDS image-classification set."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnets.data import shuffle
+from jaxnets.data.tfds_files import list_prepared
+from jaxnets.errors import JaxnetsError
+
+# The digits that are held out for testing: 360 of 1,797.
+DIGITS_TEST_SIZE = 360
+
+
+class Split(NamedTuple):
+    """Images and labels of one split; read only, the images possibly a memory map.
+
+    ``images`` is uint8 (N, H, W, C), ``labels`` int32 (N,).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are (``len`` of a named tuple is its number of fields)."""
+        return self.labels.shape[0]
+
+
+class Dataset(NamedTuple):
+    """A training and a test split, with what a network has to know of them."""
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+
+def load_dataset(
+    name: str,
+    *,
+    data_dir: Path | str | None = None,
+    cache_dir: Path | str | None = None,
+    train_examples: int | None = None,
+    size: int | None = None,
+) -> Dataset:
+    """Load a dataset; nothing is ever downloaded.
+
+    ``digits`` is scikit-learn's copy of the UCI handwritten digits: 1,797 images of 8×8, of which a
+    fixed class-stratified choice of 360 is the test split. Its grey levels v = 0 … 16 become
+    ⌊(255·v + 8)/16⌋, which is 255·v/16 to the nearest integer.
+
+    Any other name is an image-classification set of TFDS in ArrayRecord files, read without
+    TensorFlow: ``cifar10``, ``mnist:3.0.1``, ``imagenet_v2/matched-frequency``. It is decoded once
+    into a memory-mapped cache. The test split is ``test``, or ``validation`` where there is no
+    labelled ``test``; a set with neither gives a fifth of its training examples, class-stratified
+    and always the same.
+
+    Args:
+      name: ``digits`` or a TFDS name, with an optional ``/config`` and ``:version``.
+      data_dir: where prepared TFDS sets lie; by default ``$TFDS_DATA_DIR`` or
+        ``~/tensorflow_datasets``.
+      cache_dir: where decoded images are kept; by default ``$JAXNETS_CACHE`` or
+        ``~/.cache/jaxnets``.
+      train_examples: keep this many training examples: a class-stratified choice, always the same.
+      size: shorter side to resize to, followed by a central crop to size×size; needed where a
+        set's images differ in size.
+
+    Returns:
+      A ``Dataset``; its arrays are read only.
+
+    Raises:
+      UnknownNameError: no dataset has this name; the message offers the nearest.
+      JaxnetsError: the set is not prepared, its files are damaged, its images differ in size.
+
+    >>> digits = load_dataset("digits")
+    >>> digits.train.images.shape, digits.test.images.shape, digits.num_classes
+    ((1437, 8, 8, 1), (360, 8, 8, 1), 10)
+    """
+    if name == "digits":
+        if size is not None:
+            raise JaxnetsError("size does not apply to digits: its images are 8x8")
+        dataset = _digits()
+    else:
+        from jaxnets.data.tfds_decode import load_tfds
+
+        arrays, class_names = load_tfds(name, data_dir, cache_dir, size)
+        train, test = (
+            Split(_read_only(arrays[f"{which}_images"]), _read_only(arrays[f"{which}_labels"]))
+            for which in ("train", "test")
+        )
+        dataset = Dataset(name, train, test, class_names, train.images.shape[1:])
+    if train_examples is not None:
+        dataset = dataset._replace(train=stratified_subset(dataset.train, train_examples))
+    return dataset
+
+
+def list_datasets(data_dir: Path | str | None = None) -> list[str]:
+    """Names that ``load_dataset`` can load here: digits, and what lies prepared in ``data_dir``.
+
+    >>> list_datasets("/nowhere")
+    ['digits']
+    """
+    return ["digits", *list_prepared(data_dir)]
+
+
+def stratified_subset(split: Split, count: int, seed: int = 0) -> Split:
+    """A part of a split in which every class keeps its share, the same at every call.
+
+    Args:
+      split: where to choose from.
+      count: how many examples, 1 to all.
+      seed: another seed chooses other examples.
+
+    Raises:
+      JaxnetsError: ``count`` is not between 1 and the number of examples.
+
+    >>> part = stratified_subset(load_dataset("digits").train, 100)
+    >>> np.bincount(part.labels).tolist()
+    [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
+    """
+    if not 1 <= count <= split.num_examples:
+        raise JaxnetsError(
+            f"train_examples is {count}, but the split has {split.num_examples} examples: "
+            f"ask for 1 to {split.num_examples}"
+        )
+    if count == split.num_examples:
+        return split
+    chosen = shuffle.stratified_choice(split.labels, count, seed, use=shuffle.SUBSET)
+    return Split(_read_only(np.asarray(split.images)[chosen]), _read_only(split.labels[chosen]))
+
+
+def _digits() -> Dataset:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = bunch.images.astype(np.uint16)
+    images = ((255 * grey + 8) // 16).astype(np.uint8)[..., None]
+    labels = bunch.target.astype(np.int32)
+    held_out = np.zeros(len(labels), bool)
+    held_out[
+        shuffle.stratified_choice(labels, DIGITS_TEST_SIZE, seed=0, use=shuffle.DIGITS_SPLIT)
+    ] = True
+    train, test = (
+        Split(_read_only(images[mask]), _read_only(labels[mask])) for mask in (~held_out, held_out)
+    )
+    return Dataset("digits", train, test, tuple("0123456789"), (8, 8, 1))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

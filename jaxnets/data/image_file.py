@@ -1,0 +1,53 @@
+"""Read one image file as the array that a network takes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxnets.errors import JaxnetsError
+
+
+def read_image(path: Path | str, size: int | tuple[int, int] | None = None, channels: int = 3):
+    """Read an image file as uint8 (H, W, channels), upright.
+
+    The EXIF orientation that cameras write is applied. Transparency is laid over white. With
+    ``size`` the image is scaled until it just covers that size, then cropped around the centre.
+
+    Args:
+      path: any file that Pillow reads.
+      size: side of a square or (height, width), in pixels; None keeps the file's own.
+      channels: 3 for RGB, 1 for grey (ITU-R 601 luma).
+
+    Returns:
+      uint8 (H, W, channels).
+
+    Raises:
+      JaxnetsError: the file is missing, damaged, or no image; the message names it and says why.
+      ValueError: ``channels`` is neither 1 nor 3.
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels is {channels}; expected 3 (RGB) or 1 (grey)")
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    path = Path(path)
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            image.load()
+            if "A" in image.getbands() or "transparency" in image.info:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            image = image.convert("RGB" if channels == 3 else "L")
+    except FileNotFoundError:
+        raise JaxnetsError(f"can't read the image {path}: there is no such file") from None
+    except IsADirectoryError:
+        raise JaxnetsError(f"can't read the image {path}: that is a folder") from None
+    except UnidentifiedImageError:
+        raise JaxnetsError(f"can't read the image {path}: Pillow knows no such format") from None
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
+        reason = str(error) or type(error).__name__
+        raise JaxnetsError(f"can't read the image {path}: {reason}") from error
+    if size is not None:
+        width_height = (size, size) if isinstance(size, int) else (size[1], size[0])
+        image = ImageOps.fit(image, width_height, method=Image.Resampling.BICUBIC)
+    return np.asarray(image).reshape(image.height, image.width, channels)

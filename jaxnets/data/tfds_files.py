@@ -1,0 +1,108 @@
+"""Where prepared TFDS datasets lie: found by looking at folders, without TFDS or a network."""
+
+import hashlib
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxnets.errors import JaxnetsError, UnknownNameError
+
+
+class Prepared(NamedTuple):
+    """A dataset on disk: its full name with configuration, its version, its folder."""
+
+    name: str
+    version: str
+    path: Path
+
+    @property
+    def base_name(self) -> str:
+        return self.name.partition("/")[0]
+
+
+def default_data_dir() -> Path:
+    """``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets`` as in TFDS itself."""
+    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
+
+
+def list_prepared(data_dir: Path | str | None = None) -> list[str]:
+    """Names of the prepared datasets in ``data_dir``, without opening them."""
+    root = Path(data_dir or default_data_dir()).expanduser()
+    found = set()
+    for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
+        for info in root.glob(pattern):
+            if _version_key(info.parent.name) is not None:
+                found.add(info.parent.parent.relative_to(root).as_posix())
+    return sorted(found)
+
+
+def find_prepared(name: str, data_dir: Path | str | None = None) -> Prepared:
+    """Find a prepared dataset on disk, its newest version unless the name says which.
+
+    Raises:
+      UnknownNameError: TFDS has no such dataset and none lies prepared.
+      JaxnetsError: it is known but not prepared here; the message says how to.
+    """
+    root = Path(data_dir or default_data_dir()).expanduser()
+    plain, _, version = name.partition(":")
+    if not re.fullmatch(r"[A-Za-z0-9_]\w*(/[\w.+-]+)?", plain) or ".." in plain:
+        raise UnknownNameError("dataset", name, ["digits", *list_prepared(root)])
+    place = root / plain
+    versions = {
+        folder.name: key
+        for folder in (place.iterdir() if place.is_dir() else ())
+        if (key := _version_key(folder.name)) and (folder / "dataset_info.json").is_file()
+    }
+    if version and version in versions:
+        return Prepared(plain, version, place / version)
+    if versions and not version:
+        newest = max(versions, key=versions.get)
+        return Prepared(plain, newest, place / newest)
+    prepared = ["digits", *list_prepared(root)]
+    if versions:
+        raise JaxnetsError(
+            f"dataset {plain!r} has no version {version} in {place}; there: {', '.join(versions)}"
+        )
+    configs = [other for other in prepared if other.startswith(f"{plain}/")]
+    if configs:
+        raise JaxnetsError(f"dataset {plain!r} comes in several forms: {', '.join(configs)}")
+    if plain.partition("/")[0] not in tfds_names():
+        error = UnknownNameError("dataset", name, {*prepared, *tfds_names()})
+        error.args = (f"{error.args[0]} (prepared in {root}: {', '.join(prepared[1:]) or 'none'})",)
+        raise error
+    raise JaxnetsError(
+        f"dataset {name!r} is not prepared: looked in {place}. On a machine with a network run:\n"
+        f"  python -m jaxnets.data.prepare {name} --data_dir {root}\n"
+        "or name the folder where it lies with data_dir or TFDS_DATA_DIR"
+    )
+
+
+def tfds_names() -> set[str]:
+    """Names of the datasets that TFDS can prepare, without importing it (which takes seconds)."""
+    spec = importlib.util.find_spec("tensorflow_datasets")
+    if spec is None or spec.origin is None:
+        return set()
+    root = Path(spec.origin).parent
+    names = {path.stem for path in (root / "url_checksums").glob("*.txt")}
+    return names | {path.parent.name for path in (root / "datasets").glob("*/__init__.py")}
+
+
+def _version_key(name: str) -> tuple[int, ...] | None:
+    return tuple(map(int, name.split("."))) if re.fullmatch(r"\d+\.\d+\.\d+", name) else None
+
+
+def fingerprint(folder: Path) -> str:
+    """A number that changes when the records do.
+
+    Made of every file's name, length and time of change, and of the small files' text; reading the
+    records themselves would take minutes for a large set.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        if path.suffix in (".json", ".txt"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
