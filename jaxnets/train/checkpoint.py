@@ -1,0 +1,337 @@
+"""Checkpoints by Orbax: written whole or not at all, checked by checksum when they are read.
+
+Orbax makes a save atomic (a save that was killed leaves a temporary folder and the step before it
+stays whole), but it does not notice overwritten bytes. Every checkpoint here therefore carries a
+manifest: shape, dtype and SHA-256 of every array, and of the metadata. `Checkpoints.restore`
+reads the newest step whose contents match their manifest.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets.errors import JaxnetsError
+from jaxnets.train.state import TrainState
+
+PyTree = Any
+Arrays = dict[str, np.ndarray]
+
+_NOTES = logging.getLogger("jaxnets.checkpoint")
+
+
+class Checkpoint(NamedTuple):
+    """One restored checkpoint."""
+
+    step: int
+    arrays: Arrays
+    meta: dict[str, Any]
+
+
+class DamagedCheckpointError(JaxnetsError):
+    """A checkpoint that is truncated, overwritten or half-written."""
+
+
+def _key_path(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def state_arrays(state: TrainState, fetch: Callable[[PyTree], PyTree]) -> Arrays:
+    """A training state as one flat ``{"params/conv1/kernel": array, …}`` of NumPy arrays.
+
+    Args:
+        state: a state on the devices.
+        fetch: brings a tree to the host (`DataParallel.fetch`).
+    """
+    tree = {
+        "step": state.step,
+        "params": state.params,
+        "model_state": state.model_state,
+        "opt_state": state.opt_state,
+        "key": jax.random.key_data(state.key),
+    }
+    leaves, _ = jax.tree_util.tree_flatten_with_path(fetch(tree))
+    return {_key_path(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
+    """Put a checkpoint's arrays into a state of the same structure (on the host).
+
+    Args:
+        template: a state made by `create_state` for the same network and optimizer; its values
+            may be abstract (`jax.eval_shape`).
+        arrays: as from `state_arrays`.
+
+    Raises:
+        JaxnetsError: the checkpoint is of another network, optimizer or number of classes; the
+            message names the first differing arrays with both shapes.
+    """
+    tree = {
+        "step": template.step,
+        "params": template.params,
+        "model_state": template.model_state,
+        "opt_state": template.opt_state,
+    }
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
+    wanted = {_key_path(path): leaf for path, leaf in leaves}
+    require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
+    filled = jax.tree_util.tree_unflatten(treedef, [arrays[path] for path in wanted])
+    return template.replace(**filled, key=jax.random.wrap_key_data(arrays["key"]))
+
+
+def require_same_arrays(wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raise a `JaxnetsError` that names what differs between two sets of named arrays."""
+    problems = []
+    for path in sorted(wanted.keys() | found.keys()):
+        if path not in found:
+            problems.append(f"{path}: missing in the checkpoint, expected {_form(wanted[path])}")
+        elif path not in wanted:
+            problems.append(f"{path}: in the checkpoint {_form(found[path])}, not in this network")
+        elif _form(wanted[path]) != _form(found[path]):
+            problems.append(
+                f"{path}: in the checkpoint {_form(found[path])}, expected {_form(wanted[path])}"
+            )
+    if problems:
+        shown = "\n  ".join(problems[:6])
+        more = f"\n  … and {len(problems) - 6} more" if len(problems) > 6 else ""
+        raise JaxnetsError(
+            "the checkpoint is of another network, optimizer or number of classes:\n  "
+            f"{shown}{more}\nTake the settings that it was trained with, or another --workdir."
+        )
+
+
+def _form(leaf: Any) -> str:
+    return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and bytes."""
+    digest = hashlib.sha256(_form(array).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def tree_sha256(arrays: Arrays) -> str:
+    """One SHA-256 for a whole set of named arrays; equal exactly when all bits are equal.
+
+    >>> import numpy as np
+    >>> one = tree_sha256({"w": np.zeros(2, np.float32)})
+    >>> one == tree_sha256({"w": np.array([0, 1e-45], np.float32)})
+    False
+    """
+    digest = hashlib.sha256()
+    for path in sorted(arrays):
+        digest.update(f"{path}={array_sha256(arrays[path])};".encode())
+    return digest.hexdigest()
+
+
+def _meta_sha256(meta: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
+
+
+def _make_manifest(arrays: Arrays, meta: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "arrays": {
+            path: {
+                "dtype": array.dtype.name,
+                "shape": list(array.shape),
+                "sha256": array_sha256(array),
+            }
+            for path, array in arrays.items()
+        },
+        "meta_sha256": _meta_sha256(meta),
+    }
+
+
+def _verify(arrays: Arrays, meta: dict[str, Any], manifest: dict[str, Any]) -> None:
+    if _meta_sha256(meta) != manifest.get("meta_sha256"):
+        raise DamagedCheckpointError("its metadata does not match its checksum")
+    expected = manifest.get("arrays", {})
+    if expected.keys() != arrays.keys():
+        raise DamagedCheckpointError("its arrays are not those that its manifest lists")
+    for path, entry in expected.items():
+        if array_sha256(arrays[path]) != entry["sha256"]:
+            raise DamagedCheckpointError(f"{path} does not match its checksum")
+
+
+class Checkpoints:
+    """The checkpoints of one run, in ``directory/<step>/``.
+
+    Args:
+        directory: where they live; made on the first save.
+        keep: how many of the newest to keep.
+        notify: called with one sentence for whatever the user should know (a damaged step that
+            was passed over); by default it goes to the log ``jaxnets.checkpoint``.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> checkpoints = Checkpoints(tempfile.mkdtemp())
+        >>> checkpoints.save(3, {"params/w": np.ones(2, np.float32)}, {"network": "mlp"})
+        >>> checkpoints.restore().meta
+        {'network': 'mlp'}
+        >>> checkpoints.close()
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        keep: int = 3,
+        notify: Callable[[str], None] = _NOTES.warning,
+    ):
+        self.directory = Path(directory).absolute()
+        self._keep = keep
+        self._notify = notify
+        self._manager = None
+
+    def _open(self):
+        if self._manager is None:
+            import orbax.checkpoint as ocp
+
+            # What of Orbax's log matters to the user comes through `notify` and the errors.
+            logging.getLogger("absl").addFilter(_not_from_orbax)
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=self._keep, create=True, cleanup_tmp_directories=True
+                ),
+            )
+        return self._manager
+
+    def steps(self) -> list[int]:
+        """The steps that were saved completely, oldest first."""
+        if not self.directory.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
+
+    def save(self, step: int, arrays: Arrays, meta: dict[str, Any]) -> None:
+        """Save in the background; the previous save is waited for first.
+
+        Args:
+            step: the number of updates made; it names the checkpoint. A step that is there
+                already is left alone.
+            arrays: NumPy arrays by path; they must not be changed until the save has ended.
+            meta: JSON values: configuration, data position and the like.
+
+        Raises:
+            JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
+                one), or the directory cannot be written.
+        """
+        bad = [path for path, array in arrays.items() if not _is_finite(array)]
+        if bad:
+            raise JaxnetsError(
+                f"step {step} is not saved: {bad[0]} holds NaN or infinite values"
+                f"{_last_good(self.steps())}"
+            )
+        import orbax.checkpoint as ocp
+
+        try:
+            manager = self._open()
+            manager.wait_until_finished()
+            if step in manager.all_steps():
+                return
+            # Plain JSON types, so that the checksum of what is read equals that of what is saved.
+            meta = json.loads(json.dumps(meta))
+            manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(unflatten_dict(arrays, sep="/")),
+                    meta=ocp.args.JsonSave(meta),
+                    manifest=ocp.args.JsonSave(_make_manifest(arrays, meta)),
+                ),
+            )
+        except OSError as error:
+            raise JaxnetsError(f"cannot save a checkpoint in {self.directory}: {error}") from error
+
+    def restore(self, step: int | None = None) -> Checkpoint | None:
+        """The newest whole checkpoint (or the one of ``step``), or None if there is none.
+
+        A damaged newest step is passed over, with a note to the user that says which and why.
+
+        Raises:
+            JaxnetsError: there are checkpoints but none of them is whole, or ``step`` was asked
+                for and is missing or damaged.
+        """
+        steps = self.steps()
+        if step is not None:
+            if step not in steps:
+                raise JaxnetsError(
+                    f"no checkpoint of step {step} in {self.directory}; there are "
+                    f"{', '.join(map(str, steps)) or 'none'}"
+                )
+            return self._read(step)
+        for candidate in reversed(steps):
+            try:
+                return self._read(candidate)
+            except DamagedCheckpointError as error:
+                self._notify(f"checkpoint of step {candidate} is passed over: {error}")
+        if steps:
+            raise JaxnetsError(
+                f"none of the checkpoints in {self.directory} is whole "
+                f"(steps {', '.join(map(str, steps))}). Start anew in another --workdir, "
+                "or with --restart, which keeps the old files beside the new."
+            )
+        return None
+
+    def _read(self, step: int) -> Checkpoint:
+        import orbax.checkpoint as ocp
+
+        try:
+            items = ocp.args.Composite(
+                state=ocp.args.StandardRestore(),
+                meta=ocp.args.JsonRestore(),
+                manifest=ocp.args.JsonRestore(),
+            )
+            restored = self._open().restore(step, args=items)
+            arrays = {
+                path: np.asarray(leaf)
+                for path, leaf in flatten_dict(restored["state"], sep="/").items()
+            }
+            meta, manifest = restored["meta"], restored["manifest"]
+            _verify(arrays, meta, manifest)
+        except DamagedCheckpointError:
+            raise
+        except Exception as error:
+            # Orbax, TensorStore and JSON each raise their own kinds for damaged files; whatever
+            # it is, the step cannot be read and an older one may.
+            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
+            raise DamagedCheckpointError(
+                f"it cannot be read ({type(error).__name__}: {reason})"
+            ) from error
+        return Checkpoint(step, arrays, meta)
+
+    def remove_after(self, step: int) -> None:
+        """Delete checkpoints newer than ``step``: damaged ones, once an older one is in use."""
+        for newer in [s for s in self.steps() if s > step]:
+            self._open().delete(newer)
+
+    def wait(self) -> None:
+        """Wait until everything is on the disk."""
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for the last save and release Orbax's threads."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None
+
+
+def _not_from_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in record.pathname
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    if not np.issubdtype(array.dtype, np.inexact) and array.dtype.name != "bfloat16":
+        return True
+    return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
+
+
+def _last_good(steps: list[int]) -> str:
+    return f"; the last good checkpoint is of step {steps[-1]}" if steps else ""

@@ -1,0 +1,164 @@
+"""The training loop: steps over batches, with measurements, evaluations and checkpoints."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets.errors import JaxnetsError
+from jaxnets.train.metrics_log import Record
+from jaxnets.train.state import TrainState
+
+# Metrics are looked at this many steps late, so that the host is never waited for; and no later,
+# because a CPU backend that runs far ahead of its collectives aborts.
+_LAG = 2
+
+
+@dataclass
+class LoopResult:
+    """What a loop leaves.
+
+    Fields:
+        state: the state after the last step, still on the devices.
+        step: the number of updates made since the run began.
+        seconds: time in steps, without evaluations, checkpoints and the first (compiling) step.
+        images: images trained on in that time.
+        waited: seconds of it spent waiting for data.
+        first_step_seconds: the first step's time, compilation included.
+        stopped: the loop ended early, on request.
+    """
+
+    state: TrainState
+    step: int
+    seconds: float = 0.0
+    images: int = 0
+    waited: float = 0.0
+    first_step_seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds if self.seconds else 0.0
+
+    @property
+    def waiting_share(self) -> float:
+        """The share of the loop's time in which it waited for data."""
+        return self.waited / self.seconds if self.seconds else 0.0
+
+
+class NonFiniteLossError(JaxnetsError):
+    """The loss became NaN or infinite; ``step`` says where."""
+
+    def __init__(self, step: int, loss: float):
+        self.step = step
+        super().__init__(f"the loss became {loss} at step {step}")
+
+
+def run_loop(
+    state: TrainState,
+    step_fn: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
+    batches: Iterator[Any],
+    *,
+    first_step: int,
+    last_step: int,
+    images_per_step: int,
+    record: Record = lambda record: None,
+    record_every: int = 10,
+    evaluate: Callable[[TrainState], dict[str, float]] | None = None,
+    evaluate_every: int = 0,
+    save: Callable[[int, TrainState], None] | None = None,
+    save_seconds: float = math.inf,
+    stop_requested: Callable[[int], bool] = lambda step: False,
+    progress: Any = None,
+) -> LoopResult:
+    """Run the steps ``first_step … last_step − 1`` and return what came of them.
+
+    Args:
+        state: the state on the devices; it is given away to ``step_fn``.
+        step_fn: a compiled step, as from `DataParallel.parallelize`.
+        batches: batches on the devices, beginning with that of ``first_step``.
+        images_per_step: the global batch size, for images per second.
+        record: receives the mean metrics of every ``record_every`` steps and each evaluation.
+        evaluate: state → metrics, called every ``evaluate_every`` steps (0: never) and at the end.
+        save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
+            asked to stop, and at the end.
+        stop_requested: asked before every step.
+        progress: a tqdm bar that counts images, or None.
+
+    Raises:
+        NonFiniteLossError: the loss is NaN or infinite.
+    """
+    result = LoopResult(state, first_step)
+    pending: deque[tuple[int, dict[str, jax.Array]]] = deque()
+    window: list[dict[str, float]] = []
+
+    def look_at_oldest() -> None:
+        step, metrics = pending.popleft()
+        # On a device axis all entries are equal: they were averaged.
+        values = {
+            name: float(np.asarray(leaf.addressable_shards[0].data).reshape(-1)[0])
+            for name, leaf in metrics.items()
+        }
+        if not math.isfinite(values["loss"]):
+            raise NonFiniteLossError(step, values["loss"])
+        window.append(values)
+        if progress is not None:
+            progress.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
+        if step % record_every == 0 or step == last_step:
+            means = {name: float(np.mean([v[name] for v in window])) for name in values}
+            record({"step": step, "kind": "train", **means})
+            window.clear()
+
+    last_save = time.perf_counter()
+    clock = time.perf_counter()
+    while result.step < last_step:
+        if stop_requested(result.step):
+            result.stopped = True
+            break
+        waiting_since = time.perf_counter()
+        batch = next(batches)
+        waited = time.perf_counter() - waiting_since
+        result.state, metrics = step_fn(result.state, batch)
+        result.step += 1
+        pending.append((result.step, metrics))
+        if result.step == first_step + 1:
+            jax.block_until_ready(metrics)
+            result.first_step_seconds = time.perf_counter() - clock
+            clock = time.perf_counter()
+        else:
+            result.images += images_per_step
+            result.waited += waited
+        if len(pending) > _LAG:
+            look_at_oldest()
+        if progress is not None:
+            progress.update(images_per_step)
+
+        evaluating = evaluate is not None and (
+            result.step == last_step or (evaluate_every and result.step % evaluate_every == 0)
+        )
+        # Only where a window of metrics ends, so that a resumed run's metrics repeat as well.
+        window_ends = result.step % record_every == 0
+        saving = save is not None and window_ends and time.perf_counter() - last_save > save_seconds
+        if evaluating or saving or result.step == last_step:
+            while pending:
+                look_at_oldest()
+            result.seconds += time.perf_counter() - clock
+            if evaluating:
+                measured = evaluate(result.state)
+                record({"step": result.step, "kind": "test", **measured})
+            if saving and result.step < last_step:
+                save(result.step, result.state)
+                last_save = time.perf_counter()
+            clock = time.perf_counter()
+    if result.stopped:
+        while pending:
+            look_at_oldest()
+        result.seconds += time.perf_counter() - clock
+    if save is not None and result.step > first_step:
+        save(result.step, result.state)
+    return result

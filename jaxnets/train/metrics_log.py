@@ -1,0 +1,85 @@
+"""`metrics.jsonl`: one JSON object a line, on request TensorBoard as well."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxnets.errors import JaxnetsError
+
+
+class MetricsLog:
+    """Appends measurements to ``metrics.jsonl``; a resumed run continues the same file.
+
+    Args:
+        directory: the run's directory.
+        after_step: lines of later steps are removed first: the run that wrote them was killed
+            after its last checkpoint and will write them again.
+        tensorboard: also write TensorBoard event files (needs tensorboardX).
+
+    Example:
+        >>> import tempfile
+        >>> directory = tempfile.mkdtemp()
+        >>> with MetricsLog(directory) as log:
+        ...     log.write({"step": 1, "kind": "train", "loss": 2.5})
+        >>> read_metrics(directory)
+        [{'step': 1, 'kind': 'train', 'loss': 2.5}]
+    """
+
+    def __init__(self, directory: str | Path, *, after_step: int = 0, tensorboard: bool = False):
+        self.path = Path(directory) / "metrics.jsonl"
+        self._tensorboard = _open_tensorboard(Path(directory)) if tensorboard else None
+        kept = [line for line in read_metrics(directory) if line.get("step", 0) <= after_step]
+        # Through a second file, so that a kill in between loses nothing.
+        temporary = self.path.with_suffix(".jsonl.tmp")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(temporary, self.path)
+        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record; it has at least ``step`` and ``kind`` ("train", "test", …)."""
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._tensorboard is not None:
+            for name, value in record.items():
+                if name != "step" and isinstance(value, int | float):
+                    self._tensorboard.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+
+    def close(self) -> None:
+        self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
+    """All whole lines of a run's ``metrics.jsonl``; a last line that was cut short is left out."""
+    path = Path(directory) / "metrics.jsonl"
+    records = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return records
+
+
+def _open_tensorboard(directory: Path) -> Any:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise JaxnetsError(
+            "--tensorboard needs tensorboardX: pip install 'jaxnets[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(directory / "tensorboard"))
+
+
+# What a loop calls with a record; `MetricsLog.write` is one, a list's `append` another.
+Record = Callable[[dict[str, Any]], None]
