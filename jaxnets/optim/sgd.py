@@ -1,0 +1,224 @@
+"""Gradient descent, momentum, and Nesterov's momentum in both published forms (notes L60–L62)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnets.optim.trees import check_number, promote, zeros
+
+# A constant, a function of the step count, or an optax StatefulSchedule such as `Plateau`.
+LearningRate = float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+
+
+class RateState(NamedTuple):
+    """Number of updates so far; the argument of the schedule."""
+
+    count: jax.Array
+
+
+class StatefulRateState(NamedTuple):
+    """The state of a schedule that listens to a metric."""
+
+    schedule: Any
+
+
+class VelocityState(NamedTuple):
+    """One accumulator a parameter."""
+
+    velocity: Any
+
+
+def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
+    """Multiply by −η: the step that turns a direction into an update.
+
+    Args:
+        learning_rate: η as a number (no state is kept), as a function of the number of updates
+            done so far, or as an ``optax`` stateful schedule, which also receives the keyword
+            arguments of `update`, such as ``value=``.
+
+    Returns:
+        A transform. A traced number is accepted, so ``optax.inject_hyperparams`` works.
+
+    >>> step = scale_by_learning_rate(lambda count: 0.1 / (1 + count))
+    >>> state = step.init(jnp.zeros(2))
+    >>> updates, state = step.update(jnp.ones(2), state)
+    >>> print(step.update(jnp.ones(2), state)[0])
+    [-0.05 -0.05]
+    """
+
+    def scaled(updates, rate):
+        return jax.tree.map(lambda u: -jnp.asarray(rate, u.dtype) * u, promote(updates))
+
+    if isinstance(learning_rate, optax.schedules.StatefulSchedule):
+
+        def init(params):
+            del params
+            return StatefulRateState(learning_rate.init())
+
+        def update(updates, state, params=None, **extra):
+            del params
+            schedule = learning_rate.update(state.schedule, **extra)
+            return scaled(updates, learning_rate(schedule)), StatefulRateState(schedule)
+
+    elif callable(learning_rate):
+
+        def init(params):
+            del params
+            return RateState(jnp.zeros([], jnp.int32))
+
+        def update(updates, state, params=None, **extra):
+            del params, extra
+            rate = learning_rate(state.count)
+            return scaled(updates, rate), RateState(optax.safe_increment(state.count))
+
+    else:
+        check_number("learning_rate", learning_rate, low=0, below=float("inf"))
+
+        def init(params):
+            del params
+            return optax.EmptyState()
+
+        def update(updates, state, params=None, **extra):
+            del params, extra
+            return scaled(updates, learning_rate), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def heavy_ball(momentum: float = 0.9, *, nesterov: bool = False) -> optax.GradientTransformation:
+    """Accumulate a velocity.
+
+    .. math:: v ← ρv + g, \\qquad u = v \\quad\\text{or, Nesterov,}\\quad u = g + ρv
+
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+
+    Args:
+        momentum: ρ in [0, 1).
+        nesterov: return g + ρv, one step of the velocity ahead.
+    """
+    check_number("momentum", momentum, low=0, below=1)
+
+    def init(params):
+        return VelocityState(zeros(params))
+
+    def update(grads, state, params=None):
+        del params
+        grads = promote(grads)
+        velocity = jax.tree.map(lambda v, g: momentum * v + g, state.velocity, grads)
+        if not nesterov:
+            return velocity, VelocityState(velocity)
+        ahead = jax.tree.map(lambda v, g: g + momentum * v, velocity, grads)
+        return ahead, VelocityState(velocity)
+
+    return optax.GradientTransformation(init, update)
+
+
+def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
+    """Stochastic gradient descent, without state.
+
+    .. math:: x ← x − ηg
+
+    Equals ``torch.optim.SGD(lr)``. Along an eigenvector of the Hessian with eigenvalue λ an error
+    shrinks by 1 − ηλ a step: it oscillates for η > 1/λ and diverges for η > 2/λ (notes L60).
+
+    >>> rule = sgd(0.1)
+    >>> x = jnp.array([1.0, -2.0])
+    >>> updates, _ = rule.update(2 * x, rule.init(x))
+    >>> print((x + updates).round(6))
+    [ 0.8 -1.6]
+    """
+    return optax.chain(scale_by_learning_rate(learning_rate))
+
+
+def momentum(
+    learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
+) -> optax.GradientTransformationExtraArgs:
+    """Gradient descent with the velocity of a heavy ball (notes L61).
+
+    .. math:: v ← ρv + g, \\quad x ← x − ηv
+
+    Equals ``torch.optim.SGD(lr, momentum)``. With `rate_inside` the rate enters the velocity,
+    v ← ρv − ηg, x ← x + v, as the notes, AlexNet and Caffe write it. The two are one as long as η
+    is constant; after a drop of η the second goes on at the old speed for about 1/(1−ρ) steps.
+
+    Args:
+        learning_rate: η, or a schedule.
+        momentum: ρ in [0, 1).
+        rate_inside: Caffe's form.
+    """
+    rate = scale_by_learning_rate(learning_rate)
+    ball = heavy_ball(momentum)
+    return optax.chain(rate, ball) if rate_inside else optax.chain(ball, rate)
+
+
+def nesterov(
+    learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
+) -> optax.GradientTransformationExtraArgs:
+    """Nesterov's momentum, re-parametrised so that the gradient is taken at the parameters.
+
+    .. math:: v ← ρv + g(y), \\quad y ← y − η(g(y) + ρv)
+
+    Equals ``torch.optim.SGD(lr, momentum, nesterov=True)``; Bengio, Boulanger-Lewandowski and
+    Pascanu, "Advances in optimizing recurrent networks", 2013. Its parameters are the look-ahead
+    points y = x + ρv of `nesterov_lookahead`, whose x and v are those of the other form.
+
+    Args:
+        learning_rate: η, or a schedule.
+        momentum: ρ in [0, 1).
+        rate_inside: let the rate enter the velocity; then the two forms are one under a schedule
+            as well, not only under a constant rate.
+    """
+    rate = scale_by_learning_rate(learning_rate)
+    ball = heavy_ball(momentum, nesterov=True)
+    return optax.chain(rate, ball) if rate_inside else optax.chain(ball, rate)
+
+
+def nesterov_lookahead(
+    learning_rate: LearningRate, momentum: float = 0.9
+) -> optax.GradientTransformationExtraArgs:
+    """Nesterov's momentum as published: first along the velocity, then along the gradient there.
+
+    .. math:: v ← ρv − ηg(x + ρv), \\quad x ← x + v
+
+    Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013;
+    notes L62. The gradient handed to `update` must be taken at `look_ahead(params, state)`.
+
+    >>> rule = nesterov_lookahead(0.1, 0.9)
+    >>> x, state = jnp.array(1.0), rule.init(jnp.array(1.0))
+    >>> for _ in range(60):
+    ...     gradient = jax.grad(jnp.square)(look_ahead(x, state, 0.9))
+    ...     updates, state = rule.update(gradient, state)
+    ...     x = x + updates
+    >>> bool(abs(x) < 1e-2)
+    True
+    """
+    return optax.chain(scale_by_learning_rate(learning_rate), heavy_ball(momentum))
+
+
+def look_ahead(params: Any, state: Any, momentum: float = 0.9) -> Any:
+    """The point x + ρv at which `nesterov_lookahead` wants its gradient.
+
+    Args:
+        params: x.
+        state: the state of a chain that holds `nesterov_lookahead`.
+        momentum: the same ρ.
+
+    Raises:
+        ValueError: when the state holds no velocity, or more than one.
+    """
+
+    def is_velocity(node):
+        return isinstance(node, VelocityState)
+
+    found = [s for s in jax.tree.leaves(state, is_leaf=is_velocity) if is_velocity(s)]
+    if len(found) != 1:
+        raise ValueError(
+            f"state must hold exactly one velocity, found {len(found)}; "
+            "pass the state of nesterov_lookahead"
+        )
+    return jax.tree.map(
+        lambda p, v: (p + momentum * v).astype(jnp.result_type(p)), params, found[0].velocity
+    )
