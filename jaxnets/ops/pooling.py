@@ -76,7 +76,9 @@ class _Windows:
         pads = [(lo, hi + over) for (lo, hi), over in zip(self.padding, self.overhang, strict=True)]
         return lax.reduce_window(
             x,
-            jnp.asarray(start, x.dtype),
+            # A NumPy scalar: a traced value would hide from JAX that this is max or add, which
+            # it can differentiate.
+            np.asarray(start, x.dtype),
             operation,
             (1, *self.window, 1),
             (1, *self.strides, 1),
