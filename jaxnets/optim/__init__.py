@@ -1,6 +1,6 @@
 """Optimizers as Optax transforms, learning-rate schedules, clipping, penalties, averages."""
 
-from jaxnets.optim import paper_schedules, schedules
+from jaxnets.optim import asynchronous, paper_schedules, schedules
 from jaxnets.optim.adam import adam, adamw, amsgrad, scale_by_adam
 from jaxnets.optim.adaptive import (
     adadelta,
@@ -10,6 +10,7 @@ from jaxnets.optim.adaptive import (
     scale_by_adagrad,
     scale_by_rmsprop,
 )
+from jaxnets.optim.averaging import averaged_params, ema, polyak, track
 from jaxnets.optim.clipping import (
     clip_by_global_norm,
     clip_by_leaf_norm,
@@ -52,6 +53,8 @@ __all__ = [
     "adam",
     "adamw",
     "amsgrad",
+    "asynchronous",
+    "averaged_params",
     "clip_by_global_norm",
     "clip_by_leaf_norm",
     "clip_by_value",
@@ -60,6 +63,7 @@ __all__ = [
     "decoupled_decay",
     "elastic",
     "elastic_penalty",
+    "ema",
     "global_norm",
     "heavy_ball",
     "l1",
@@ -73,6 +77,7 @@ __all__ = [
     "nesterov",
     "nesterov_lookahead",
     "paper_schedules",
+    "polyak",
     "proximal_l1",
     "rmsprop",
     "scale_by_adadelta",
@@ -83,5 +88,6 @@ __all__ = [
     "schedules",
     "sgd",
     "soft_threshold",
+    "track",
     "warm_up",
 ]

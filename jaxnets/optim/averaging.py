@@ -1,0 +1,141 @@
+"""Averages of the parameters along the way, to be used for prediction: Polyak's and exponential.
+
+Every average here is one line, a ← a + α_t (p − a), and differs by its weight α_t only.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnets.optim.adam import weight_so_far
+from jaxnets.optim.trees import check_count, check_number, need_params, promote
+
+
+class AverageState(NamedTuple):
+    """Number of parameter sets seen, and their average, ready for use."""
+
+    count: jax.Array
+    average: Any
+
+
+class Average(NamedTuple):
+    """A running average: ``init(params)`` and ``update(state, params)`` return its state.
+
+    It takes any tree of floating-point arrays; give it the parameters together with the statistics
+    of batch normalisation when those shall be averaged as well.
+    """
+
+    init: Callable[[Any], AverageState]
+    update: Callable[[AverageState, Any], AverageState]
+
+
+def _running(weight: Callable[[jax.Array, Any], jax.Array]) -> Average:
+    """The average whose t-th parameter set, t from 1, enters with `weight(t, dtype)`."""
+
+    def init(params):
+        return AverageState(jnp.zeros([], jnp.int32), promote(params))
+
+    def update(state, params):
+        t = optax.safe_increment(state.count)
+        average = jax.tree.map(
+            lambda a, p: a + weight(t, a.dtype) * (p - a), state.average, promote(params)
+        )
+        return AverageState(t, average)
+
+    return Average(init, update)
+
+
+def polyak(start: int = 0) -> Average:
+    """The plain mean of all parameters after the first `start` updates.
+
+    .. math:: a_t = \\frac{1}{t − s} \\sum_{i=s+1}^t p_i
+
+    Polyak and Juditsky, 1992. GoogLeNet used it for its final model (Szegedy et al. 2014, section
+    6; notes L264). Up to `start` the average is the latest parameters.
+
+    >>> mean = polyak()
+    >>> state = mean.init(jnp.array(9.0))
+    >>> for p in (1.0, 2.0, 6.0):
+    ...     state = mean.update(state, jnp.array(p))
+    >>> print(state.average)
+    3.0
+    """
+    check_count("start", start)
+    return _running(lambda t, dtype: 1 / jnp.maximum(t - start, 1).astype(dtype))
+
+
+def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> Average:
+    """Exponential moving average of the parameters.
+
+    .. math:: a_t = β a_{t−1} + (1−β) p_t
+
+    Inception-v3 was evaluated with such an average of decay 0.9999. It remembers about 1/(1−β)
+    updates, hence with a large β the first parameters, which are random, stay in it for long.
+    There are two remedies.
+
+    Args:
+        decay: β in [0, 1).
+        debias: leave the first parameters out and divide by the weights gathered, 1 − β^t.
+        warm: β_t = min(β, (1 + t)/(10 + t)), as TensorFlow with ``num_updates``.
+
+    >>> mean = ema(0.5)
+    >>> state = mean.update(mean.init(jnp.array(0.0)), jnp.array(1.0))
+    >>> print(state.average)
+    0.5
+    """
+    check_number("decay", decay, low=0, below=1)
+    if debias and warm:
+        raise ValueError("debias and warm are two remedies for the same; choose one, got both")
+
+    def weight(t, dtype):
+        if debias:
+            return (1 - decay) / weight_so_far(decay, t, dtype)
+        if warm:
+            # 1 − (1 + t)/(10 + t) = 9/(10 + t), without the loss of digits.
+            return jnp.maximum(1 - decay, 9 / (10 + t.astype(dtype)))
+        return jnp.asarray(1 - decay, dtype)
+
+    return _running(weight)
+
+
+def track(average: Average) -> optax.GradientTransformation:
+    """An average as the last link of a chain: it sees the parameters as updated.
+
+    >>> import optax
+    >>> rule = optax.chain(optax.sgd(0.5), track(polyak()))
+    >>> params = jnp.array(1.0)
+    >>> state = rule.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = rule.update(params, state, params)
+    ...     params = params + updates
+    >>> print(averaged_params(state, params))
+    0.375
+    """
+
+    def update(updates, state, params=None):
+        need_params(params, "an average of the parameters")
+        return updates, average.update(state, optax.apply_updates(params, updates))
+
+    return optax.GradientTransformation(average.init, update)
+
+
+def averaged_params(opt_state: Any, params: Any) -> Any:
+    """The average that `track` keeps in an optimizer's state, in the dtypes of `params`.
+
+    Raises:
+        ValueError: when the state holds no average, or more than one.
+    """
+
+    def is_average(node):
+        return isinstance(node, AverageState)
+
+    found = [s for s in jax.tree.leaves(opt_state, is_leaf=is_average) if is_average(s)]
+    if len(found) != 1:
+        raise ValueError(
+            f"opt_state must hold exactly one average, found {len(found)}; "
+            "end the optimizer's chain with track(polyak()) or track(ema(…))"
+        )
+    return jax.tree.map(lambda a, p: a.astype(jnp.result_type(p)), found[0].average, params)
