@@ -43,7 +43,7 @@ def check_images(
             "Resize the images or take a network with fewer strides."
         )
     if channels is None and stem is not None:
-        channels = _stem_channels(network, stem)
+        channels = stem_channels(network, stem)
     if channels is not None and x.shape[-1] != channels:
         raise ValueError(
             f"{who}: expected images with {channels} channels, got {x.shape[-1]} "
@@ -51,8 +51,8 @@ def check_images(
         )
 
 
-def _stem_channels(network: nn.Module, stem: str) -> int | None:
-    """Input channels of the stem's kernel, None where there is none yet."""
+def stem_channels(network: nn.Module, stem: str) -> int | None:
+    """Input channels of the stem's kernel, None where there is none yet (initialisation)."""
     node = network.variables.get("params", {})
     for part in (*stem.split("/"), "kernel"):
         if part not in node:

@@ -1,5 +1,6 @@
 """A multi-layer perceptron: fully connected layers over the flattened image."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxnets.models.checks import check_images
+from jaxnets.models.checks import check_images, stem_channels
 from jaxnets.models.registry import ModelInfo, register
 from jaxnets.nn import Dense, Dropout
 from jaxnets.ops import relu
@@ -39,6 +40,12 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
         check_images(self, x)
+        values, expected = math.prod(x.shape[1:]), stem_channels(self, "fc1")
+        if expected not in (None, values):
+            raise ValueError(
+                f"MLP: expected images of {expected} values, as the parameters were made for, "
+                f"got {values} (shape {x.shape})."
+            )
         x = x.reshape(x.shape[0], -1)
         endpoints = OrderedDict()
         for i, width in enumerate(self.hidden, start=1):

@@ -1,0 +1,82 @@
+"""The registry: names, fields, what is known, and messages for mistakes."""
+
+import json
+
+import pytest
+
+from jaxnets.errors import JaxnetsError, UnknownNameError
+from jaxnets.models import (
+    count_macs,
+    count_parameters,
+    create_model,
+    list_models,
+    model_info,
+    registry,
+)
+from jaxnets.models.resnet import resnet50
+
+
+def test_every_network_has_the_published_counts(golden):
+    """Exact parameters and multiply-accumulates, of the networks and of their registry entries."""
+    expected = json.loads((golden / "models.json").read_text())
+    assert sorted(expected) == sorted(list_models())
+    for name, entry in expected.items():
+        info = model_info(name)
+        got = (count_parameters(name), count_macs(name))
+        assert got == (entry["parameters"], entry["macs"]), (name, entry["source"])
+        assert got == (info.parameters, info.macs), name
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown network 'resnet5'.*resnet50"):
+        create_model("resnet5")
+    with pytest.raises(UnknownNameError, match="lenet5"):
+        model_info("LeNet-5")
+
+
+def test_an_unknown_field_offers_the_nearest():
+    with pytest.raises(JaxnetsError, match="lenet5 has no field 'num_class'.*num_classes"):
+        create_model("lenet5", num_class=3)
+    # `name` and `parent` are Flax's own.
+    with pytest.raises(JaxnetsError, match="no field 'parent'"):
+        create_model("lenet5", parent=None)
+
+
+def test_fields_override_those_of_the_published_network():
+    assert create_model("resnet50").stages == (3, 4, 6, 3)
+    small = resnet50(stages=(1, 1), num_classes=7)
+    assert (small.stages, small.num_classes, small.bottleneck) == ((1, 1), 7, True)
+    assert resnet50.__name__ == "resnet50" and "ResNet" in resnet50.__doc__
+
+
+def test_list_models_filters_and_names_what_there_is():
+    cifar = ["resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202"]
+    assert list_models(family="resnet_cifar") == cifar
+    assert set(cifar) < set(list_models(task="classification")) <= set(list_models())
+    with pytest.raises(UnknownNameError, match="unknown model family 'resnets'.*resnet"):
+        list_models(family="resnets")
+    with pytest.raises(UnknownNameError, match="unknown model task 'clasification'"):
+        list_models(task="clasification")
+
+
+def test_every_entry_is_complete():
+    for name in list_models():
+        info = model_info(name)
+        assert info.name == name and info.paper and 1980 < info.year < 2030
+        assert len(info.mean) == len(info.std) and len(info.mean) in (0, info.channels)
+        assert info.input_shape == (info.input_size, info.input_size, info.channels)
+        assert hash(info.name) and info.task
+        strides = list(info.feature_strides.values())
+        assert strides == sorted(strides), name
+
+
+def test_register_refuses_a_taken_name_and_a_field_that_is_not_there():
+    entry = registry._REGISTRY["mlp"]
+    with pytest.raises(ValueError, match="'mlp' is taken"):
+        registry.register(entry.info, entry.network)
+    import dataclasses
+
+    other = dataclasses.replace(entry.info, name="another_mlp")
+    with pytest.raises(ValueError, match="no field \\['depth'\\]"):
+        registry.register(other, entry.network, {"depth": 3})
+    assert "another_mlp" not in list_models()
