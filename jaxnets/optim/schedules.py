@@ -169,10 +169,9 @@ def warm_restarts(base: float, first_cycle: int, multiplier: int = 1, end: float
         while starts[-1] + lengths[-1] < np.iinfo(np.int32).max:
             starts.append(starts[-1] + lengths[-1])
             lengths.append(lengths[-1] * multiplier)
-        # The last cycle is longer than any count; its length needs no more than a float.
         cycle = jnp.sum(count[..., None] >= np.asarray(starts[1:], np.int32), axis=-1)
-        since = count - np.asarray(starts, np.int32)[cycle]
-        return since, jnp.asarray(np.asarray(lengths, np.float64), jnp.result_type(float))[cycle]
+        since = count - jnp.asarray(starts, jnp.int32)[cycle]
+        return since, jnp.asarray([float(n) for n in lengths])[cycle]
 
     def rate(count):
         since, length = place(jnp.asarray(count))
