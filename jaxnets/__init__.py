@@ -23,7 +23,10 @@ _ROOMS = ("data", "losses", "metrics", "models", "nn", "ops", "optim", "train")
 __all__ = [*_LAZY, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from jaxnets.models import create_model, features, list_models, model_info
+    from jaxnets.models import create_model as create_model
+    from jaxnets.models import features as features
+    from jaxnets.models import list_models as list_models
+    from jaxnets.models import model_info as model_info
 
 
 def __getattr__(name: str):

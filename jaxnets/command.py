@@ -1,5 +1,6 @@
 """From a command line to an experiment: options from a dataclass, errors without a traceback."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ def run(
         main: the experiment's function.
         config: its dataclass; the fields are the options.
         args: the command line (default: that of the process).
-        options: passed to `tyro.cli` (``description``, ``prog``).
+        options: passed to `tyro.cli`; an experiment gives its docstring as ``description``.
 
     Example:
         >>> from dataclasses import dataclass
@@ -33,6 +34,8 @@ def run(
     """
     import tyro
 
+    if options.get("description"):
+        options["description"] = _paragraphs(options["description"])
     parsed = tyro.cli(config, args=args, **options)
     try:
         return main(parsed)
@@ -42,3 +45,12 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _paragraphs(docstring: str) -> str:
+    """Keep an experiment's command, time and result on lines of their own; tyro joins lines."""
+    blocks = []
+    for block in docstring.strip().split("\n\n"):
+        lines = [re.sub(" {2,}(?=--)", " ", line.strip()) for line in block.splitlines()]
+        blocks += lines if block.startswith("Command:") else [" ".join(lines)]
+    return "\n\n".join(blocks)

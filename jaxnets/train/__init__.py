@@ -1,1 +1,41 @@
-"""jaxnets.train"""
+"""Training: state, pure steps, devices, loop, checkpoints, reports."""
+
+from jaxnets.train.checkpoint import Checkpoint, Checkpoints, restore_state, state_arrays
+from jaxnets.train.classifier import Classifier, ClassifierInfo, load_classifier
+from jaxnets.train.evaluate import Evaluator
+from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
+from jaxnets.train.metrics_log import MetricsLog, read_metrics
+from jaxnets.train.parallel import BATCH_AXIS, DataParallel, choose_devices, parallelize
+from jaxnets.train.processes import Processes, StopRequest
+from jaxnets.train.recipe import Recipe
+from jaxnets.train.run_directory import RunDirectory
+from jaxnets.train.state import TrainState, create_state
+from jaxnets.train.step import eval_step, train_step
+
+__all__ = [
+    "BATCH_AXIS",
+    "Checkpoint",
+    "Checkpoints",
+    "Classifier",
+    "ClassifierInfo",
+    "DataParallel",
+    "Evaluator",
+    "LoopResult",
+    "MetricsLog",
+    "NonFiniteLossError",
+    "Processes",
+    "Recipe",
+    "RunDirectory",
+    "StopRequest",
+    "TrainState",
+    "choose_devices",
+    "create_state",
+    "eval_step",
+    "load_classifier",
+    "parallelize",
+    "read_metrics",
+    "restore_state",
+    "run_loop",
+    "state_arrays",
+    "train_step",
+]

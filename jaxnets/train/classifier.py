@@ -10,9 +10,10 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import unflatten_dict
 
+from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.checkpoint import Checkpoints, require_same_arrays
-from jaxnets.train.recipe import Standardize, build_network
+from jaxnets.train.recipe import build_network
 from jaxnets.train.run_directory import read_json
 
 
@@ -20,12 +21,12 @@ from jaxnets.train.run_directory import read_json
 class ClassifierInfo:
     """What must be known beside the arrays to use a trained classifier; kept in checkpoints.
 
-    Fields:
+    Attributes:
         model: the network's name.
         dtype: its compute dtype.
         class_names: one per class, in order.
         image_shape: (H, W, C) that it was trained on.
-        mean, std: of `Standardize`.
+        mean, std: per channel, in grey levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
     """
 
@@ -50,14 +51,18 @@ class ClassifierInfo:
         return len(self.class_names)
 
     @property
-    def preprocess(self) -> Standardize:
-        return Standardize(self.mean, self.std)
+    def standardization(self) -> Standardization:
+        return Standardization(np.asarray(self.mean), np.asarray(self.std))
+
+    def preprocess(self, images: jax.Array) -> jax.Array:
+        """Images as stored, uint8 (B, H, W, C), as the network wants them."""
+        return self.standardization.apply(images)
 
     def network(self) -> nn.Module:
         return build_network(self.model, self.num_classes, self.dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity: it can be passed to jax.jit itself
 class Classifier:
     """A network with its variables, ready to be called on images as they are stored.
 

@@ -41,9 +41,7 @@ class Evaluator:
         self._split, self._parallel = split, parallel
         self._process = {"process_index": process_index, "process_count": process_count}
         self._step = parallel.parallelize(
-            partial(
-                eval_step, apply_fn=apply_fn, num_classes=num_classes, preprocess=preprocess
-            ),
+            partial(eval_step, apply_fn=apply_fn, num_classes=num_classes, preprocess=preprocess),
             donate=False,
         )
 

@@ -23,7 +23,7 @@ _LAG = 2
 class LoopResult:
     """What a loop leaves.
 
-    Fields:
+    Attributes:
         state: the state after the last step, still on the devices.
         step: the number of updates made since the run began.
         seconds: time in steps, without evaluations, checkpoints and the first (compiling) step.
@@ -71,6 +71,7 @@ def run_loop(
     record_every: int = 10,
     evaluate: Callable[[TrainState], dict[str, float]] | None = None,
     evaluate_every: int = 0,
+    after_evaluation: Callable[[TrainState, dict[str, float]], TrainState] | None = None,
     save: Callable[[int, TrainState], None] | None = None,
     save_seconds: float = math.inf,
     stop_requested: Callable[[int], bool] = lambda step: False,
@@ -85,6 +86,7 @@ def run_loop(
         images_per_step: the global batch size, for images per second.
         record: receives the mean metrics of every ``record_every`` steps and each evaluation.
         evaluate: state → metrics, called every ``evaluate_every`` steps (0: never) and at the end.
+        after_evaluation: (state, metrics) → state; where a schedule or a stopping rule reacts.
         save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
             asked to stop, and at the end.
         stop_requested: asked before every step.
@@ -151,6 +153,8 @@ def run_loop(
             if evaluating:
                 measured = evaluate(result.state)
                 record({"step": result.step, "kind": "test", **measured})
+                if after_evaluation is not None:
+                    result.state = after_evaluation(result.state, measured)
             if saving and result.step < last_step:
                 save(result.step, result.state)
                 last_save = time.perf_counter()

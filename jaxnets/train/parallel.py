@@ -114,9 +114,7 @@ class DataParallel:
 
             return jax.tree.map(copy, tree)
         # A copy, never the caller's own buffer: the first step gives its memory away.
-        return jax.tree.map(
-            lambda leaf: jax.device_put(leaf, self._whole, may_alias=False), tree
-        )
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, self._whole, may_alias=False), tree)
 
     def shard(self, batch: PyTree) -> PyTree:
         """This process's rows of a batch, spread over its devices in order."""

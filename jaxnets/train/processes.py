@@ -15,7 +15,7 @@ from jaxnets.errors import JaxnetsError
 class Processes:
     """How this process joins the others of its run.
 
-    Fields:
+    Attributes:
         distributed: join through `jax.distributed.initialize`, finding the others by itself as it
             can on Cloud TPU pods, Slurm and Open MPI.
         coordinator: HOST:PORT of process 0, where nothing can be found automatically.
@@ -40,7 +40,7 @@ def join(processes: Processes) -> None:
     if any(given) and not all(given):
         raise JaxnetsError(
             "--coordinator HOST:PORT, --num-processes N and --process-id I go together; "
-            f"given were {dict(zip(('coordinator', 'num_processes', 'process_id'), wanted))}"
+            "given were {}, {} and {}".format(*wanted)
         )
     if not (processes.distributed or all(given)) or jax.distributed.is_initialized():
         return

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 
@@ -16,7 +14,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model
 from jaxnets.nn import BatchNorm
-from jaxnets.optim import create_optimizer, create_schedule
+from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank
 from jaxnets.train.parallel import BATCH_AXIS
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -26,7 +24,7 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 class Recipe:
     """The settings that decide what is learned; two runs with equal recipes learn the same.
 
-    Fields:
+    Attributes:
         dataset: "digits" (embedded), or a TFDS image-classification set by its name.
         train_examples: train on this many examples only, equally many of each class.
         model: a name of `jaxnets.list_models()`.
@@ -64,13 +62,12 @@ class Recipe:
 
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no run can have."""
-        positive = ("epochs", "batch_size", "learning_rate", "microbatches")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise JaxnetsError(f"--{_option(name)} must be above 0, got {getattr(self, name)}")
-        for name in ("warmup_epochs", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
-                raise JaxnetsError(f"--{_option(name)} must be 0 or more, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            option = f"--{name.replace('_', '-')}"
+            if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
+                raise JaxnetsError(f"{option} must be above 0, got {value}")
+            if name in ("warmup_epochs", "weight_decay", "seed") and value < 0:
+                raise JaxnetsError(f"{option} must be 0 or more, got {value}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
@@ -79,10 +76,6 @@ class Recipe:
             )
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise JaxnetsError(f"--clip-norm must be above 0, got {self.clip_norm}")
-
-
-def _option(field: str) -> str:
-    return field.replace("_", "-")
 
 
 def build_network(
@@ -110,15 +103,35 @@ def build_network(
     return network.clone(**changes) if changes else network
 
 
-def build_optimizer(recipe: Recipe, steps_per_epoch: int) -> optax.GradientTransformation:
-    """The recipe's optimizer with its learning-rate schedule over the whole run."""
-    total = recipe.epochs * steps_per_epoch
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    schedule = create_schedule(
-        recipe.schedule, recipe.learning_rate, total_steps=total, warmup_steps=warmup
-    )
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Plateau:
+    """The recipe's learning rate over the whole run."""
+    # The papers' schedules that are given in epochs.
+    per_epoch = recipe.schedule in ("googlenet", "inception")
+    options = {"steps_per_epoch": steps_per_epoch} if per_epoch else {}
+    try:
+        return create_schedule(
+            recipe.schedule,
+            recipe.learning_rate,
+            recipe.epochs * steps_per_epoch,
+            warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
+            **options,
+        )
+    except JaxnetsError:
+        raise
+    except ValueError as error:
+        raise JaxnetsError(f"--schedule {recipe.schedule}: {error}") from error
+
+
+def build_optimizer(
+    recipe: Recipe, schedule: optax.Schedule | Plateau
+) -> optax.GradientTransformation:
+    """The recipe's optimizer; weight decay spares biases and normalisation (vectors)."""
     return create_optimizer(
-        recipe.optimizer, schedule, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm
+        recipe.optimizer,
+        schedule,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+        mask=mask_by_rank,
     )
 
 
@@ -133,20 +146,3 @@ def build_augmentation(recipe: Recipe, dataset: Dataset):
         return None
     padding = max(1, dataset.image_shape[0] // 8)
     return partial(augment_batch, padding=padding, flips=recipe.augment == "crop_flip")
-
-
-@dataclass(frozen=True)
-class Standardize:
-    """Images uint8 (B, H, W, C) → (x/255 − mean) / std, float32, per channel.
-
-    Fields:
-        mean, std: one value per channel, in units of x/255, fitted on the training set.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __call__(self, images: jax.Array) -> jax.Array:
-        scale = 1.0 / (255.0 * np.asarray(self.std, np.float32))
-        offset = np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)
-        return images.astype(jnp.float32) * scale - offset

@@ -16,7 +16,7 @@ PyTree = Any
 class TrainState:
     """Parameters, the optimizer's state and the network's running statistics: one pytree.
 
-    Fields:
+    Attributes:
         step: int32 scalar, the number of updates made.
         params: the network's parameters, float32.
         model_state: its other collections (``{"batch_stats": …}`` or ``{}``).

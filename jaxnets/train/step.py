@@ -86,9 +86,9 @@ def train_step(
         return loss_fn(logits, labels), (new_model_state, hits)
 
     def gradients_of(model_state, images, labels, key):
-        (loss, (model_state, hits)), gradients = jax.value_and_grad(
-            loss_and_outputs, has_aux=True
-        )(state.params, model_state, images, labels, key)
+        (loss, (model_state, hits)), gradients = jax.value_and_grad(loss_and_outputs, has_aux=True)(
+            state.params, model_state, images, labels, key
+        )
         return gradients, model_state, {"loss": loss, "accuracy": hits}
 
     if microbatches == 1:

@@ -1,0 +1,1 @@
+"""Small entry files: `python -m experiments.NAME --help`."""
