@@ -1,8 +1,9 @@
 """Batches as a pure function of (seed, step), on any number of processes."""
 
-import queue
-import threading
+import functools
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -71,18 +72,17 @@ class Batches:
         self.steps_per_epoch = count // batch_size if drop_remainder else -(-count // batch_size)
         # A plain view: indexing it does not make objects of class memmap.
         self._images, self._labels = np.asarray(split.images), np.asarray(split.labels)
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        # Two: what is fetched ahead may lie in the next epoch already.
+        self._order = functools.lru_cache(maxsize=2)(
+            functools.partial(shuffle.permutation, count, seed)
+        )
 
     def indices(self, step: int) -> np.ndarray:
         """Which examples this process's share of the batch at ``step`` holds, int64 (B/P,)."""
         if step < 0:
             raise IndexError(f"step is {step}; steps are counted from 0")
         epoch, position = divmod(int(step), self.steps_per_epoch)
-        known, order = self._order  # read once: several threads may share this object
-        if known != epoch:
-            order = shuffle.permutation(len(self._labels), self.seed, epoch)
-            self._order = (epoch, order)
-        rows = order[position * self.batch_size : (position + 1) * self.batch_size]
+        rows = self._order(epoch)[position * self.batch_size : (position + 1) * self.batch_size]
         share = len(rows) // self.process_count
         return rows[self.process_index * share : (self.process_index + 1) * share]
 
@@ -91,41 +91,65 @@ class Batches:
         return {"image": self._images[chosen], "label": self._labels[chosen]}
 
     def iterate(
-        self, start_step: int = 0, stop_step: int | None = None, *, ahead: int = 4
+        self,
+        start_step: int = 0,
+        stop_step: int | None = None,
+        *,
+        ahead: int = 4,
+        threads: int = 1,
     ) -> "BatchIterator":
-        """Batches ``start_step … stop_step-1`` (endless without a stop), fetched ahead of use."""
-        return BatchIterator(self, start_step, stop_step, ahead=ahead)
+        """Batches ``start_step … stop_step-1`` (endless without a stop), fetched ahead of use.
+
+        Args:
+          start_step: the first step.
+          stop_step: the step to stop before.
+          ahead: how many batches to fetch ahead, at least 1.
+          threads: how many to fetch at once; more than one helps where the images come from a slow
+            disk. The order does not depend on it.
+        """
+        return BatchIterator(self, start_step, stop_step, ahead=ahead, threads=threads)
 
 
 class BatchIterator:
-    """Walks through ``Batches`` with a background thread that fetches ahead.
+    """Walks through ``Batches`` while threads fetch the next few ahead of use.
 
     The whole state is the number of the next step: ``get_state`` counts the batches handed out, not
-    the ones fetched ahead, so ``set_state`` in another process goes on exactly where this one
-    stood. Use it as a context manager, or ``close`` it, to end the thread early; it also ends when
-    the iterator is exhausted or forgotten.
+    the ones fetched ahead, so after ``set_state``, in this process or another, it goes on exactly
+    there. ``close`` it, or use it as a context manager, to let go of what was fetched ahead.
     """
 
     def __init__(
-        self, batches: Batches, start_step: int, stop_step: int | None = None, *, ahead: int = 4
+        self,
+        batches: Batches,
+        start_step: int,
+        stop_step: int | None = None,
+        *,
+        ahead: int = 4,
+        threads: int = 1,
     ):
-        if ahead < 1:
-            raise ValueError(f"ahead is {ahead}; expected at least 1")
+        if ahead < 1 or threads < 1:
+            raise ValueError(f"ahead is {ahead} and threads is {threads}; expected at least 1")
         self._batches, self._stop_step, self._ahead = batches, stop_step, ahead
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="jaxnets-batches")
+        self._fetched: deque[Future[Batch]] = deque()
         self._next_step = start_step
-        self._start()
+        self._closed = False
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        if self._stop_step is not None and self._next_step >= self._stop_step:
+        if self._closed:
+            raise StopIteration
+        while len(self._fetched) <= self._ahead:
+            step = self._next_step + len(self._fetched)
+            if self._stop_step is not None and step >= self._stop_step:
+                break
+            self._fetched.append(self._pool.submit(self._batches.__getitem__, step))
+        if not self._fetched:
             self.close()
             raise StopIteration
-        batch = self._fetched.get()
-        if isinstance(batch, BaseException):
-            self.close()
-            raise batch
+        batch = self._fetched.popleft().result()
         self._next_step += 1
         return batch
 
@@ -135,51 +159,20 @@ class BatchIterator:
 
     def set_state(self, state: dict[str, int]) -> None:
         """Go on from a state that ``get_state`` returned."""
-        self.close()
+        self._fetched.clear()
         self._next_step = int(state["next_step"])
-        self._start()
 
     def close(self) -> None:
-        """End the background thread."""
-        self._stopped.set()
+        """Drop what was fetched ahead and end the threads; there is no next batch afterwards."""
+        self._closed = True
+        self._fetched.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> "BatchIterator":
         return self
 
     def __exit__(self, *exception) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_stopped"):
-            self.close()
-
-    def _start(self) -> None:
-        self._fetched: queue.Queue = queue.Queue(self._ahead)
-        self._stopped = threading.Event()
-        # The thread must not hold this object, or it would never be collected.
-        threading.Thread(
-            target=_fetch,
-            args=(self._batches, self._next_step, self._stop_step, self._fetched, self._stopped),
-            daemon=True,
-            name="jaxnets-batches",
-        ).start()
-
-
-def _fetch(batches, step, stop_step, fetched: queue.Queue, stopped: threading.Event) -> None:
-    while not stopped.is_set() and (stop_step is None or step < stop_step):
-        try:
-            batch = batches[step]
-        except BaseException as error:
-            batch = error
-        while not stopped.is_set():
-            try:
-                fetched.put(batch, timeout=0.1)
-                break
-            except queue.Full:
-                continue
-        if isinstance(batch, BaseException):
-            return
-        step += 1
 
 
 def eval_batches(

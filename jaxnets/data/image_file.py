@@ -7,7 +7,9 @@ import numpy as np
 from jaxnets.errors import JaxnetsError
 
 
-def read_image(path: Path | str, size: int | tuple[int, int] | None = None, channels: int = 3):
+def read_image(
+    path: Path | str, size: int | tuple[int, int] | None = None, channels: int = 3
+) -> np.ndarray:
     """Read an image file as uint8 (H, W, channels), upright.
 
     The EXIF orientation that cameras write is applied. Transparency is laid over white. With
@@ -34,6 +36,9 @@ def read_image(path: Path | str, size: int | tuple[int, int] | None = None, chan
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             image.load()
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scale
+                grey = np.asarray(image).astype(np.uint32)
+                image = Image.fromarray(((255 * grey + 32767) // 65535).astype(np.uint8))
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

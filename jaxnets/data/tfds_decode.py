@@ -1,6 +1,7 @@
 """Decode a prepared TFDS image-classification set once into a memory-mapped cache."""
 
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ CACHE_FORMAT: Final = 1
 HOLDOUT: Final = 5
 # Examples read at once: enough to feed the threads, little enough to stay small in memory.
 CHUNK: Final = 256
+# Images in one thread's task: for small images handing over costs as much as decoding.
+TASK: Final = 16
 
 # TFDS writes class names beside the records; copies of a set often come without that file.
 CLASS_NAMES: Final = {
@@ -65,7 +68,7 @@ class _Decoder:
         try:
             self.builder = tfds.builder_from_directory(os.fspath(prepared.path))
         except Exception as error:  # whatever its parsers make of a damaged dataset_info.json
-            raise self._error(f"can't be opened: {error}") from error
+            raise self._damaged("its description", error) from error
         self.info = self.builder.info
         if self.info.file_format.value != "array_record":
             raise self._error(
@@ -146,7 +149,7 @@ class _Decoder:
             )
             found = len(source)
         except Exception as error:  # missing files, and whatever the readers make of damaged ones
-            raise self._error(f"split {split!r} can't be read: {error}") from error
+            raise self._damaged(f"split {split!r}", error) from error
         expected = self.info.splits[split].num_examples
         if found != expected:
             raise self._error(f"split {split!r} holds {found} examples instead of {expected}")
@@ -158,9 +161,8 @@ class _Decoder:
                     for record in source.__getitems__(chunk)
                 ]
             except Exception as error:
-                raise self._error(
-                    f"split {split!r}, examples {chunk[0]} to {chunk[-1]} can't be read: {error}"
-                ) from error
+                where = f"split {split!r}, examples {chunk[0]} to {chunk[-1]}"
+                raise self._damaged(where, error) from error
             yield records
 
     def _labels(self, split: str) -> Iterator[int]:
@@ -183,8 +185,10 @@ class _Decoder:
         )
         with progress, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for records in self._records(split, (self.image_key, self.label_key), rows):
-                decoded = pool.map(self._image, (record[self.image_key] for record in records))
-                for row, image in enumerate(decoded, start=done):
+                stored = [record[self.image_key] for record in records]
+                tasks = [stored[start : start + TASK] for start in range(0, len(stored), TASK)]
+                decoded = pool.map(lambda task: [self._image(one) for one in task], tasks)
+                for row, image in enumerate(itertools.chain.from_iterable(decoded), start=done):
                     if images is None:
                         images = np.lib.format.open_memmap(
                             folder / f"{name}_images.npy", "w+", np.uint8, (len(rows), *image.shape)
@@ -217,7 +221,7 @@ class _Decoder:
                 with Image.open(io.BytesIO(stored)) as file:
                     image = file.convert("RGB" if self.channels == 3 else "L")
             except Exception as error:
-                raise self._error(f"has an image that can't be decoded: {error}") from error
+                raise self._damaged("an image", error) from error
         elif self.size is None:
             return stored
         else:
@@ -225,6 +229,11 @@ class _Decoder:
         if self.size is not None:
             image = ImageOps.fit(image, (self.size, self.size), method=Image.Resampling.BICUBIC)
         return np.asarray(image).reshape(image.height, image.width, self.channels)
+
+    def _damaged(self, what: str, error: Exception) -> JaxnetsError:
+        return self._error(
+            f"is incomplete or damaged; {what} can't be read: {error}. Copy or prepare it again"
+        )
 
     def _error(self, what: str) -> JaxnetsError:
         return JaxnetsError(f"dataset {self.prepared.name!r} in {self.prepared.path} {what}")

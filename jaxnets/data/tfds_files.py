@@ -1,13 +1,17 @@
 """Where prepared TFDS datasets lie: found by looking at folders, without TFDS or a network."""
 
+import difflib
 import hashlib
 import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jaxnets.errors import JaxnetsError, UnknownNameError
+
+# name, name/configuration, name:version, name/configuration:version
+NAME_PATTERN: Final = r"\w+(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?"
 
 
 class Prepared(NamedTuple):
@@ -46,9 +50,9 @@ def find_prepared(name: str, data_dir: Path | str | None = None) -> Prepared:
       JaxnetsError: it is known but not prepared here; the message says how to.
     """
     root = Path(data_dir or default_data_dir()).expanduser()
+    if not re.fullmatch(NAME_PATTERN, name):
+        _require_known(name, root)
     plain, _, version = name.partition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_]\w*(/[\w.+-]+)?", plain) or ".." in plain:
-        raise UnknownNameError("dataset", name, ["digits", *list_prepared(root)])
     place = root / plain
     versions = {
         folder.name: key
@@ -68,15 +72,27 @@ def find_prepared(name: str, data_dir: Path | str | None = None) -> Prepared:
     configs = [other for other in prepared if other.startswith(f"{plain}/")]
     if configs:
         raise JaxnetsError(f"dataset {plain!r} comes in several forms: {', '.join(configs)}")
-    if plain.partition("/")[0] not in tfds_names():
-        error = UnknownNameError("dataset", name, {*prepared, *tfds_names()})
-        error.args = (f"{error.args[0]} (prepared in {root}: {', '.join(prepared[1:]) or 'none'})",)
-        raise error
+    _require_known(name, root)
     raise JaxnetsError(
         f"dataset {name!r} is not prepared: looked in {place}. On a machine with a network run:\n"
         f"  python -m jaxnets.data.prepare {name} --data_dir {root}\n"
         "or name the folder where it lies with data_dir or TFDS_DATA_DIR"
     )
+
+
+def _require_known(name: str, root: Path) -> None:
+    """Raise UnknownNameError for a name that TFDS does not have.
+
+    The message offers what is near among all of TFDS, or else what lies here.
+    """
+    if re.fullmatch(NAME_PATTERN, name) and re.split("[:/]", name)[0] in tfds_names():
+        return
+    prepared = ["digits", *list_prepared(root)]
+    everything = {*prepared, *tfds_names()}
+    near = difflib.get_close_matches(name.lower(), everything, n=1)
+    error = UnknownNameError("dataset", name, everything if near else prepared)
+    error.args = (f"{error.args[0]} Prepared sets were looked for in {root}",)
+    raise error
 
 
 def tfds_names() -> set[str]:
@@ -85,8 +101,10 @@ def tfds_names() -> set[str]:
     if spec is None or spec.origin is None:
         return set()
     root = Path(spec.origin).parent
-    names = {path.stem for path in (root / "url_checksums").glob("*.txt")}
-    return names | {path.parent.name for path in (root / "datasets").glob("*/__init__.py")}
+    # A dataset is a package of its own (its files named after it) or has a file of checksums.
+    return {path.parent.name for path in root.glob("*/*/*_dataset_builder.py")} | {
+        path.stem for path in root.glob("url_checksums/*.txt")
+    }
 
 
 def _version_key(name: str) -> tuple[int, ...] | None:
