@@ -1,5 +1,7 @@
 """Convolution, one function with many algorithms."""
 
 from jaxnets.ops.convolution.api import conv
+from jaxnets.ops.convolution.fft import circular_conv
+from jaxnets.ops.convolution.winograd import TransformedKernel, conv_transformed, transform_kernel
 
-__all__ = ["conv"]
+__all__ = ["TransformedKernel", "circular_conv", "conv", "conv_transformed", "transform_kernel"]

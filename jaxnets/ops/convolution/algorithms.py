@@ -1,0 +1,124 @@
+"""The list of algorithms: three functions of two arrays each, and what each cannot do."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+
+from jaxnets.ops.convolution import (
+    direct,
+    fft,
+    grouped,
+    im2col,
+    pointwise,
+    shift,
+    strassen,
+    winograd,
+)
+from jaxnets.ops.convolution.problem import Problem
+
+Function = Callable[[jax.Array, jax.Array, Problem], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Algorithm:
+    """A convolution and its two gradients, each a bilinear function of two arrays.
+
+    Fields:
+        forward: (x, kernel, problem) to y.
+        input_gradient: (g, kernel, problem) to x's gradient.
+        kernel_gradient: (x, g, problem) to the kernel's gradient.
+        unsupported: problem to the reason why it cannot be done, or None.
+        says: one line for tables.
+    """
+
+    forward: Function
+    input_gradient: Function
+    kernel_gradient: Function
+    unsupported: Callable[[Problem], str | None]
+    says: str
+
+
+def _module(module, says: str) -> Algorithm:
+    return Algorithm(
+        module.forward,
+        module.input_gradient,
+        module.kernel_gradient,
+        module.unsupported,
+        says,
+    )
+
+
+def _winograd(m: int) -> Algorithm:
+    def unsupported(problem: Problem) -> str | None:
+        if m + max(problem.window) - 1 > len(winograd.POINTS) + 1:
+            return f"the window {problem.window} is too large for pieces of {m} pixels"
+        return winograd.unsupported(problem)
+
+    return Algorithm(
+        functools.partial(winograd.forward, m=m),
+        functools.partial(winograd.input_gradient, m=m),
+        functools.partial(winograd.kernel_gradient, m=m),
+        unsupported,
+        f"minimal filtering F({m}×{m}, 3×3)",
+    )
+
+
+def _inside_blocks(dense: Algorithm, says: str) -> Algorithm:
+    """`blocked` with another algorithm for the dense blocks."""
+
+    def unsupported(problem: Problem) -> str | None:
+        reason = grouped.unsupported(problem)
+        if reason:
+            return reason
+        return dense.unsupported(grouped._dense(problem, grouped.groups_in_block(problem)))
+
+    return Algorithm(
+        functools.partial(grouped.forward, dense=dense.forward),
+        functools.partial(grouped.input_gradient, dense=dense.input_gradient),
+        functools.partial(grouped.kernel_gradient, dense=dense.kernel_gradient),
+        unsupported,
+        says,
+    )
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "direct": _module(direct, "XLA's own convolution"),
+    "im2col": _module(im2col, "windows as rows, one matrix product"),
+    "fft": _module(fft, "product of spectra"),
+    "winograd": _winograd(4),
+    "winograd2": _winograd(2),
+    "winograd6": _winograd(6),
+    "strassen": _module(strassen, "im2col with Strassen's matrix product"),
+    "shift": _module(shift, "sum of shifted products"),
+    "pointwise": _module(pointwise, "1×1 as a matrix product over channels"),
+}
+ALGORITHMS["blocked"] = _inside_blocks(
+    ALGORITHMS["im2col"], "dense blocks of groups, im2col inside"
+)
+ALGORITHMS["blocked-direct"] = _inside_blocks(
+    ALGORITHMS["direct"], "dense blocks of groups, XLA's convolution inside"
+)
+ALGORITHMS["blocked-winograd"] = _inside_blocks(
+    ALGORITHMS["winograd"], "dense blocks of groups, F(4×4, 3×3) inside"
+)
+
+
+def supporting(problem: Problem) -> list[str]:
+    """Names of the algorithms that can do ``problem``."""
+    return [name for name, a in ALGORITHMS.items() if a.unsupported(problem) is None]
+
+
+def check(name: str, problem: Problem) -> None:
+    """Raise a ValueError that says why ``name`` cannot do ``problem`` and what can."""
+    if name not in ALGORITHMS:
+        raise ValueError(
+            f"algorithm must be 'auto' or one of {', '.join(ALGORITHMS)}, got {name!r}"
+        )
+    reason = ALGORITHMS[name].unsupported(problem)
+    if reason:
+        raise ValueError(
+            f"algorithm={name!r} cannot do this convolution: {reason} ({problem.describe()}). "
+            f"These can: auto, {', '.join(supporting(problem))}"
+        )

@@ -1,0 +1,354 @@
+"""`winograd`: minimal filtering F(m×m, r×r), Lavin & Gray, arXiv:1509.09308 (notes L160).
+
+An m-pixel piece of a correlation with r taps needs m + r − 1 products instead of m·r:
+
+    y = Aᵀ [(G g) ⊙ (Bᵀ d)],    d the m + r − 1 input pixels under the piece.
+
+Nested over two axes, F(4×4, 3×3) takes 36 products a tile where the definition takes 144, and over
+channels each of the 36 positions is one matrix product (tiles, C)·(C, D).  What is left is memory
+traffic: the transforms are written as sums of slices stacked along a new leading axis, which XLA
+fuses into one pass an axis, and images are taken in blocks whose transformed tiles fit `BLOCK`
+bytes, because memory that a call asks for anew is paid for page by page.
+
+Errors: Bᵀ of F(4, 3) has entries up to 5 and Aᵀ up to 8, so float32 results of F(4×4, 3×3) differ
+from the definition by about 1e-5 to 1e-4 of the largest output (5e-4 is promised), F(2×2, 3×3) by
+1e-6, and F(6×6, 3×3) by up to 5e-3. Kernels of up to five taps an axis, stride 1.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxnets.ops.convolution import window
+from jaxnets.ops.convolution.problem import Padding, Problem, make_problem
+
+BLOCK = 28 * 2**20  # bytes of transformed tiles, inputs and products together, held at once
+POINTS = tuple(Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2"))
+MAX_TAPS = 5
+
+
+@functools.cache
+def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bᵀ (α, α), G (α, r) and Aᵀ (m, α) of F(m, r), α = m + r − 1, exact rationals as float64.
+
+    Cook–Toom: evaluate at α − 1 points and at infinity; the correlation is the transpose of the
+    polynomial product.  Bᵀ's rows are the numerators of the Lagrange polynomials, G takes their
+    denominators. F(2, 3) and F(4, 3) are the matrices that the paper prints, up to signs.
+
+    >>> matrices(2, 3)[0].astype(int).tolist()
+    [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
+    """
+    alpha = m + r - 1
+    if not 2 <= alpha <= len(POINTS) + 1:
+        raise ValueError(f"F({m}, {r}) needs {alpha - 1} points, {len(POINTS)} are known")
+    points = POINTS[: alpha - 1]
+
+    def polynomial(roots) -> list[Fraction]:
+        coefficients = [Fraction(1)]
+        for root in roots:
+            shifted = [Fraction(0), *coefficients]
+            for i, c in enumerate(coefficients):
+                shifted[i] -= root * c
+            coefficients = shifted
+        return coefficients
+
+    b, g, a = [], [], []
+    for i, point in enumerate(points):
+        others = points[:i] + points[i + 1 :]
+        b.append([*polynomial(others), Fraction(0)])
+        denominator = math.prod((point - other for other in others), start=Fraction(1))
+        g.append([point**j / denominator for j in range(r)])
+        a.append([point**j for j in range(m)])
+    b.append(polynomial(points))
+    g.append([Fraction(int(j == r - 1)) for j in range(r)])
+    a.append([Fraction(int(j == m - 1)) for j in range(m)])
+    as_array = lambda rows: np.array([[float(v) for v in row] for row in rows])  # noqa: E731
+    return as_array(b), as_array(g), as_array(a).T
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why this algorithm cannot do ``problem``, or None if it can."""
+    if not problem.unit_stride:
+        return f"strides are {problem.strides}, not 1"
+    if not problem.unit_dilation:
+        return f"dilation is {problem.dilation}, not 1"
+    if problem.groups != 1:
+        return f"groups={problem.groups}, not 1"
+    if max(problem.window) > MAX_TAPS or problem.taps == 1:
+        return f"the window {problem.window} is not of 2 to {MAX_TAPS} taps an axis"
+    return None
+
+
+def _combine(coefficients: Sequence[float], parts: Sequence[jax.Array]) -> jax.Array:
+    """Σ coefficient · part, leaving out zeros and multiplications by one."""
+    total = None
+    for coefficient, part in zip(coefficients, parts, strict=True):
+        if coefficient == 0:
+            continue
+        size = abs(coefficient)
+        term = part if size == 1 else part * np.asarray(size, part.dtype)
+        if total is None:
+            total = term if coefficient > 0 else -term
+        else:
+            total = total + term if coefficient > 0 else total - term
+    return jnp.zeros_like(parts[0]) if total is None else total
+
+
+def _barrier(x: jax.Array) -> jax.Array:
+    """Keep two passes apart: fused into one, every value would be computed several times over."""
+    return lax.optimization_barrier(x)
+
+
+def _tiles(problem: Problem, m: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Piece length per axis (1 where the window has one tap) and number of pieces per axis."""
+    pieces = tuple(m if r > 1 else 1 for r in problem.window)
+    counts = tuple(-(-o // p) for o, p in zip(problem.out_spatial, pieces, strict=True))
+    return pieces, counts
+
+
+def _pick(x: jax.Array, axis: int, size: int, count: int, length: int) -> list[jax.Array]:
+    """x[size·tile + i] for i < length, every tile: views of (tiles, size), no strided reads."""
+    pieces = x.reshape(*x.shape[:axis], x.shape[axis] // size, size, *x.shape[axis + 1 :])
+    return [
+        lax.index_in_dim(
+            lax.slice_in_dim(pieces, i // size, i // size + count, axis=axis),
+            i % size,
+            axis + 1,
+            keepdims=False,
+        )
+        for i in range(length)
+    ]
+
+
+def _spread(x: jax.Array, matrix_of, pieces, counts, lengths) -> jax.Array:
+    """Apply one matrix per spatial axis to tiles: (N, size…, C) to (α…, N, tiles…, C)."""
+    rank = len(pieces)
+    for axis in range(rank):
+        if lengths[axis] == 1:
+            x = jnp.expand_dims(x, axis)
+        else:
+            parts = _pick(x, 2 * axis + 1, pieces[axis], counts[axis], lengths[axis])
+            x = _barrier(jnp.stack([_combine(row, parts) for row in matrix_of(axis)], axis))
+    return x
+
+
+def _input_tiles(x: jax.Array, problem: Problem, m: int) -> jax.Array:
+    """Bᵀ d B: (N, spatial…, C) padded to whole tiles, to (α², N·tiles, C)."""
+    pieces, counts = _tiles(problem, m)
+    lengths = tuple(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
+    padding = []
+    for axis in range(problem.rank):
+        # _pick reads whole pieces, so the end is padded to a multiple of the piece.
+        size = pieces[axis] * (counts[axis] + -(-(problem.window[axis] - 1) // pieces[axis]))
+        before = problem.padding[axis][0]
+        padding.append((before, size - problem.spatial[axis] - before))
+    x = _barrier(window.pad(x, padding)).astype(window.accumulator(x.dtype))
+    matrix_of = lambda axis: matrices(pieces[axis], problem.window[axis])[0]  # noqa: E731
+    return _spread(x, matrix_of, pieces, counts, lengths).reshape(
+        math.prod(lengths), -1, problem.in_channels
+    )
+
+
+def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
+    """A g Aᵀ: (N, out…, D) to (α², N·tiles, D)."""
+    pieces, counts = _tiles(problem, m)
+    sizes = [p * c - o for p, c, o in zip(pieces, counts, problem.out_spatial, strict=True)]
+    g = _barrier(window.pad(g, [(0, s) for s in sizes])).astype(window.accumulator(g.dtype))
+    matrix_of = lambda axis: matrices(pieces[axis], problem.window[axis])[2].T  # noqa: E731
+    out = math.prod(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
+    return _spread(g, matrix_of, pieces, counts, pieces).reshape(out, -1, problem.out_channels)
+
+
+def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
+    """Aᵀ M A, put together to (N, out…, D)."""
+    pieces, counts = _tiles(problem, m)
+    lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
+    rank = problem.rank
+    y = products.reshape(*lengths, problem.batch, *counts, problem.out_channels)
+    for axis in reversed(range(rank)):
+        # y is (α of the axes up to this one, N, tiles…, finished axes…, D).
+        if lengths[axis] == 1:
+            y = jnp.squeeze(y, axis)
+            continue
+        parts = [lax.index_in_dim(y, i, axis, keepdims=False) for i in range(lengths[axis])]
+        place = axis + 1 + axis  # the tile axis of this spatial axis, one α axis fewer
+        rows = matrices(pieces[axis], problem.window[axis])[2]
+        y = jnp.stack([_combine(row, parts) for row in rows], place + 1)
+        shape = y.shape
+        y = y.reshape(*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :])
+        y = _barrier(y) if axis else y
+    return y[(slice(None), *(slice(o) for o in problem.out_spatial))]
+
+
+def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int]) -> jax.Array:
+    """G g Gᵀ: (window…, C, D) to (α², C, D)."""
+    u = kernel.astype(window.accumulator(kernel.dtype))
+    for axis, piece in enumerate(pieces):
+        if u.shape[axis] == 1:
+            continue
+        g = matrices(piece, u.shape[axis])[1]
+        parts = [lax.index_in_dim(u, i, axis, keepdims=False) for i in range(u.shape[axis])]
+        u = jnp.stack([_combine(row, parts) for row in g], axis)
+        u = _barrier(u) if axis + 1 < len(pieces) else u
+    return u.reshape(-1, *kernel.shape[-2:])
+
+
+def _kernel_from_tiles(u: jax.Array, problem: Problem, m: int) -> jax.Array:
+    """Gᵀ u G: (α², C, D) to (window…, C, D)."""
+    pieces, _ = _tiles(problem, m)
+    lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
+    k = u.reshape(*lengths, *u.shape[1:])
+    for axis in range(problem.rank):
+        if lengths[axis] == 1:
+            continue
+        rows = matrices(pieces[axis], problem.window[axis])[1].T
+        parts = [lax.index_in_dim(k, i, axis, keepdims=False) for i in range(lengths[axis])]
+        k = jnp.stack([_combine(row, parts) for row in rows], axis)
+    return k
+
+
+def _products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """One matrix product per position of the transformed tile."""
+    return lax.dot_general(a, b, (((2,), (1,)), ((0,), (0,))))
+
+
+def _block(problem: Problem, m: int) -> tuple[int, int]:
+    """Images and tile rows (of the first axis) a block, whose tiles fit in `BLOCK` bytes."""
+    pieces, counts = _tiles(problem, m)
+    alpha = math.prod(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
+    one_row = math.prod(counts[1:]) * alpha * (problem.in_channels + problem.out_channels) * 4
+    fit = BLOCK / one_row
+    if fit >= counts[0]:
+        most = int(fit / counts[0])
+        divisors = (d for d in range(1, problem.batch + 1) if problem.batch % d == 0)
+        return max(d for d in divisors if d <= most), counts[0]
+    # Even bands, the last one overlapping: 14 tile rows that fit 9 at a time go 7 and 7.
+    bands = math.ceil(counts[0] / max(1, int(fit)))
+    return 1, math.ceil(counts[0] / bands)
+
+
+def _apply(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
+    y = _output(_products(_input_tiles(x, problem, m), u), problem, m)
+    return y.astype(x.dtype)
+
+
+def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
+    """The convolution with a kernel that is transformed already, block by block."""
+    images, rows = _block(problem, m)
+    pieces, counts = _tiles(problem, m)
+    bands = -(-counts[0] // rows)
+    if images == problem.batch and bands == 1:
+        return _apply(x, u, problem, m)
+    if bands == 1:
+        inner = problem.replace(x_shape=(images, *problem.x_shape[1:]))
+
+        def body(i, y):
+            part = lax.dynamic_slice_in_dim(x, i * images, images)
+            return lax.dynamic_update_slice_in_dim(y, _apply(part, u, inner, m), i * images, 0)
+
+        return lax.fori_loop(
+            0, problem.batch // images, body, lax.full(problem.out_shape, 0, x.dtype)
+        )
+    height = min(rows * pieces[0], problem.out_spatial[0])
+    reach = height + problem.window[0] - 1
+    inner = problem.replace(
+        x_shape=(1, reach, *problem.x_shape[2:]), padding=((0, 0), *problem.padding[1:])
+    )
+    edge = [problem.padding[0], *((0, 0),) * (problem.rank - 1)]
+
+    def band(i, y):
+        image = i // bands
+        # The last band moves up until it fits; what it shares with its neighbour is equal.
+        start = jnp.minimum(i % bands * height, problem.out_spatial[0] - height)
+        part = window.pad(lax.dynamic_slice_in_dim(x, image, 1), edge)
+        part = _apply(lax.dynamic_slice_in_dim(part, start, reach, axis=1), u, inner, m)
+        return lax.dynamic_update_slice(y, part, (image, start, *(0,) * problem.rank))
+
+    return lax.fori_loop(0, problem.batch * bands, band, lax.full(problem.out_shape, 0, x.dtype))
+
+
+def forward(x: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
+    """y = x ⋆ kernel, the kernel transformed in the call."""
+    return _forward(x, _kernel_tiles(kernel, _tiles(problem, m)[0]), problem, m)
+
+
+def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
+    """x's gradient: the same algorithm on g with the kernel turned round."""
+    return forward(g, window.flip(kernel), problem.transposed(), m)
+
+
+def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
+    """The kernel's gradient in the tiles' domain: Gᵀ [Σ over tiles (Bᵀ d B)ᵀ (A g Aᵀ)] G."""
+
+    def tiles_product(x, g, problem):
+        d, e = _input_tiles(x, problem, m), _gradient_tiles(g, problem, m)
+        return lax.dot_general(d, e, (((1,), (1,)), ((0,), (0,))))
+
+    images, _ = _block(problem, m)
+    if images == problem.batch:
+        u = tiles_product(x, g, problem)
+    else:
+        inner = problem.replace(x_shape=(images, *problem.x_shape[1:]))
+
+        def body(i, u):
+            part = lax.dynamic_slice_in_dim(x, i * images, images)
+            return u + tiles_product(part, lax.dynamic_slice_in_dim(g, i * images, images), inner)
+
+        start = tiles_product(x[:images], g[:images], inner)
+        u = lax.fori_loop(1, problem.batch // images, body, start)
+    return _kernel_from_tiles(u, problem, m).astype(x.dtype)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["window", "m", "dtype"]
+)
+@dataclasses.dataclass(frozen=True)
+class TransformedKernel:
+    """A kernel in the tiles' domain: ``values`` (α², C, D) of a ``window`` for pieces of ``m``."""
+
+    values: jax.Array
+    window: tuple[int, ...]
+    m: int
+    dtype: jnp.dtype
+
+
+def transform_kernel(kernel: jax.Array, m: int = 4) -> TransformedKernel:
+    """Transform ``kernel`` (window…, C, D) once, for many calls of `conv_transformed`.
+
+    Args:
+        kernel: of 1 to 3 window axes with up to five taps each.
+        m: output pixels a tile and axis: 2 (most exact), 4 (fastest) or 6 (for many channels).
+
+    >>> transform_kernel(jnp.ones((3, 3, 8, 16))).values.shape
+    (36, 8, 16)
+    """
+    problem = make_problem(jnp.zeros((1, *kernel.shape[:-1]), kernel.dtype), kernel)
+    reason = unsupported(problem)
+    if reason:
+        raise ValueError(f"winograd cannot use this kernel: {reason} ({kernel.shape})")
+    if m not in (2, 4, 6) or m + max(kernel.shape[:-2]) - 1 > len(POINTS) + 1:
+        raise ValueError(f"m must be 2, 4 or 6 and fit the window, got m={m}, {kernel.shape}")
+    values = _kernel_tiles(kernel, _tiles(problem, m)[0])
+    return TransformedKernel(values, tuple(kernel.shape[:-2]), m, jnp.dtype(kernel.dtype))
+
+
+def conv_transformed(
+    x: jax.Array, transformed: TransformedKernel, *, padding: Padding = 0
+) -> jax.Array:
+    """Convolve with a kernel of `transform_kernel`; stride 1, differentiable in both arguments.
+
+    >>> x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 2))
+    >>> conv_transformed(x, transform_kernel(kernel), padding=1)[0, 4, 4]
+    Array([36., 36.], dtype=float32)
+    """
+    shape = (*transformed.window, *transformed.values.shape[-2:])
+    kernel = jax.ShapeDtypeStruct(shape, transformed.dtype)
+    problem = make_problem(x, kernel, padding=padding)
+    return _forward(x, transformed.values, problem, transformed.m)
