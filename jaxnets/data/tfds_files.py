@@ -101,8 +101,12 @@ def tfds_names() -> set[str]:
     if spec is None or spec.origin is None:
         return set()
     root = Path(spec.origin).parent
-    # A dataset is a package of its own (its files named after it) or has a file of checksums.
-    return {path.parent.name for path in root.glob("*/*/*_dataset_builder.py")} | {
+    # Most datasets have a package of their own or a file of checksums.
+    packages = [
+        *root.glob("datasets/*/__init__.py"),
+        *root.glob("image_classification/*/__init__.py"),
+    ]
+    return {path.parent.name for path in packages} | {
         path.stem for path in root.glob("url_checksums/*.txt")
     }
 

@@ -1,0 +1,88 @@
+"""A small TFDS dataset of our own, prepared as ArrayRecord without TensorFlow."""
+
+import io
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def make_tfds():
+    """``make_tfds(root, {"train": (images, labels), …}, name=…, names=…, shape=…)``."""
+
+    def make(root, splits, *, name="tiny", names=("cat", "dog"), shape=(6, 5, 3), stored="image"):
+        import tensorflow_datasets as tfds
+        from PIL import Image
+
+        feature = (
+            tfds.features.Image(shape=shape)
+            if stored == "image"
+            else tfds.features.Tensor(shape=shape, dtype=np.uint8)
+        )
+
+        class Own(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                return tfds.core.DatasetInfo(
+                    builder=self,
+                    features=tfds.features.FeaturesDict(
+                        {
+                            "note": tfds.features.Text(),
+                            "image": feature,
+                            "label": (
+                                tfds.features.ClassLabel(names=list(names))
+                                if names
+                                else tfds.features.Scalar(np.int64)
+                            ),
+                        }
+                    ),
+                    supervised_keys=("image", "label"),
+                )
+
+            def _split_generators(self, dl_manager):
+                return {split: self._generate_examples(*arrays) for split, arrays in splits.items()}
+
+            def _generate_examples(self, images, labels):
+                for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+                    if stored == "image":
+                        file = io.BytesIO()
+                        Image.fromarray(np.squeeze(image)).save(file, "png")
+                        file.seek(0)
+                        image = file
+                    yield number, {"note": "unused", "image": image, "label": int(label)}
+
+        Own.name = name
+        builder = Own(data_dir=str(root), file_format="array_record")
+        builder.download_and_prepare(file_format="array_record")
+        return root / name / "1.0.0"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_arrays():
+    """Train and test images in which no two are alike, so that order can be undone."""
+    rng = np.random.default_rng(0)
+    return {
+        split: (
+            rng.integers(0, 256, (count, 6, 5, 3), dtype=np.uint8),
+            np.arange(count, dtype=np.int32) % 2,
+        )
+        for split, count in (("train", 30), ("test", 12))
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_tfds(make_tfds, tiny_arrays, tmp_path_factory):
+    """A data_dir that holds the dataset ``tiny``; read only, copy it to change it."""
+    root = tmp_path_factory.mktemp("tfds")
+    make_tfds(root, tiny_arrays)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path, monkeypatch):
+    """No test may see or leave anything in the user's cache."""
+    monkeypatch.setenv("JAXNETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
