@@ -10,6 +10,8 @@ from jax import lax
 
 from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference
 
+MOMENTS = "batch_moments"
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation over the last axis as channels.
@@ -35,7 +37,9 @@ class BatchNorm(nn.Module):
         dtype: dtype of the result (None: that of the input and parameters together).
         param_dtype: dtype of parameters and running averages.
 
-    Variables: ``params``: ``scale``, ``bias``; ``batch_stats``: ``mean``, ``var``; each (C,).
+    Variables: ``params``: ``scale``, ``bias``; ``batch_stats``: ``mean``, ``var``; each (C,). If
+    the collection ``batch_moments`` is mutable in training, it receives the batch's own ``mean``,
+    biased ``var`` and ``count`` of values, for `jaxnets.nn.precise_batch_statistics`.
 
     Raises:
         ValueError: training on a batch with one value a channel, whose variance says nothing.
@@ -73,8 +77,8 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
 
         dtype = nn.dtypes.canonicalize_dtype(x, scale, bias, dtype=self.dtype)
-        # A narrow input is widened inside the op; a wide one is not narrowed before its statistics
-        # are taken.
+        # The op widens a narrow input by itself, and a wide one must not be narrowed before its
+        # statistics are taken: only widening, to float64, is left to do here.
         if jnp.finfo(dtype).bits > jnp.finfo(x.dtype).bits:
             x = x.astype(dtype)
 
@@ -87,8 +91,11 @@ class BatchNorm(nn.Module):
             x, scale, bias, epsilon=self.epsilon, axis_name=axis_name
         )
         if not self.is_initializing():
+            count = self._count(x, axis_name)
+            if self.is_mutable_collection(MOMENTS):
+                self._record_moments(batch_mean, batch_var, count)
             if self.unbiased:
-                batch_var = batch_var * self._bessel(x, axis_name)
+                batch_var = batch_var * (count / (count - 1))
             mean.value = self._step(mean.value, batch_mean)
             var.value = self._step(var.value, batch_var)
         return y.astype(dtype)
@@ -96,7 +103,7 @@ class BatchNorm(nn.Module):
     def _step(self, old: jax.Array, new: jax.Array) -> jax.Array:
         return self.momentum * old + (1.0 - self.momentum) * new.astype(old.dtype)
 
-    def _bessel(self, x: jax.Array, axis_name: str | None) -> float:
+    def _count(self, x: jax.Array, axis_name: str | None) -> int:
         devices = 1 if axis_name is None else lax.psum(1, axis_name)
         count = math.prod(x.shape[:-1]) * devices
         if count < 2:
@@ -104,4 +111,29 @@ class BatchNorm(nn.Module):
                 f"x: training batch normalisation {self.name!r} got shape {x.shape}, one value a "
                 "channel, whose variance is undefined; give a larger batch or image, or train=False"
             )
-        return count / (count - 1)
+        return count
+
+    def _record_moments(self, mean: jax.Array, var: jax.Array, count: int) -> None:
+        moments = {"mean": mean, "var": var, "count": jnp.full((), count, mean.dtype)}
+        if self.has_variable(MOMENTS, "mean"):  # a layer that is applied twice has seen both inputs
+            before = {name: self.get_variable(MOMENTS, name) for name in moments}
+            moments = pool_moments(before, moments)
+        for name, value in moments.items():
+            self.put_variable(MOMENTS, name, value)
+
+
+def pool_moments(a: dict, b: dict) -> dict:
+    """Mean, biased variance and count of two sets of values together, from those of each.
+
+    >>> ab = pool_moments(dict(mean=1.0, var=0.0, count=1.0), dict(mean=3.0, var=0.0, count=1.0))
+    >>> ab
+    {'mean': 2.0, 'var': 1.0, 'count': 2.0}
+    """
+    count = a["count"] + b["count"]
+    share_a, share_b = a["count"] / count, b["count"] / count
+    gap = b["mean"] - a["mean"]
+    return {
+        "mean": a["mean"] + gap * share_b,
+        "var": a["var"] * share_a + b["var"] * share_b + gap * gap * (share_a * share_b),
+        "count": count,
+    }

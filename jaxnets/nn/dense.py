@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.ops.dense import dense
-
-he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+from jaxnets.ops.initializers import he_normal
 
 
 class Dense(nn.Module):

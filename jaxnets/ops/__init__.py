@@ -1,13 +1,43 @@
 """Pure functions on arrays: the mathematics, without Flax and without state."""
 
-from jaxnets.ops.activations import relu
-from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference
+from jaxnets.ops.activation_analysis import (
+    one_sided_share,
+    sigmoid_gradient_bound,
+    transcendentals,
+)
+from jaxnets.ops.activations import (
+    ACTIVATIONS,
+    elu,
+    get_activation,
+    identity,
+    leaky_relu,
+    maxout,
+    prelu,
+    relu,
+    scaled_tanh,
+    sigmoid,
+    tanh,
+)
+from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference, fold_batch_norm
 from jaxnets.ops.convolution import conv
 from jaxnets.ops.dense import dense
 from jaxnets.ops.dropout import dropout, dropout_at_test
-from jaxnets.ops.pooling import avg_pool, global_avg_pool, max_pool
+from jaxnets.ops.initializers import (
+    fans,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    xavier_normal,
+)
+from jaxnets.ops.local_response_norm import local_response_norm
+from jaxnets.ops.pooling import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
+from jaxnets.ops.signal_propagation import activation_statistics, propagate, statistics_by_layer
 
 __all__ = [
+    "ACTIVATIONS",
+    "activation_statistics",
+    "adaptive_avg_pool",
     "avg_pool",
     "batch_norm",
     "batch_norm_inference",
@@ -15,7 +45,29 @@ __all__ = [
     "dense",
     "dropout",
     "dropout_at_test",
+    "elu",
+    "fans",
+    "fold_batch_norm",
+    "get_activation",
     "global_avg_pool",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "leaky_relu",
+    "local_response_norm",
     "max_pool",
+    "maxout",
+    "one_sided_share",
+    "prelu",
+    "propagate",
     "relu",
+    "scaled_tanh",
+    "sigmoid",
+    "sigmoid_gradient_bound",
+    "statistics_by_layer",
+    "tanh",
+    "transcendentals",
+    "xavier_normal",
 ]

@@ -1,0 +1,72 @@
+"""Why the sigmoid is out of use: three properties that can be measured (notes L12-15)."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+
+def sigmoid_gradient_bound(kernels: Sequence[jax.Array]) -> jax.Array:
+    """Largest factor by which a gradient can grow on its way back through sigmoid layers.
+
+    The slope of σ is nowhere above 1/4, so through L layers h ← σ(h W + b)
+
+        ‖∂loss/∂h_0‖ ≤ (1/4)^L · ∏ ‖W‖ · ‖∂loss/∂h_L‖
+
+    with spectral norms. Twenty layers of norm 1 leave less than 10⁻¹² of a gradient (notes L12).
+
+    Args:
+        kernels: one matrix (in, out) for each layer.
+
+    Returns:
+        the factor, a scalar.
+
+    >>> import jax.numpy as jnp
+    >>> float(sigmoid_gradient_bound([jnp.eye(3), 2 * jnp.eye(3)]))
+    0.125
+    """
+    norms = [jnp.linalg.norm(kernel, 2) for kernel in kernels]
+    return math.prod(norms, start=jnp.ones(())) * 0.25 ** len(kernels)
+
+
+def one_sided_share(kernel_gradient: jax.Array) -> jax.Array:
+    """Share of the units all of whose weights would move in the same direction.
+
+    For one example and one unit with z = h·w, ∂loss/∂w = h · ∂loss/∂z. Where all inputs h are
+    positive, as a sigmoid's outputs are, every component has the sign of ∂loss/∂z: the weights can
+    only all grow or all shrink, and reach a point that needs both by zig-zagging (notes L13).
+
+    Args:
+        kernel_gradient: (in, units), the gradient of one example.
+
+    Returns:
+        the share, in [0, 1]; a gradient of zero counts as either sign.
+
+    >>> import jax.numpy as jnp
+    >>> float(one_sided_share(jnp.array([[1.0, 1.0], [2.0, -1.0]])))
+    0.5
+    """
+    one_sided = (kernel_gradient >= 0).all(0) | (kernel_gradient <= 0).all(0)
+    return one_sided.mean(dtype=jnp.float32)
+
+
+def transcendentals(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> int:
+    """How many exponentials and the like one call evaluates, as XLA counts them.
+
+    A sigmoid or tanh takes one for each number, a ReLU none (notes L14). What an exponential costs
+    beside a comparison depends on the machine; this count does not.
+
+    Args:
+        function: elementwise, of one array.
+        x: an array, or a `jax.ShapeDtypeStruct`, of the shape to be counted for.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from jaxnets.ops import relu, sigmoid
+    >>> transcendentals(relu, jnp.ones(100)), transcendentals(sigmoid, jnp.ones(100))
+    (0, 100)
+    """
+    # Of the program as written: what a compiler makes of an exponential (a polynomial, on CPUs)
+    # differs from machine to machine.
+    costs = jax.jit(function).lower(x).cost_analysis() or {}
+    return int(costs.get("transcendentals", 0))
