@@ -80,9 +80,9 @@ def exponential(base: float, gamma: float, every: int = 1) -> Schedule:
     return lambda count: base * as_float(gamma) ** (as_float(count) / every)
 
 
-def _progress(count: Any, total_steps: int) -> jax.Array:
-    """t/T, from 0 to 1, then 1."""
-    return jnp.clip(as_float(count) / total_steps, 0.0, 1.0)
+def _remaining(count: Any, total_steps: int) -> jax.Array:
+    """(T − t)/T, from 1 to 0, then 0; the difference of whole numbers loses no digits."""
+    return jnp.clip(as_float(total_steps - jnp.asarray(count)) / total_steps, 0.0, 1.0)
 
 
 def linear(base: float, total_steps: int, end: float = 0.0) -> Schedule:
@@ -94,7 +94,7 @@ def linear(base: float, total_steps: int, end: float = 0.0) -> Schedule:
     check_number("base", base, low=0)
     check_count("total_steps", total_steps, low=1)
     check_number("end", end, low=0)
-    return lambda count: base + (end - base) * _progress(count, total_steps)
+    return lambda count: end + (base - end) * _remaining(count, total_steps)
 
 
 def inverse(base: float, gamma: float = 1e-4, power: float = 0.75) -> Schedule:
@@ -128,7 +128,7 @@ def polynomial(base: float, total_steps: int, power: float = 1.0, end: float = 0
     check_count("total_steps", total_steps, low=1)
     check_number("power", power, low=0)
     check_number("end", end, low=0)
-    return lambda count: end + (base - end) * (1 - _progress(count, total_steps)) ** power
+    return lambda count: end + (base - end) * _remaining(count, total_steps) ** power
 
 
 def cosine(base: float, total_steps: int, end: float = 0.0) -> Schedule:
@@ -143,7 +143,8 @@ def cosine(base: float, total_steps: int, end: float = 0.0) -> Schedule:
     check_count("total_steps", total_steps, low=1)
     check_number("end", end, low=0)
     return lambda count: (
-        end + (base - end) * (1 + jnp.cos(jnp.pi * _progress(count, total_steps))) / 2
+        # (1 + cos πp)/2 = sin²(π(1−p)/2), which keeps its digits where the rate is small.
+        end + (base - end) * jnp.sin(jnp.pi / 2 * _remaining(count, total_steps)) ** 2
     )
 
 
@@ -175,7 +176,7 @@ def warm_restarts(base: float, first_cycle: int, multiplier: int = 1, end: float
 
     def rate(count):
         since, length = place(jnp.asarray(count))
-        return end + (base - end) * (1 + jnp.cos(jnp.pi * as_float(since) / length)) / 2
+        return end + (base - end) * jnp.sin(jnp.pi / 2 * as_float(length - since) / length) ** 2
 
     return rate
 
@@ -201,6 +202,8 @@ def snapshot_cosine(base: float, total_steps: int, cycles: int) -> Schedule:
 
 def snapshot_steps(total_steps: int, cycles: int) -> tuple[int, ...]:
     """Numbers of updates after which `snapshot_cosine` has ended a cycle.
+
+    When `cycles` does not divide `total_steps`, the run ends within the last cycle.
 
     >>> snapshot_steps(300, 6)
     (50, 100, 150, 200, 250, 300)

@@ -75,7 +75,7 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransfo
             return scaled(updates, rate), RateState(optax.safe_increment(state.count))
 
     else:
-        check_number("learning_rate", learning_rate, low=0, below=float("inf"))
+        check_number("learning_rate", learning_rate, low=0)
 
         def init(params):
             del params

@@ -1,5 +1,6 @@
 """What every optimizer needs of a tree: precision of the state, zeros, checks of numbers."""
 
+import math
 import numbers
 from typing import Any
 
@@ -55,12 +56,12 @@ def check_number(
     name: str,
     value: Any,
     *,
-    low: float = -float("inf"),
-    high: float = float("inf"),
-    above: float = -float("inf"),
-    below: float = float("inf"),
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
 ) -> None:
-    """Raise unless low ≤ value ≤ high and above < value < below.
+    """Raise unless `value` is finite, low ≤ value ≤ high and above < value < below.
 
     Only a plain number is looked at. An array may be a tracer, whose value nobody knows yet.
 
@@ -69,25 +70,25 @@ def check_number(
     ...
     ValueError: decay must be a number ≥ 0 and < 1, got 1.5
     """
-    if isinstance(value, jax.Array) or hasattr(value, "dtype"):
+    if isinstance(value, jax.Array):
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # The open bounds at infinity are no bounds; a NaN fails every comparison and is refused.
-    unbounded_above = below == float("inf")
-    unbounded_below = above == -float("inf")
     if (
         is_number
-        and low <= value <= high
-        and (unbounded_below or value > above)
-        and (unbounded_above or value < below)
+        and math.isfinite(value)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+        and (above is None or value > above)
+        and (below is None or value < below)
     ):
         return
     bounds = [
         f"{sign} {bound:g}"
         for sign, bound in (("≥", low), (">", above), ("≤", high), ("<", below))
-        if abs(bound) != float("inf")
+        if bound is not None
     ]
-    wanted = "a number" + (" " + " and ".join(bounds) if bounds else "")
+    wanted = "a finite number" if is_number and not math.isfinite(value) else "a number"
+    wanted += " " + " and ".join(bounds) if bounds else ""
     raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
