@@ -1,0 +1,238 @@
+"""The loop that L-BFGS, BFGS, Newton and L-BFGS-B share: search along a direction, learn, repeat.
+
+One ``while_loop`` holds everything; inside it a second one runs the line search. The start is
+treated as a search of length zero, so the user's function is compiled once, not twice.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.optim.second_order import line_search
+from jaxnets.optim.second_order.model import EXACT, Model
+
+
+class Status(enum.IntEnum):
+    """Why a minimisation ended.
+
+    >>> Status.CONVERGED.message
+    'the gradient norm is at most tol'
+    """
+
+    RUNNING = 0
+    CONVERGED = 1
+    MAX_ITERATIONS = 2
+    ROUNDING = 3
+    LINE_SEARCH_FAILED = 4
+    NON_FINITE = 5
+
+    @property
+    def message(self) -> str:
+        """The status in words."""
+        return {
+            Status.RUNNING: "still running",
+            Status.CONVERGED: "the gradient norm is at most tol",
+            Status.MAX_ITERATIONS: "max_iterations reached before the gradient norm fell to tol",
+            Status.ROUNDING: "rounding ended progress: neither value nor gradient norm improves "
+            "any more in this precision, and the gradient norm is above tol",
+            Status.LINE_SEARCH_FAILED: "no step along steepest descent lowers the value, though "
+            "its slope says it should: is the gradient right, is the function smooth here?",
+            Status.NON_FINITE: "the value or the gradient at the start is NaN or infinite",
+        }[self]
+
+
+class Trace(NamedTuple):
+    """How a run went, one entry an iteration, entry 0 the start; NaN and -1 where not reached."""
+
+    value: jax.Array
+    gradient_norm: jax.Array
+    evaluations: jax.Array
+
+
+class Outcome(NamedTuple):
+    """What `descend` returns, on flat vectors; `minimize` wraps it."""
+
+    x: jax.Array
+    value: jax.Array
+    gradient: jax.Array
+    gradient_norm: jax.Array
+    iterations: jax.Array
+    evaluations: jax.Array
+    products: jax.Array
+    status: jax.Array
+    aux: Any
+    trace: Trace | None
+
+
+class _Loop(NamedTuple):
+    out: Outcome
+    model: Any
+    direction: jax.Array
+    fresh: jax.Array
+    expected: jax.Array  # |slope| of the last direction that knew curvature
+    stalled: jax.Array
+    best_value: jax.Array
+    best_norm: jax.Array
+
+
+# Iterations in a row without a lower value (beyond rounding) or a clearly smaller gradient.
+PATIENCE = 10
+
+
+def descend(
+    evaluate: Callable,
+    x: jax.Array,
+    model: Model,
+    *,
+    tol: jax.Array,
+    max_iterations: jax.Array,
+    rule: line_search.WolfeRule,
+    record: int = 0,
+) -> Outcome:
+    """Minimise from x with the directions of a model; jit-, vmap- and shard_map-clean.
+
+    Args:
+        evaluate: ``x -> (value, gradient, aux)`` on flat vectors.
+        x: the start, shape (n,).
+        model: the method.
+        tol: stop when ``model.norm`` is at most this.
+        max_iterations: stop after so many accepted steps.
+        rule: the line search's constants.
+        record: length of the trace to keep; 0 keeps none.
+    """
+    dtype = x.dtype
+    eps = jnp.finfo(dtype).eps
+    integer = jnp.zeros((), jnp.int32)
+    number = jnp.zeros((), dtype)
+    aux = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(evaluate, x)[2]
+    )
+    trace = None
+    if record:
+        blank = jnp.full(record, jnp.nan, dtype)
+        trace = Trace(blank, blank, jnp.full(record, -1, jnp.int32))
+    begin = _Loop(
+        out=Outcome(
+            x=x,
+            value=number,
+            gradient=jnp.zeros_like(x),
+            gradient_norm=number + jnp.inf,
+            iterations=integer - 1,
+            evaluations=integer,
+            products=integer,
+            status=integer,
+            aux=aux,
+            trace=trace,
+        ),
+        model=model.empty(x),
+        direction=jnp.zeros_like(x),
+        fresh=jnp.ones((), bool),
+        expected=number + jnp.inf,
+        stalled=integer,
+        best_value=number + jnp.inf,
+        best_norm=number + jnp.inf,
+    )
+
+    def iterate(loop: _Loop) -> _Loop:
+        old = loop.out
+        first = old.iterations < 0
+        slope = jnp.vdot(old.gradient, loop.direction, precision=EXACT)
+        length = jnp.sqrt(jnp.vdot(old.gradient, old.gradient, precision=EXACT))
+        # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
+        guess = jnp.where(loop.fresh & (length > 1), 1 / length, 1)
+        search = line_search.start(
+            old.value, slope, guess, model.longest(old.x, loop.direction, loop.fresh)
+        )
+
+        def try_step(carry):
+            search = carry[0]
+            value, gradient, aux = evaluate(model.place(old.x, loop.direction, search.step))
+            slope = jnp.vdot(gradient, loop.direction, precision=EXACT)
+            following = line_search.advance(search, value, slope, rule)
+            outcome = jnp.where(first, line_search.WOLFE, following.outcome)
+            return following._replace(outcome=outcome), value, gradient, aux
+
+        search, value, gradient, aux = jax.lax.while_loop(
+            lambda carry: carry[0].outcome == line_search.SEARCHING,
+            try_step,
+            (search, old.value, old.gradient, old.aux),
+        )
+        found = search.outcome != line_search.FAILED
+
+        def keep(new, previous):
+            return jax.tree.map(lambda a, b: jnp.where(found, a, b), new, previous)
+
+        place = jnp.where(first, old.x, model.place(old.x, loop.direction, search.step))
+        new_x, value, gradient, aux = keep(
+            (place, value, gradient, aux), (old.x, old.value, old.gradient, old.aux)
+        )
+        step = new_x - old.x
+        change = jnp.where(first, 0, gradient - old.gradient)
+
+        norm = model.norm(new_x, gradient).astype(dtype)
+        rounding = eps * jnp.abs(value)
+        better = (value < loop.best_value - rounding) | (norm < 0.9 * loop.best_norm)
+        stalled = jnp.where(better | first, 0, loop.stalled + found)
+        expected = jnp.where(loop.fresh, loop.expected, jnp.abs(slope))
+
+        # A failed search: forget the curvature and try steepest descent once, then give up.
+        forgotten = model.forget(loop.model, ~found)
+        state, direction, fresh, products = model.learn(forgotten, step, change, new_x, gradient)
+        uphill = jnp.vdot(gradient, direction, precision=EXACT) >= 0
+        direction = jnp.where(uphill, -gradient, direction)
+        fresh = fresh | uphill
+
+        given_up = ~found & loop.fresh
+        lost = jnp.minimum(expected, jnp.abs(slope)) <= 100 * rounding
+        stuck = found & ~first & jnp.all(step == 0)
+        status = _decide(
+            (first & ~(jnp.isfinite(value) & jnp.isfinite(norm)), Status.NON_FINITE),
+            (norm <= tol, Status.CONVERGED),
+            ((given_up & lost) | stuck | (stalled >= PATIENCE), Status.ROUNDING),
+            (given_up, Status.LINE_SEARCH_FAILED),
+            (old.iterations + 1 >= max_iterations, Status.MAX_ITERATIONS),
+        )
+        iterations = old.iterations + found.astype(jnp.int32)
+        evaluations = old.evaluations + search.trials
+        trace = old.trace
+        if record:
+            trace = Trace(
+                old.trace.value.at[iterations].set(value),
+                old.trace.gradient_norm.at[iterations].set(norm),
+                old.trace.evaluations.at[iterations].set(evaluations),
+            )
+        return _Loop(
+            out=Outcome(
+                x=new_x,
+                value=value,
+                gradient=gradient,
+                gradient_norm=norm,
+                iterations=iterations,
+                evaluations=evaluations,
+                products=old.products + products,
+                status=status,
+                aux=aux,
+                trace=trace,
+            ),
+            model=state,
+            direction=direction,
+            fresh=fresh,
+            expected=expected,
+            stalled=stalled.astype(jnp.int32),
+            best_value=jnp.minimum(value, loop.best_value),
+            best_norm=jnp.minimum(norm, loop.best_norm),
+        )
+
+    done = jax.lax.while_loop(lambda loop: loop.out.status == Status.RUNNING, iterate, begin)
+    return done.out
+
+
+def _decide(*cases) -> jax.Array:
+    """The first status whose condition holds, else RUNNING."""
+    conditions, statuses = zip(*cases, strict=True)
+    return jnp.select(
+        list(conditions), [jnp.int32(s) for s in statuses], jnp.int32(Status.RUNNING)
+    )

@@ -1,0 +1,1 @@
+"""L-BFGS with box bounds."""
