@@ -113,8 +113,13 @@ class DataParallel:
                 )
 
             return jax.tree.map(copy, tree)
-        # A copy, never the caller's own buffer: the first step gives its memory away.
-        return jax.tree.map(lambda leaf: jax.device_put(leaf, self._whole, may_alias=False), tree)
+        def place(leaf):
+            if _is_key(leaf):
+                return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))
+            # A copy, never the caller's own buffer: the first step gives its memory away.
+            return jax.make_array_from_process_local_data(self._whole, np.array(leaf))
+
+        return jax.tree.map(place, tree)
 
     def shard(self, batch: PyTree) -> PyTree:
         """This process's rows of a batch, spread over its devices in order."""
@@ -138,13 +143,17 @@ class DataParallel:
         """A replicated tree as NumPy arrays without a device axis."""
 
         def get(leaf):
-            if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                raise TypeError("fetch key data: jax.random.key_data(key)")
+            if _is_key(leaf):
+                raise TypeError("fetch a key's data: jax.random.key_data(key)")
             # np.array copies: on CPU a view would share the buffer that the next step is given.
             data = np.array(leaf.addressable_shards[0].data)
             return data[0] if self.mode == "pmap" else data
 
         return jax.tree.map(get, tree)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def parallelize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import lax
 
 from jaxnets.losses import cross_entropy
+from jaxnets.optim import global_norm
 from jaxnets.train.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -104,7 +104,7 @@ def train_step(
         # Synchronised statistics are equal on all devices already; others are averaged, so that
         # the replicas of the state never drift apart.
         model_state = lax.pmean(model_state, axis_name)
-    metrics["gradient_norm"] = optax.global_norm(gradients)
+    metrics["gradient_norm"] = global_norm(gradients)
     return state.apply_gradients(gradients, model_state), metrics
 
 
