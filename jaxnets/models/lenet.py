@@ -241,12 +241,13 @@ def map_loss(logits: jax.Array, labels: jax.Array, j: float = 10.0) -> jax.Array
         j: positive; penalties far above it are not pushed further.
 
     Returns:
-        (…) losses, at least −j·0: never negative.
+        (…) losses, never negative.
 
     >>> penalties = jax.numpy.array([[0.0, 50.0]])
     >>> float(map_loss(-penalties, jax.numpy.array([0]), j=1000.0)[0])
     0.0
     """
+    logits = jnp.asarray(logits)
     right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     rubbish = jnp.full((*logits.shape[:-1], 1), -j, logits.dtype)
     return jax.nn.logsumexp(jnp.concatenate([logits, rubbish], axis=-1), axis=-1) - right

@@ -3,9 +3,15 @@
 A test with an argument `tiny` runs once for each entry.
 """
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
+import numpy as np
 import pytest
+from jax.tree_util import keystr
+
+from jaxnets.models.counting import abstract_variables
 
 
 class Tiny(NamedTuple):
@@ -36,6 +42,53 @@ TINY = {
 }
 
 
+# Of the overfitting test these run without --slow: it compiles two programs and trains.
+QUICK_TO_TRAIN = ("lenet5", "resnet20")
+
+
 def pytest_generate_tests(metafunc):
     if "tiny" in metafunc.fixturenames:
         metafunc.parametrize("tiny", [pytest.param(t, id=key) for key, t in TINY.items()])
+    if "tiny_to_train" in metafunc.fixturenames:
+        params = [
+            pytest.param(t, id=key, marks=[] if key in QUICK_TO_TRAIN else [pytest.mark.slow])
+            for key, t in TINY.items()
+        ]
+        metafunc.parametrize("tiny_to_train", params)
+
+
+@pytest.fixture(scope="session")
+def filled_variables():
+    """A function that makes variables of He-scaled noise without compiling an initialisation."""
+
+    def filled_variables(model, shape, seed=0):
+        """Variables of a network for images of (H, W, C)."""
+        rng = np.random.RandomState(seed)
+
+        def fill(path, leaf):
+            name = keystr(path)
+            if any(part in name for part in ("scale", "var", "coefficient")):
+                return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+            if leaf.ndim >= 2:
+                fan_in = np.prod(leaf.shape[-4:-1])
+                return (rng.standard_normal(leaf.shape) * np.sqrt(2 / fan_in)).astype(np.float32)
+            return (0.1 * rng.standard_normal(leaf.shape)).astype(np.float32)
+
+        return jax.tree_util.tree_map_with_path(fill, abstract_variables(model, shape))
+
+    return filled_variables
+
+
+@pytest.fixture(scope="session")
+def quick_jit():
+    """`jax.jit` that compiles in a third of the time to slower code: for programs that run once."""
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+        "xla_cpu_use_fusion_emitters": False,
+    }
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=options)(1.0)
+    except Exception:  # another version of XLA may not know an option
+        return jax.jit
+    return partial(jax.jit, compiler_options=options)

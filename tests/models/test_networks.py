@@ -17,22 +17,6 @@ def make(tiny):
     return create_model(tiny.name, num_classes=CLASSES, **tiny.fields)
 
 
-def filled_variables(model, shape, seed=0):
-    """Variables of He-scaled noise without compiling an initialisation."""
-    rng = np.random.RandomState(seed)
-
-    def fill(path, leaf):
-        name = keystr(path)
-        if any(part in name for part in ("scale", "var", "coefficient")):
-            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
-        if leaf.ndim >= 2:
-            fan_in = np.prod(leaf.shape[-4:-1])
-            return (rng.standard_normal(leaf.shape) * np.sqrt(2 / fan_in)).astype(np.float32)
-        return (0.1 * rng.standard_normal(leaf.shape)).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, abstract_variables(model, shape))
-
-
 def images(shape, batch=4, seed=1):
     return np.random.RandomState(seed).standard_normal((batch, *shape)).astype(np.float32)
 
@@ -54,11 +38,11 @@ def loss_and_updates(model, variables, x, y):
     return jax.value_and_grad(loss_fn, has_aux=True)(variables["params"])
 
 
-def test_training_reaches_every_parameter_and_statistic(tiny):
+def test_training_reaches_every_parameter_and_statistic(tiny, filled_variables, quick_jit):
     model = make(tiny)
     variables = filled_variables(model, tiny.shape)
     x, y = images(tiny.shape), np.arange(4)
-    step = jax.jit(lambda v, x, y: loss_and_updates(model, v, x, y))
+    step = quick_jit(lambda v, x, y: loss_and_updates(model, v, x, y))
     (loss, (logits, updates)), grads = step(variables, x, y)
     assert logits.shape == (4, CLASSES) and logits.dtype == jnp.float32
     assert np.isfinite(loss)
@@ -73,12 +57,12 @@ def test_training_reaches_every_parameter_and_statistic(tiny):
     assert step._cache_size() == 1, "the second call compiled again"
 
 
-def test_evaluation_changes_nothing_and_agrees_with_its_features(tiny):
+def test_evaluation_changes_nothing_and_agrees_with_its_features(tiny, filled_variables, quick_jit):
     model = make(tiny)
     variables = filled_variables(model, tiny.shape)
     x = images(tiny.shape)
 
-    @jax.jit
+    @quick_jit
     def evaluate(variables, x):
         logits, updates = model.apply(variables, x, train=False, mutable=["batch_stats"])
         return logits, updates, features(model, variables, x)

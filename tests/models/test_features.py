@@ -1,0 +1,70 @@
+"""Named feature maps: strides of the registry, shapes of the published networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnets.models import create_model, features, list_models, model_info
+from jaxnets.models.counting import abstract_variables
+
+
+def map_shapes(name, size):
+    model = create_model(name, num_classes=None)
+    shape = (size, size, model_info(name).channels)
+    variables = abstract_variables(model, shape)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    maps = jax.eval_shape(lambda v, x: features(model, v, x), variables, x)
+    return {name: m.shape for name, m in maps.items()}
+
+
+# One of each family: the others differ in depth and width only.
+STRIDED = ["resnet20", "resnet18", "plain18"]
+
+
+@pytest.mark.parametrize("name", STRIDED)
+def test_a_map_grows_by_one_step_for_as_many_pixels_as_its_stride(name):
+    info = model_info(name)
+    more = 2 * max(info.feature_strides.values())
+    before, after = (map_shapes(name, info.input_size + extra) for extra in (0, more))
+    assert list(before) == list(info.feature_strides)
+    for endpoint, stride in info.feature_strides.items():
+        assert after[endpoint][1] - before[endpoint][1] == more // stride, endpoint
+
+
+def test_feature_maps_of_the_resnet_paper():
+    """Table 1 of the paper."""
+    sizes = {"stem": 112, "stage1": 56, "stage2": 28, "stage3": 14, "stage4": 7}
+    for name, widths in (
+        ("resnet34", (64, 64, 128, 256, 512)),
+        ("resnet50", (64, 256, 512, 1024, 2048)),
+    ):
+        want = {k: (1, s, s, w) for (k, s), w in zip(sizes.items(), widths, strict=True)}
+        assert map_shapes(name, 224) == want
+
+
+def test_features_are_those_that_the_logits_come_from_and_are_ordered(filled_variables):
+    model = create_model("resnet20", blocks=1)
+    x = np.random.RandomState(0).standard_normal((2, 16, 16, 3)).astype(np.float32)
+    variables = filled_variables(model, (16, 16, 3))
+    maps = jax.jit(lambda v, x: features(model, v, x))(variables, x)
+    assert list(maps) == ["stem", "stage1", "stage2", "stage3"]  # jit sorts the keys of a dict
+    head = variables["params"]["fc"]
+    logits = maps["stage3"].mean(axis=(1, 2)) @ head["kernel"] + head["bias"]
+    got = jax.jit(model.apply)(variables, x)
+    np.testing.assert_allclose(got, logits, rtol=1e-4, atol=1e-4)  # two compilations of one sum
+
+
+def test_features_do_not_need_the_head():
+    model = create_model("resnet20", blocks=1)
+    x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
+    variables = abstract_variables(model, (16, 16, 3))
+    headless = {**variables, "params": {k: v for k, v in variables["params"].items() if k != "fc"}}
+    run = lambda v: jax.eval_shape(lambda v, x: features(model, v, x), v, x)  # noqa: E731
+    assert run(headless) == run(variables)
+
+
+def test_every_family_is_looked_at():
+    families = {model_info(name).family for name in list_models()} - {"mlp", "lenet"}
+    covered = {model_info(name).family for name in STRIDED}
+    assert families == covered

@@ -1,0 +1,158 @@
+"""Equality with PyTorch's networks: logits, feature maps, loss, gradients, batch statistics.
+
+The reference values were stored by tests/golden/make_torch_networks.py; here every layer gets the
+same seeded values, by the order of the calls.
+"""
+
+import json
+import runpy
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxnets.models import create_model, features
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+CASES = json.loads((GOLDEN / "torch_networks.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def seeded():
+    return runpy.run_path(str(GOLDEN / "seeded.py"))
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return dict(np.load(GOLDEN / "torch_networks.npz"))
+
+
+def seeded_variables(model, x, seeded):
+    """Fill every layer by the order of the calls; also the paths of both kinds of layer."""
+    kernels, norms, shapes = [], [], {}
+
+    def record(call, args, kwargs, context):
+        result = call(*args, **kwargs)
+        params = context.module.variables.get("params", {})
+        for key, known in (("kernel", kernels), ("scale", norms)):
+            if key in params and context.module.path not in known:
+                known.append(context.module.path)
+                shapes[context.module.path] = {k: v.shape for k, v in params.items()}
+        return result
+
+    with nn.intercept_methods(record):
+        key = jax.random.key(0)
+        jax.eval_shape(lambda x: model.init({"params": key, "dropout": key}, x, train=False), x)
+    params, stats = {}, {}
+    for i, path in enumerate(kernels):
+        values = {"kernel": seeded["kernel"](i, shapes[path]["kernel"])}
+        if "bias" in shapes[path]:
+            values["bias"] = seeded["bias"](i, shapes[path]["bias"][0])
+        _put(params, path, values)
+    for i, path in enumerate(norms):
+        values = seeded["norm"](i, shapes[path]["scale"][0])
+        _put(params, path, {k: values[k] for k in ("scale", "bias")})
+        _put(stats, path, {k: values[k] for k in ("mean", "var")})
+    return {"params": params, "batch_stats": stats}, kernels, norms
+
+
+def _put(tree, path, values):
+    for part in path:
+        tree = tree.setdefault(part, {})
+    tree.update(values)
+
+
+def _get(tree, path):
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _tuples(value):
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def cases(train):
+    for name, case in CASES.items():
+        if case["train"] or not train:
+            marks = [pytest.mark.slow] if case["slow"] else []
+            yield pytest.param(name, id=name, marks=marks)
+
+
+def make(name):
+    case = CASES[name]
+    return create_model(case["model"], **{k: _tuples(v) for k, v in case["fields"].items()})
+
+
+@pytest.mark.parametrize("name", [*cases(train=False)])
+def test_logits_and_feature_maps_are_those_of_pytorch(name, seeded, stored):
+    model = make(name)
+    x = seeded["images"](*CASES[name]["images"])
+    variables, _, _ = seeded_variables(model, x, seeded)
+    logits, maps = jax.jit(lambda v, x: (model.apply(v, x), features(model, v, x)))(variables, x)
+    expected = stored[f"{name}/logits"]
+    # Float32 sums in two orders through up to a hundred layers: 1e-4 of the largest value.
+    atol = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(logits[:, :16], expected, rtol=0, atol=atol)
+    endpoints = [k.split("/")[2] for k in stored if k.startswith(f"{name}/norm/")]
+    assert endpoints
+    for endpoint in endpoints:
+        ours, corner = maps[endpoint], stored[f"{name}/corner/{endpoint}"]
+        cut = ours[0, :3, :3, :8] if ours.ndim == 4 else ours[0, :16]
+        atol = 1e-4 * np.abs(ours).max()
+        np.testing.assert_allclose(cut, corner, rtol=0, atol=atol, err_msg=endpoint)
+        np.testing.assert_allclose(
+            np.linalg.norm(ours), stored[f"{name}/norm/{endpoint}"], rtol=1e-4, err_msg=endpoint
+        )
+
+
+@pytest.mark.parametrize("name", [*cases(train=True)])
+def test_a_training_pass_is_that_of_pytorch(name, seeded, stored):
+    model = make(name)
+    if hasattr(model, "dropout_rate"):
+        model = model.clone(dropout_rate=0.0)
+    x = seeded["images"](*CASES[name]["images"])
+    variables, kernels, norms = seeded_variables(model, x, seeded)
+
+    @jax.jit
+    def run(variables, x):
+        def loss_fn(params):
+            logits, updates = model.apply(
+                {**variables, "params": params},
+                x,
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": jax.random.key(0)},
+            )
+            labels = jnp.asarray(seeded["labels"](*logits.shape))
+            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            return loss, updates
+
+        return jax.value_and_grad(loss_fn, has_aux=True)(variables["params"])
+
+    (loss, updates), grads = run(variables, x)
+    np.testing.assert_allclose(loss, stored[f"{name}/loss"], rtol=1e-4)
+
+    def norms_of(tree, paths, key):
+        leaves = [_get(tree, path) for path in paths]
+        return [np.linalg.norm(leaf[key]) for leaf in leaves if key in leaf]
+
+    def check(values, key, rtol):
+        expected = stored[f"{name}/{key}"]
+        # The gradient of what a normalisation takes away again is rounding noise: judge each
+        # against the largest as well.
+        atol = 1e-4 * np.abs(expected).max(initial=0)
+        np.testing.assert_allclose(values, expected, rtol=rtol, atol=atol, err_msg=key)
+
+    # Gradients gather the rounding of both passes.
+    check(norms_of(grads, kernels, "kernel"), "grad/kernel", 1e-3)
+    check(norms_of(grads, kernels, "bias"), "grad/bias", 1e-3)
+    check(norms_of(grads, norms, "scale"), "grad/norm_scale", 1e-3)
+    check(norms_of(grads, norms, "bias"), "grad/norm_bias", 1e-3)
+    stats = updates.get("batch_stats", {})
+    check(norms_of(stats, norms, "mean"), "stats/mean", 1e-4)
+    check(norms_of(stats, norms, "var"), "stats/var", 1e-4)
