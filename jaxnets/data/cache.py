@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -95,12 +95,17 @@ def _build(entry: Path, build: Callable[[Path], dict[str, Any]]) -> None:
         manifest = temporary / MANIFEST
         manifest.write_text(json.dumps({"files": files, "facts": facts}, indent=1))
         _flush(manifest)
-        if entry.exists():  # damaged: move it aside, other processes may still have it open
+        if entry.exists() and open_entry(entry) is None:  # damaged
+            # Aside first: other processes may still have its files open.
             aside = _temporary_folder(entry)
             os.rename(entry, aside / "damaged")
             shutil.rmtree(aside, ignore_errors=True)
-        with contextlib.suppress(FileExistsError, OSError):
-            os.rename(temporary, entry)  # refused where another process was faster
+        try:
+            os.rename(temporary, entry)
+        except OSError:
+            if open_entry(entry) is None:
+                raise
+            # Refused because another process was faster: its entry is as good as this one.
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -127,7 +132,10 @@ def _lock(entry: Path) -> Iterator[None]:
 
 
 def _temporary_folder(entry: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f".{entry.name}.", suffix=".tmp", dir=entry.parent))
+    # Not tempfile.mkdtemp: what it makes is closed to other users, who may share the cache.
+    folder = entry.parent / f".{entry.name}.{uuid.uuid4().hex}.tmp"
+    folder.mkdir()
+    return folder
 
 
 def _crc32(path: Path) -> int:
