@@ -34,7 +34,6 @@ from jaxnets.train import (
     ClassifierInfo,
     DataParallel,
     Evaluator,
-    LoopResult,
     MetricsLog,
     NonFiniteLossError,
     Processes,
@@ -50,7 +49,7 @@ from jaxnets.train import (
     train_step,
 )
 from jaxnets.train import recipe as build
-from jaxnets.train.checkpoint import tree_sha256
+from jaxnets.train.arrays import named_leaves, tree_sha256
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.processes import from_main, is_main, join
 from jaxnets.train.report import first_filters, save_confusion, save_curves, save_filters
@@ -253,14 +252,10 @@ def _run(config, dataset, parallel, batches, network, say) -> dict[str, Any]:
             return {"interrupted_at": result.step}
     summary, confusion = _summarize(config, dataset, parallel, evaluator, result, batches)
     if is_main():
-        _write_results(config, dataset, summary, confusion, state_params(result, parallel), batches)
+        params = parallel.fetch(result.state.params)
+        _write_results(config, dataset, summary, confusion, params, batches)
     say(_report(summary, config.run_path))
     return summary
-
-
-def state_params(result: LoopResult, parallel: DataParallel) -> Any:
-    """The final parameters on the host."""
-    return parallel.fetch(result.state.params)
 
 
 def _resume(state, checkpoints):
@@ -336,8 +331,6 @@ def _open_bar(stack, config, first_step, last_step):
 
 def _summarize(config, dataset, parallel, evaluator, result, batches):
     measured = evaluator(result.state.variables)
-    params = jax.tree_util.tree_flatten_with_path(parallel.fetch(result.state.params))[0]
-    by_path = {jax.tree_util.keystr(p, simple=True, separator="/"): leaf for p, leaf in params}
     summary = {
         "dataset": config.dataset,
         "model": config.model,
@@ -345,7 +338,7 @@ def _summarize(config, dataset, parallel, evaluator, result, batches):
         "test_loss": measured["loss"],
         "steps": result.step,
         "epochs": config.epochs,
-        "params_sha256": tree_sha256(by_path),
+        "params_sha256": tree_sha256(named_leaves(parallel.fetch(result.state.params))),
         "images_per_second": round(result.images_per_second, 1),
         "waiting_share": round(result.waiting_share, 5),
         "first_step_seconds": round(result.first_step_seconds, 3),

@@ -1,6 +1,7 @@
 """Training: state, pure steps, devices, loop, checkpoints, reports."""
 
-from jaxnets.train.checkpoint import Checkpoint, Checkpoints, restore_state, state_arrays
+from jaxnets.train.arrays import restore_state, state_arrays
+from jaxnets.train.checkpoint import Checkpoint, Checkpoints
 from jaxnets.train.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.train.evaluate import Evaluator
 from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop

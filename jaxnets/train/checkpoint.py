@@ -6,22 +6,21 @@ manifest: shape, dtype and SHA-256 of every array, and of the metadata. `Checkpo
 reads the newest step whose contents match their manifest.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.train.state import TrainState
-
-PyTree = Any
-Arrays = dict[str, np.ndarray]
+from jaxnets.train.arrays import Arrays, array_sha256
 
 _NOTES = logging.getLogger("jaxnets.checkpoint")
 
@@ -36,99 +35,6 @@ class Checkpoint(NamedTuple):
 
 class DamagedCheckpointError(JaxnetsError):
     """A checkpoint that is truncated, overwritten or half-written."""
-
-
-def _key_path(path: tuple) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def state_arrays(state: TrainState, fetch: Callable[[PyTree], PyTree]) -> Arrays:
-    """A training state as one flat ``{"params/conv1/kernel": array, …}`` of NumPy arrays.
-
-    Args:
-        state: a state on the devices.
-        fetch: brings a tree to the host (`DataParallel.fetch`).
-    """
-    tree = {
-        "step": state.step,
-        "params": state.params,
-        "model_state": state.model_state,
-        "opt_state": state.opt_state,
-        "key": jax.random.key_data(state.key),
-    }
-    leaves, _ = jax.tree_util.tree_flatten_with_path(fetch(tree))
-    return {_key_path(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
-    """Put a checkpoint's arrays into a state of the same structure (on the host).
-
-    Args:
-        template: a state made by `create_state` for the same network and optimizer; its values
-            may be abstract (`jax.eval_shape`).
-        arrays: as from `state_arrays`.
-
-    Raises:
-        JaxnetsError: the checkpoint is of another network, optimizer or number of classes; the
-            message names the first differing arrays with both shapes.
-    """
-    tree = {
-        "step": template.step,
-        "params": template.params,
-        "model_state": template.model_state,
-        "opt_state": template.opt_state,
-    }
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
-    wanted = {_key_path(path): leaf for path, leaf in leaves}
-    require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
-    filled = jax.tree_util.tree_unflatten(treedef, [arrays[path] for path in wanted])
-    return template.replace(**filled, key=jax.random.wrap_key_data(arrays["key"]))
-
-
-def require_same_arrays(wanted: dict[str, Any], found: dict[str, Any]) -> None:
-    """Raise a `JaxnetsError` that names what differs between two sets of named arrays."""
-    problems = []
-    for path in sorted(wanted.keys() | found.keys()):
-        if path not in found:
-            problems.append(f"{path}: missing in the checkpoint, expected {_form(wanted[path])}")
-        elif path not in wanted:
-            problems.append(f"{path}: in the checkpoint {_form(found[path])}, not in this network")
-        elif _form(wanted[path]) != _form(found[path]):
-            problems.append(
-                f"{path}: in the checkpoint {_form(found[path])}, expected {_form(wanted[path])}"
-            )
-    if problems:
-        shown = "\n  ".join(problems[:6])
-        more = f"\n  … and {len(problems) - 6} more" if len(problems) > 6 else ""
-        raise JaxnetsError(
-            "the checkpoint is of another network, optimizer or number of classes:\n  "
-            f"{shown}{more}\nTake the settings that it was trained with, or another --workdir."
-        )
-
-
-def _form(leaf: Any) -> str:
-    return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
-
-
-def array_sha256(array: np.ndarray) -> str:
-    """SHA-256 of an array's dtype, shape and bytes."""
-    digest = hashlib.sha256(_form(array).encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def tree_sha256(arrays: Arrays) -> str:
-    """One SHA-256 for a whole set of named arrays; equal exactly when all bits are equal.
-
-    >>> import numpy as np
-    >>> one = tree_sha256({"w": np.zeros(2, np.float32)})
-    >>> one == tree_sha256({"w": np.array([0, 1e-45], np.float32)})
-    False
-    """
-    digest = hashlib.sha256()
-    for path in sorted(arrays):
-        digest.update(f"{path}={array_sha256(arrays[path])};".encode())
-    return digest.hexdigest()
 
 
 def _meta_sha256(meta: dict[str, Any]) -> str:
@@ -258,6 +164,7 @@ class Checkpoints:
             JaxnetsError: there are checkpoints but none of them is whole, or ``step`` was asked
                 for and is missing or damaged.
         """
+        self.wait()
         steps = self.steps()
         if step is not None:
             if step not in steps:
@@ -282,13 +189,14 @@ class Checkpoints:
     def _read(self, step: int) -> Checkpoint:
         import orbax.checkpoint as ocp
 
+        items = ocp.args.Composite(
+            state=ocp.args.StandardRestore(),
+            meta=ocp.args.JsonRestore(),
+            manifest=ocp.args.JsonRestore(),
+        )
         try:
-            items = ocp.args.Composite(
-                state=ocp.args.StandardRestore(),
-                meta=ocp.args.JsonRestore(),
-                manifest=ocp.args.JsonRestore(),
-            )
-            restored = self._open().restore(step, args=items)
+            with _quiet_cancelled_reads():
+                restored = self._open().restore(step, args=items)
             arrays = {
                 path: np.asarray(leaf)
                 for path, leaf in flatten_dict(restored["state"], sep="/").items()
@@ -321,6 +229,26 @@ class Checkpoints:
         if self._manager is not None:
             self._manager.close()
             self._manager = None
+
+
+@contextlib.contextmanager
+def _quiet_cancelled_reads() -> Iterator[None]:
+    """Keep one kind of noise off the terminal: when one array of a damaged checkpoint fails, the
+    reads of the others finish on an event loop that Orbax has closed already."""
+    usual = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    except Exception:
+        time.sleep(0.05)  # for the reads that are still on their way
+        raise
+    finally:
+        sys.unraisablehook = usual
 
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:

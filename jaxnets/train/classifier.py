@@ -12,7 +12,8 @@ from flax.traverse_util import unflatten_dict
 
 from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
-from jaxnets.train.checkpoint import Checkpoints, require_same_arrays
+from jaxnets.train.arrays import named_leaves, require_same_arrays
+from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.recipe import build_network
 from jaxnets.train.run_directory import read_json
 
@@ -123,10 +124,6 @@ def _variables(network: nn.Module, info: ClassifierInfo, arrays: dict[str, np.nd
     images = jax.ShapeDtypeStruct((1, *info.image_shape), jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
     wanted = jax.eval_shape(lambda x: network.init(keys, x, train=False), images)
-    leaves, _ = jax.tree_util.tree_flatten_with_path(wanted)
-    wanted_flat = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves
-    }
     found = {}
     for path, array in arrays.items():
         head, _, rest = path.partition("/")
@@ -134,5 +131,5 @@ def _variables(network: nn.Module, info: ClassifierInfo, arrays: dict[str, np.nd
             found[path] = array
         elif head == "model_state":
             found[rest] = array
-    require_same_arrays(wanted_flat, found)
+    require_same_arrays(named_leaves(wanted), found)
     return unflatten_dict(found, sep="/")

@@ -113,6 +113,7 @@ class DataParallel:
                 )
 
             return jax.tree.map(copy, tree)
+
         def place(leaf):
             if _is_key(leaf):
                 return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))

@@ -1,0 +1,111 @@
+"""A training state as named arrays: what is saved, compared and identified by checksum."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets.errors import JaxnetsError
+from jaxnets.train.state import TrainState
+
+PyTree = Any
+Arrays = dict[str, np.ndarray]
+
+
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """The leaves of a tree by their paths.
+
+    >>> named_leaves({"conv1": {"bias": 0, "kernel": 1}})
+    {'conv1/bias': 0, 'conv1/kernel': 1}
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def state_arrays(state: TrainState, fetch: Callable[[PyTree], PyTree]) -> Arrays:
+    """A training state as one flat ``{"params/conv1/kernel": array, …}`` of NumPy arrays.
+
+    Args:
+        state: a state on the devices.
+        fetch: brings a tree to the host (`DataParallel.fetch`).
+    """
+    tree = {
+        "step": state.step,
+        "params": state.params,
+        "model_state": state.model_state,
+        "opt_state": state.opt_state,
+        "key": jax.random.key_data(state.key),
+    }
+    return {path: np.asarray(leaf) for path, leaf in named_leaves(fetch(tree)).items()}
+
+
+def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
+    """Put a checkpoint's arrays into a state of the same structure (on the host).
+
+    Args:
+        template: a state made by `create_state` for the same network and optimizer; its values
+            may be abstract (`jax.eval_shape`).
+        arrays: as from `state_arrays`.
+
+    Raises:
+        JaxnetsError: the checkpoint is of another network, optimizer or number of classes; the
+            message names the first differing arrays with both shapes.
+    """
+    tree = {
+        "step": template.step,
+        "params": template.params,
+        "model_state": template.model_state,
+        "opt_state": template.opt_state,
+    }
+    wanted = named_leaves(tree)
+    require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
+    filled = jax.tree.unflatten(jax.tree.structure(tree), [arrays[path] for path in wanted])
+    return template.replace(**filled, key=jax.random.wrap_key_data(arrays["key"]))
+
+
+def require_same_arrays(wanted: dict[str, Any], found: dict[str, Any]) -> None:
+    """Raise a `JaxnetsError` that names what differs between two sets of named arrays."""
+    problems = []
+    for path in sorted(wanted.keys() | found.keys()):
+        if path not in found:
+            problems.append(f"{path}: missing in the checkpoint, expected {_form(wanted[path])}")
+        elif path not in wanted:
+            problems.append(f"{path}: in the checkpoint {_form(found[path])}, not in this network")
+        elif _form(wanted[path]) != _form(found[path]):
+            problems.append(
+                f"{path}: in the checkpoint {_form(found[path])}, expected {_form(wanted[path])}"
+            )
+    if problems:
+        shown = "\n  ".join(problems[:6])
+        more = f"\n  … and {len(problems) - 6} more" if len(problems) > 6 else ""
+        raise JaxnetsError(
+            "the checkpoint is of another network, optimizer or number of classes:\n  "
+            f"{shown}{more}\nTake the settings that it was trained with, or another --workdir."
+        )
+
+
+def _form(leaf: Any) -> str:
+    return f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}"
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """SHA-256 of an array's dtype, shape and bytes."""
+    digest = hashlib.sha256(_form(array).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def tree_sha256(arrays: Arrays) -> str:
+    """One SHA-256 for a whole set of named arrays; equal exactly when all bits are equal.
+
+    >>> import numpy as np
+    >>> one = tree_sha256({"w": np.zeros(2, np.float32)})
+    >>> one == tree_sha256({"w": np.array([0, 1e-45], np.float32)})
+    False
+    """
+    digest = hashlib.sha256()
+    for path in sorted(arrays):
+        digest.update(f"{path}={array_sha256(arrays[path])};".encode())
+    return digest.hexdigest()
