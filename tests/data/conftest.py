@@ -1,6 +1,7 @@
 """A small TFDS dataset of our own, prepared as ArrayRecord without TensorFlow."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -79,6 +80,19 @@ def tiny_tfds(make_tfds, tiny_arrays, tmp_path_factory):
     root = tmp_path_factory.mktemp("tfds")
     make_tfds(root, tiny_arrays)
     return root
+
+
+@pytest.fixture(scope="session")
+def cifar10(prepared_datasets, tmp_path_factory):
+    """The real CIFAR-10 where the machine has it, decoded once for all test processes."""
+    from jaxnets.data import load_dataset
+
+    if prepared_datasets is None:
+        return None
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    return load_dataset("cifar10", data_dir=prepared_datasets, cache_dir=base / "decoded")
 
 
 @pytest.fixture(autouse=True)

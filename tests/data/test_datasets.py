@@ -255,11 +255,11 @@ def test_prepare_command(tiny_tfds, tmp_path, capsys, monkeypatch):
     assert "pip install 'jaxnets[prepare]'" in capsys.readouterr().err
 
 
-def test_real_sets(prepared_datasets, tmp_path):
-    if prepared_datasets is None:
+def test_real_sets(prepared_datasets, cifar10):
+    if cifar10 is None:
         pytest.skip("no prepared CIFAR-10 on this machine; the tiny set stands for it")
     assert {"cifar10", "mnist"} <= set(list_datasets(prepared_datasets))
-    data = load_dataset("cifar10", data_dir=prepared_datasets)
+    data = cifar10
     assert data.train.images.shape == (25000, 32, 32, 3)
     assert data.test.images.shape == (10000, 32, 32, 3)
     assert np.bincount(data.train.labels).tolist() == [2500] * 10
