@@ -65,19 +65,19 @@ def _winograd(m: int) -> Algorithm:
     )
 
 
-def _inside_blocks(dense: Algorithm, says: str) -> Algorithm:
-    """`blocked` with another algorithm for the dense blocks."""
+def _inside_blocks(inside: Algorithm, says: str) -> Algorithm:
+    """`blocked` with another algorithm for the wider groups."""
 
     def unsupported(problem: Problem) -> str | None:
         reason = grouped.unsupported(problem)
         if reason:
             return reason
-        return dense.unsupported(grouped._dense(problem, grouped.groups_in_block(problem)))
+        return inside.unsupported(grouped.merged(problem))
 
     return Algorithm(
-        functools.partial(grouped.forward, dense=dense.forward),
-        functools.partial(grouped.input_gradient, dense=dense.input_gradient),
-        functools.partial(grouped.kernel_gradient, dense=dense.kernel_gradient),
+        functools.partial(grouped.forward, inside=inside.forward),
+        functools.partial(grouped.input_gradient, inside=inside.input_gradient),
+        functools.partial(grouped.kernel_gradient, inside=inside.kernel_gradient),
         unsupported,
         says,
     )
@@ -94,14 +94,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "shift": _module(shift, "sum of shifted products"),
     "pointwise": _module(pointwise, "1×1 as a matrix product over channels"),
 }
-ALGORITHMS["blocked"] = _inside_blocks(
-    ALGORITHMS["im2col"], "dense blocks of groups, im2col inside"
-)
-ALGORITHMS["blocked-direct"] = _inside_blocks(
-    ALGORITHMS["direct"], "dense blocks of groups, XLA's convolution inside"
-)
+ALGORITHMS["blocked"] = _inside_blocks(ALGORITHMS["im2col"], "wider groups, im2col inside")
 ALGORITHMS["blocked-winograd"] = _inside_blocks(
-    ALGORITHMS["winograd"], "dense blocks of groups, F(4×4, 3×3) inside"
+    ALGORITHMS["winograd"], "wider groups, F(4×4, 3×3) inside"
 )
 
 

@@ -39,9 +39,8 @@ def conv(
         groups: channel groups; group j's outputs see group j's inputs only.
         algorithm: "auto" (by shape, dtype and backend, see `jaxnets.ops.convolution.choose`),
             "direct" (XLA's own), "im2col", "fft" (stride 1), "winograd", "winograd2", "winograd6"
-            (F(4×4), F(2×2), F(6×6); stride 1, no dilation, no groups), "strassen", "shift" (no
-            groups, or depthwise), "pointwise" (1×1), and for groups "blocked", "blocked-direct",
-            "blocked-winograd".
+            (F(4×4), F(2×2), F(6×6); stride 1, no dilation), "strassen", "shift" (no groups, or
+            depthwise), "pointwise" (1×1), and for groups "blocked", "blocked-winograd".
 
     Returns:
         (N, out…, C_out), of x's dtype.

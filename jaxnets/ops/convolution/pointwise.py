@@ -60,8 +60,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     rows = _rows(x, problem)
     if problem.groups == 1:
         rows = rows.reshape(-1, problem.in_channels)
-        dk = im2col.matmul(rows.T, g.reshape(-1, problem.out_channels))
+        dk = im2col.transposed_matmul(rows, g.reshape(-1, problem.out_channels))
     else:
-        left = jnp.swapaxes(_grouped(rows, problem), 1, 2)
-        dk = im2col.matmul(left, _grouped(g, problem)).transpose(1, 0, 2)
+        left, right = _grouped(rows, problem), _grouped(g, problem)
+        dk = im2col.transposed_matmul(left, right).transpose(1, 0, 2)
     return dk.reshape(problem.kernel_shape)

@@ -138,6 +138,21 @@ def _interleave(phases: list[jax.Array], counts: list[int], problem: Problem) ->
     return whole[(slice(None), *(slice(size) for size in problem.spatial))]
 
 
+def _sum_products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Σ a·b over all but the channels.
+
+    XLA's reduction to a few numbers runs on one core. So slabs (of images, or of rows of one image)
+    are added value by value first, a loop that it vectorises and shares out, and what is left is
+    added by a product with ones.
+    """
+    axis = 0 if a.shape[0] >= 4 else 1
+    count = max(d for d in range(1, 17) if a.shape[axis] % d == 0)
+    pieces = zip(jnp.split(a, count, axis), jnp.split(b, count, axis), strict=True)
+    total = lax.optimization_barrier(_total([p * q for p, q in pieces]))
+    rows = total.reshape(-1, total.shape[-1])
+    return (jnp.ones((1, rows.shape[0]), rows.dtype) @ rows)[0]
+
+
 def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     """The kernel's gradient: for every tap the product of g with the input shifted by the tap."""
     padded = window.pad(x, problem.padding)
@@ -148,9 +163,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     for tap in window.taps(problem):
         seen = window.under_tap(padded, problem, tap)
         if problem.depthwise:
-            product = seen.astype(wide) * g.astype(wide)
-            parts.append(product.sum(axis=tuple(range(problem.rank + 1)))[None])
+            parts.append(_sum_products(seen.astype(wide), g.astype(wide))[None])
         else:
-            rows = seen.reshape(-1, problem.in_channels).T
-            parts.append(im2col.matmul(rows, g.reshape(-1, problem.out_channels)))
+            rows = seen.reshape(-1, problem.in_channels)
+            parts.append(im2col.transposed_matmul(rows, g.reshape(-1, problem.out_channels)))
     return jnp.stack(parts).reshape(problem.kernel_shape).astype(x.dtype)

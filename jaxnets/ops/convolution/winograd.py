@@ -79,8 +79,6 @@ def unsupported(problem: Problem) -> str | None:
         return f"strides are {problem.strides}, not 1"
     if not problem.unit_dilation:
         return f"dilation is {problem.dilation}, not 1"
-    if problem.groups != 1:
-        return f"groups={problem.groups}, not 1"
     if max(problem.window) > MAX_TAPS or problem.taps == 1:
         return f"the window {problem.window} is not of 2 to {MAX_TAPS} taps an axis"
     return None
@@ -139,8 +137,23 @@ def _spread(x: jax.Array, matrix_of, pieces, counts, lengths) -> jax.Array:
     return x
 
 
+def _split_groups(tiles: jax.Array, positions: int, groups: int) -> jax.Array:
+    """(α…, N, tiles…, C) to (α²·G, N·tiles, C/G): every group of every position is a product."""
+    tiles = tiles.reshape(positions, -1, groups, tiles.shape[-1] // groups)
+    tiles = tiles if groups == 1 else tiles.transpose(0, 2, 1, 3)
+    return tiles.reshape(positions * groups, -1, tiles.shape[-1])
+
+
+def _join_groups(products: jax.Array, groups: int) -> jax.Array:
+    """The inverse of `_split_groups`: (α²·G, N·tiles, D/G) to (α², N·tiles, D)."""
+    if groups == 1:
+        return products
+    products = products.reshape(-1, groups, *products.shape[1:]).transpose(0, 2, 1, 3)
+    return products.reshape(*products.shape[:2], -1)
+
+
 def _input_tiles(x: jax.Array, problem: Problem, m: int) -> jax.Array:
-    """Bᵀ d B: (N, spatial…, C) padded to whole tiles, to (α², N·tiles, C)."""
+    """Bᵀ d B: (N, spatial…, C) padded to whole tiles, to (α²·G, N·tiles, C/G)."""
     pieces, counts = _tiles(problem, m)
     lengths = tuple(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
     padding = []
@@ -151,23 +164,23 @@ def _input_tiles(x: jax.Array, problem: Problem, m: int) -> jax.Array:
         padding.append((before, size - problem.spatial[axis] - before))
     x = _barrier(window.pad(x, padding)).astype(window.accumulator(x.dtype))
     matrix_of = lambda axis: matrices(pieces[axis], problem.window[axis])[0]  # noqa: E731
-    return _spread(x, matrix_of, pieces, counts, lengths).reshape(
-        math.prod(lengths), -1, problem.in_channels
-    )
+    tiles = _spread(x, matrix_of, pieces, counts, lengths)
+    return _split_groups(tiles, math.prod(lengths), problem.groups)
 
 
 def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
-    """A g Aᵀ: (N, out…, D) to (α², N·tiles, D)."""
+    """A g Aᵀ: (N, out…, D) to (α²·G, N·tiles, D/G)."""
     pieces, counts = _tiles(problem, m)
     sizes = [p * c - o for p, c, o in zip(pieces, counts, problem.out_spatial, strict=True)]
     g = _barrier(window.pad(g, [(0, s) for s in sizes])).astype(window.accumulator(g.dtype))
     matrix_of = lambda axis: matrices(pieces[axis], problem.window[axis])[2].T  # noqa: E731
     out = math.prod(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
-    return _spread(g, matrix_of, pieces, counts, pieces).reshape(out, -1, problem.out_channels)
+    return _split_groups(_spread(g, matrix_of, pieces, counts, pieces), out, problem.groups)
 
 
 def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
     """Aᵀ M A, put together to (N, out…, D)."""
+    products = _join_groups(products, problem.groups)
     pieces, counts = _tiles(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
     rank = problem.rank
@@ -187,8 +200,8 @@ def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
     return y[(slice(None), *(slice(o) for o in problem.out_spatial))]
 
 
-def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int]) -> jax.Array:
-    """G g Gᵀ: (window…, C, D) to (α², C, D)."""
+def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int], groups: int = 1) -> jax.Array:
+    """G g Gᵀ: (window…, C/G, D) to (α²·G, C/G, D/G)."""
     u = kernel.astype(window.accumulator(kernel.dtype))
     for axis, piece in enumerate(pieces):
         if u.shape[axis] == 1:
@@ -197,11 +210,12 @@ def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int]) -> jax.Array:
         parts = [lax.index_in_dim(u, i, axis, keepdims=False) for i in range(u.shape[axis])]
         u = jnp.stack([_combine(row, parts) for row in g], axis)
         u = _barrier(u) if axis + 1 < len(pieces) else u
-    return u.reshape(-1, *kernel.shape[-2:])
+    return _split_groups(u.reshape(-1, *kernel.shape[-2:]), math.prod(u.shape[:-2]), groups)
 
 
 def _kernel_from_tiles(u: jax.Array, problem: Problem, m: int) -> jax.Array:
-    """Gᵀ u G: (α², C, D) to (window…, C, D)."""
+    """Gᵀ u G: (α²·G, C/G, D/G) to (window…, C/G, D)."""
+    u = _join_groups(u, problem.groups)
     pieces, _ = _tiles(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
     k = u.reshape(*lengths, *u.shape[1:])
@@ -276,12 +290,12 @@ def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
 
 def forward(x: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
     """y = x ⋆ kernel, the kernel transformed in the call."""
-    return _forward(x, _kernel_tiles(kernel, _tiles(problem, m)[0]), problem, m)
+    return _forward(x, _kernel_tiles(kernel, _tiles(problem, m)[0], problem.groups), problem, m)
 
 
 def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
     """x's gradient: the same algorithm on g with the kernel turned round."""
-    return forward(g, window.flip(kernel), problem.transposed(), m)
+    return forward(g, window.flip(kernel, problem.groups), problem.transposed(), m)
 
 
 def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
