@@ -19,10 +19,10 @@ class UnknownNameError(JaxnetsError, ValueError):
 def suggest(name: str, known: Iterable[str]) -> str:
     """One sentence that names what the user may have meant, or all there is.
 
-    >>> suggest("lenet", ["lenet5", "resnet20"])
+    >>> suggest("lenet", ["lenet5", "vgg16"])
     "Did you mean 'lenet5'?"
-    >>> suggest("zzz", ["lenet5", "resnet20"])
-    'Known: lenet5, resnet20.'
+    >>> suggest("zzz", ["lenet5", "vgg16"])
+    'Known: lenet5, vgg16.'
     """
     known = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in known}
