@@ -1,7 +1,17 @@
 """Networks: one family a file, and a registry that knows them all."""
 
 # Importing a family registers its networks.
-from jaxnets.models import lenet, mlp, resnet, resnet_cifar  # noqa: F401
+from jaxnets.models import (  # noqa: F401
+    alexnet,
+    lenet,
+    mlp,
+    nin,
+    resnet,
+    resnet_cifar,
+    squeezenet,
+    vgg,
+    zfnet,
+)
 from jaxnets.models.counting import count_macs, count_parameters
 from jaxnets.models.features import features
 from jaxnets.models.registry import ModelInfo, create_model, list_models, model_info, register

@@ -16,7 +16,7 @@ import numpy as np
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import ModelInfo, register
 from jaxnets.nn import Conv, Dense
-from jaxnets.ops import avg_pool, max_pool, relu
+from jaxnets.ops import avg_pool, max_pool, relu, scaled_tanh
 
 # Table I: the S2 maps that each of the 16 maps of C3 sees. Different inputs force the maps to
 # extract different features, and keep the number of connections within bounds.
@@ -53,11 +53,6 @@ def digit_bitmaps() -> np.ndarray:
     rows = [line.split() for line in _BITMAPS.split("\n") if line]
     ink = np.array([[[c == "#" for c in cell] for cell in row] for row in rows])
     return np.where(ink, 1.0, -1.0).transpose(1, 0, 2).reshape(10, 84).astype(np.float32)
-
-
-def scaled_tanh(x: jax.Array) -> jax.Array:
-    """1.7159·tanh(2x/3): f(±1) = ±1, and the second derivative is largest there (appendix A)."""
-    return 1.7159 * jnp.tanh(x * (2 / 3))
 
 
 def lecun_uniform(fan_in: int) -> nn.initializers.Initializer:

@@ -21,6 +21,19 @@ ORACLES = {
     "resnet101": "tv/resnet101",
     "resnet152": "tv/resnet152",
     "resnet101_v1": "cadene/cafferesnet101",
+    **{f"vgg{d}{bn}": f"tv/vgg{d}{bn}" for d in (11, 13, 16, 19) for bn in ("", "_bn")},
+    "vgg11_lrn": "tv/vgg11",
+    "alexnet": "caffe/bvlc_alexnet",
+    "alexnet_ungrouped": "hand/alexnet_ungrouped_227",
+    "alexnet_2014": "tv/alexnet",
+    "zfnet": "pytorchcv/zfnet",
+    "zfnet_wide": "pytorchcv/zfnetb",
+    "squeezenet1_0": "tv/squeezenet1_0",
+    "squeezenet1_1": "tv/squeezenet1_1",
+    "squeezenet1_0_paper": "caffe/squeezenet_v1.0",
+    "squeezenet1_0_simple": "caffe/squeezenet_v1.0",
+    "nin_cifar": "pytorchcv/nin_cifar10",
+    "nin_imagenet": "hand/nin_imagenet_caffe",
     "plain18": "darknet/resnet18",
     "plain34": "darknet/resnet34",
 }
@@ -85,6 +98,36 @@ def lenet5_1998():
     return {"parameters": sum(trainable.values()), "macs": macs}
 
 
+def vgg16_c(table):
+    """D with three kernels of 1×1 instead of 3×3."""
+    counts = {"parameters": table["tv/vgg16"]["params"], "macs": 15_470_264_320}
+    for size, width in ((56, 256), (28, 512), (14, 512)):
+        counts["parameters"] -= 8 * width * width
+        counts["macs"] -= 8 * width * width * size * size
+    return counts
+
+
+def squeezenet_complex(table):
+    """A 1×1 convolution beside fire2, 4, 6, 8."""
+    base = table["caffe/squeezenet_v1.0"]
+    bypasses = total(
+        conv(55, 1, 96, 128, bias=True),
+        conv(55, 1, 128, 256, bias=True),
+        conv(27, 1, 256, 384, bias=True),
+        conv(27, 1, 384, 512, bias=True),
+    )
+    return {
+        "parameters": base["params"] + bypasses["parameters"],
+        "macs": base["macs"] + bypasses["macs"],
+    }
+
+
+# Formulas that start from an entry of the table: the entry and what is added.
+DERIVED = {
+    "vgg16_c": (vgg16_c, "tv/vgg16"),
+    "squeezenet1_0_complex": (squeezenet_complex, "caffe/squeezenet_v1.0"),
+}
+
 FORMULAS = {
     "mlp": lambda: total(dense(784, 256), dense(256, 128), dense(128, 10)),
     "lenet5_1998": lenet5_1998,
@@ -120,6 +163,8 @@ def main(path):
             out[name]["source"] = f"layer formula; parameters confirmed by {CONFIRMED[name]}"
         else:
             out[name]["source"] = "layer formula"
+    for name, (formula, key) in DERIVED.items():
+        out[name] = {**formula(table), "source": f"layer formula on top of {key}"}
     target = Path(__file__).with_name("models.json")
     lines = [f"  {json.dumps(name)}: {json.dumps(out[name])}" for name in sorted(out)]
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n")

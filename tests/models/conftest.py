@@ -39,6 +39,41 @@ TINY = {
         "resnet50", {"stages": (2, 1), "width": 4, "width_factor": 2, "shortcut": "C"}, (32, 32, 3)
     ),
     "plain18": Tiny("plain18", {"stages": (1, 1), "width": 8}, (32, 32, 3)),
+    "vgg11_lrn": Tiny(
+        "vgg11_lrn", {"widths": (8, 8, 12, 16, 16), "fc_width": 24, "fc_window": 1}, (32, 32, 3)
+    ),
+    "vgg11_bn": Tiny(
+        "vgg11_bn", {"widths": (8, 8, 12, 16, 16), "fc_width": 24, "fc_window": 2}, (32, 32, 1)
+    ),
+    # The published N(0, 0.01²) lets nothing through where the layers are this narrow.
+    "alexnet": Tiny(
+        "alexnet",
+        {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1, "paper_init": False},
+        (67, 67, 3),
+    ),
+    "alexnet_2014": Tiny(
+        "alexnet_2014",
+        {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1},
+        (64, 64, 3),
+    ),
+    "zfnet": Tiny(
+        "zfnet",
+        {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1, "paper_init": False},
+        (64, 64, 3),
+    ),
+    "squeezenet1_1": Tiny(
+        "squeezenet1_1", {"stages": (((4, 8),), ((4, 12),)), "stem": (8, 3)}, (32, 32, 3)
+    ),
+    "squeezenet1_0_complex": Tiny(
+        "squeezenet1_0_complex",
+        {"stages": (((4, 8), (4, 8)), ((4, 12),)), "stem": (8, 7)},
+        (32, 32, 3),
+    ),
+    "nin_cifar": Tiny(
+        "nin_cifar",
+        {"stages": (((16, 16, 16), 5, 1, 2), ((24, 24, 24), 5, 1, 2), ((24, 24, 0), 3, 1, 1))},
+        (16, 16, 3),
+    ),
 }
 
 

@@ -1,5 +1,7 @@
 """Named feature maps: strides of the registry, shapes of the published networks."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,16 @@ def map_shapes(name, size):
 
 
 # One of each family: the others differ in depth and width only.
-STRIDED = ["resnet20", "resnet18", "plain18"]
+STRIDED = [
+    "resnet20",
+    "resnet18",
+    "plain18",
+    "vgg11",
+    "alexnet",
+    "zfnet",
+    "squeezenet1_1",
+    "nin_cifar",
+]
 
 
 @pytest.mark.parametrize("name", STRIDED)
@@ -30,6 +41,17 @@ def test_a_map_grows_by_one_step_for_as_many_pixels_as_its_stride(name):
     assert list(before) == list(info.feature_strides)
     for endpoint, stride in info.feature_strides.items():
         assert after[endpoint][1] - before[endpoint][1] == more // stride, endpoint
+
+
+@pytest.mark.parametrize("name", STRIDED)
+def test_the_smallest_image_is_as_small_as_the_message_says(name):
+    """What the message asks for works, and one pixel less is refused."""
+    with pytest.raises(ValueError, match="expected height and width of at least") as error:
+        map_shapes(name, 2)
+    smallest = int(re.search(r"at least (\d+)", str(error.value))[1])
+    assert all(min(shape) > 0 for shape in map_shapes(name, smallest).values())
+    with pytest.raises(ValueError, match=f"at least {smallest}"):
+        map_shapes(name, smallest - 1)
 
 
 def test_feature_maps_of_the_resnet_paper():
