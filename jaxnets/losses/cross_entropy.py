@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.precision import at_least_float32
+
 
 def cross_entropy(
     logits: jax.Array,
@@ -39,7 +41,7 @@ def cross_entropy(
     '1.3863'
     """
     _check(logits, labels, label_smoothing, weights, reduction)
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = at_least_float32(logits)
     classes = logits.shape[-1]
     log_p = jax.nn.log_softmax(logits)
     if labels.ndim == logits.ndim:

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.ops.precision import at_least_float32
+
 
 def batch_norm(
     x: jax.Array,
@@ -49,7 +51,7 @@ def batch_norm(
     if x.ndim < 2:
         raise ValueError(f"x: got shape {x.shape}; expected (batch, …, channels)")
     _check_channels(x, scale=scale, bias=bias)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = at_least_float32(x)
     channels = (1,) * (x.ndim - 1) + x.shape[-1:]
     scale = jnp.ones(channels, wide.dtype) if scale is None else _like(scale, wide)
     bias = jnp.zeros(channels, wide.dtype) if bias is None else _like(bias, wide)
@@ -124,7 +126,7 @@ def batch_norm_inference(
     Array([[2.]], dtype=float32)
     """
     _check_channels(x, mean=mean, var=var, scale=scale, bias=bias)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = at_least_float32(x)
     factor = lax.rsqrt(_like(var, wide) + epsilon)
     if scale is not None:
         factor = factor * _like(scale, wide)
@@ -168,7 +170,7 @@ def fold_batch_norm(
     ([[0.5]], [-1.5])
     """
     _check_channels(kernel, kernel_bias=kernel_bias, mean=mean, var=var, scale=scale, bias=bias)
-    wide = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
+    wide = at_least_float32(kernel)
     factor = lax.rsqrt(var.astype(wide.dtype) + epsilon)
     if scale is not None:
         factor = factor * scale.astype(wide.dtype)

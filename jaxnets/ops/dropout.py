@@ -38,7 +38,11 @@ def dropout(
     if isinstance(rate, int | float) and rate in (0.0, 1.0):
         return x if rate == 0.0 else jnp.zeros_like(x)
     keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
-    kept = x / (1.0 - rate) if scale_in_training else x
+    kept = x
+    if scale_in_training:
+        share = jnp.asarray(1.0 - rate, x.dtype)
+        # A traced rate may be 1: nothing is kept then, and nothing must be divided by 0.
+        kept = x / jnp.where(share > 0, share, jnp.ones_like(share))
     return jnp.where(keep, kept, jnp.zeros_like(x))
 
 

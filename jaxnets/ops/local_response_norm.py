@@ -3,9 +3,10 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from jaxnets.ops.precision import at_least_float32
 
 
 def local_response_norm(
@@ -45,7 +46,7 @@ def local_response_norm(
         raise ValueError(f"size: got {size}; expected at least 1 channel")
     if not k > 0:
         raise ValueError(f"k: got {k}; expected a positive number, so that nothing divides by zero")
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = at_least_float32(x)
     y = _normalise(wide, size, alpha / size if divide_by_size else alpha, beta, k)
     return y.astype(x.dtype)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxnets.ops.precision import at_least_float32
 from jaxnets.ops.windows import Padding, Span, Windows
 
 
@@ -114,7 +115,7 @@ def avg_pool(
     """
     _check_floating(x)
     windows = Windows(x.shape, window, strides, padding, ceil_mode)
-    total = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    total = at_least_float32(x)
     if all(span.stride == 1 for span in windows.spans):
         # The one case in which reduce_window is the quicker one on CPUs, gradient included.
         total = windows.reduce(total, 0, lax.add)
@@ -144,7 +145,7 @@ def global_avg_pool(x: jax.Array, *, keepdims: bool = False) -> jax.Array:
     Array([[1.5]], dtype=float32)
     """
     _check_floating(x)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = at_least_float32(x)
     return wide.mean(tuple(range(1, x.ndim - 1)), keepdims=keepdims).astype(x.dtype)
 
 
@@ -178,7 +179,7 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
         )
     if all(n % out == 0 for n, out in zip(x.shape[1:-1], sizes, strict=True)):
         return avg_pool(x, [n // out for n, out in zip(x.shape[1:-1], sizes, strict=True)])
-    y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    y = at_least_float32(x)
     for axis, out in enumerate(sizes, start=1):
         n = x.shape[axis]
         starts, stops = np.arange(out) * n // out, -(-np.arange(1, out + 1) * n // out)

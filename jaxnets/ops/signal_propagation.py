@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.ops.precision import at_least_float32
+
 Statistics = dict[str, jax.Array]
 
 
@@ -25,7 +27,7 @@ def activation_statistics(x: jax.Array, *, saturation: float = 0.99) -> Statisti
     >>> {name: float(value) for name, value in s.items()}
     {'mean': 0.5, 'std': 0.5, 'second_moment': 0.5, 'zero_share': 0.5, 'saturated_share': 0.5}
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = at_least_float32(x)
     return {
         "mean": x.mean(),
         "std": x.std(),

@@ -1,0 +1,14 @@
+"""Half precision for speed, but not for sums."""
+
+import jax
+import jax.numpy as jnp
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """``x`` in float32, or as it is if it is float64: the dtype in which sums are formed.
+
+    >>> import jax.numpy as jnp
+    >>> at_least_float32(jnp.ones(2, jnp.bfloat16)).dtype
+    dtype('float32')
+    """
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
