@@ -8,55 +8,75 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def make_tfds():
-    """``make_tfds(root, {"train": (images, labels), …}, name=…, names=…, shape=…)``."""
+def own_builder():
+    """``own_builder({"train": (images, labels), …}, name=…)``: a TFDS builder class."""
 
-    def make(root, splits, *, name="tiny", names=("cat", "dog"), shape=(6, 5, 3), stored="image"):
+    def build(
+        splits,
+        *,
+        name="tiny",
+        names=("cat", "dog"),
+        shape=(6, 5, 3),
+        stored="image",
+        register=False,
+    ):
         import tensorflow_datasets as tfds
         from PIL import Image
 
-        feature = (
+        image_feature = (
             tfds.features.Image(shape=shape)
             if stored == "image"
             else tfds.features.Tensor(shape=shape, dtype=np.uint8)
         )
+        label_feature = (
+            tfds.features.ClassLabel(names=list(names)) if names else tfds.features.Scalar(np.int64)
+        )
 
-        class Own(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-            VERSION = tfds.core.Version("1.0.0")
+        def info(self):
+            features = {
+                "note": tfds.features.Text(),
+                "image": image_feature,
+                "label": label_feature,
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+            )
 
-            def _info(self):
-                return tfds.core.DatasetInfo(
-                    builder=self,
-                    features=tfds.features.FeaturesDict(
-                        {
-                            "note": tfds.features.Text(),
-                            "image": feature,
-                            "label": (
-                                tfds.features.ClassLabel(names=list(names))
-                                if names
-                                else tfds.features.Scalar(np.int64)
-                            ),
-                        }
-                    ),
-                    supervised_keys=("image", "label"),
-                )
+        def examples(self, images, labels):
+            for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+                if stored == "image":
+                    file = io.BytesIO()
+                    Image.fromarray(np.squeeze(image)).save(file, "png")
+                    file.seek(0)
+                    image = file
+                yield number, {"note": "unused", "image": image, "label": int(label)}
 
-            def _split_generators(self, dl_manager):
-                return {split: self._generate_examples(*arrays) for split, arrays in splits.items()}
+        members = {
+            "name": name,
+            "VERSION": tfds.core.Version("1.0.0"),
+            "_info": info,
+            "_generate_examples": examples,
+            "_split_generators": lambda self, manager: {
+                split: self._generate_examples(*arrays) for split, arrays in splits.items()
+            },
+            "__module__": __name__,
+        }
+        base = tfds.core.GeneratorBasedBuilder
+        return type(base)(name, (base,), members, skip_registration=not register)
 
-            def _generate_examples(self, images, labels):
-                for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-                    if stored == "image":
-                        file = io.BytesIO()
-                        Image.fromarray(np.squeeze(image)).save(file, "png")
-                        file.seek(0)
-                        image = file
-                    yield number, {"note": "unused", "image": image, "label": int(label)}
+    return build
 
-        Own.name = name
-        builder = Own(data_dir=str(root), file_format="array_record")
+
+@pytest.fixture(scope="session")
+def make_tfds(own_builder):
+    """``make_tfds(root, {"train": (images, labels), …}, …)`` prepares it; returns its folder."""
+
+    def make(root, splits, **options):
+        builder = own_builder(splits, **options)(data_dir=str(root), file_format="array_record")
         builder.download_and_prepare(file_format="array_record")
-        return root / name / "1.0.0"
+        return root / builder.name / "1.0.0"
 
     return make
 

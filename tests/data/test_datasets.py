@@ -1,5 +1,6 @@
 """Digits, prepared TFDS sets, subsets, and the errors of names and places."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from jaxnets.data import Split, list_datasets, load_dataset, stratified_subset
+from jaxnets.data import (
+    Split,
+    list_datasets,
+    load_dataset,
+    prepare,
+    stratified_subset,
+    tfds_files,
+)
 from jaxnets.data.tfds_files import default_data_dir
 from jaxnets.errors import JaxnetsError, UnknownNameError
 
@@ -237,22 +245,40 @@ def test_importing_loads_no_heavy_package():
 
 
 def test_prepare_command(tiny_tfds, tmp_path, capsys, monkeypatch):
-    import importlib.util
-
-    from jaxnets.data import prepare
-
     assert prepare.main(["tiny", "--data_dir", str(tiny_tfds)]) == 0
     assert str(tiny_tfds / "tiny" / "1.0.0") in capsys.readouterr().out
     assert prepare.main(["cifar101", "--data_dir", str(tmp_path)]) == 2
     assert "cifar100" in capsys.readouterr().err
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find_spec(name)
-    )
+    pretend_tensorflow(monkeypatch, installed=False)
     start = time.perf_counter()
     assert prepare.main(["cifar100", "--data_dir", str(tmp_path)]) == 2
     assert time.perf_counter() - start < 2
     assert "pip install 'jaxnets[prepare]'" in capsys.readouterr().err
+
+
+def pretend_tensorflow(monkeypatch, *, installed):
+    find_spec = importlib.util.find_spec
+    answer = object() if installed else None
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: answer if name == "tensorflow" else find_spec(name, *rest),
+    )
+
+
+def test_prepare_prepares(own_builder, tiny_arrays, tmp_path, capsys, monkeypatch):
+    """All of it but the download: a dataset that TFDS knows by name and that needs no network."""
+    own_builder(tiny_arrays, name="known_set", register=True)
+    own_builder({"train": (None, None)}, name="broken_set", register=True)
+    monkeypatch.setattr(tfds_files, "tfds_names", lambda: {"known_set", "broken_set"})
+    pretend_tensorflow(monkeypatch, installed=True)
+    with pytest.raises(JaxnetsError, match="prepare known_set"):
+        load_dataset("known_set", data_dir=tmp_path)
+    assert prepare.main(["known_set", "--data_dir", str(tmp_path)]) == 0
+    data = load_dataset("known_set", data_dir=tmp_path)
+    assert as_pairs(data.train) == as_pairs(Split(*tiny_arrays["train"]))
+    assert prepare.main(["broken_set", "--data_dir", str(tmp_path)]) == 2
+    assert "preparing 'broken_set'" in capsys.readouterr().err
 
 
 def test_real_sets(prepared_datasets, cifar10):
