@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from jaxnets.ops.precision import at_least_float32
-from jaxnets.ops.windows import Padding, Span, Windows
+from jaxnets.ops.windows import Padding, Span, spans_of, window_cells, window_sums
 
 
 def max_pool(
@@ -51,7 +51,12 @@ def max_pool(
     >>> max_pool(x, 2).ravel().tolist(), max_pool(x, 2, ceil_mode=True).ravel().tolist()
     ([1.0, 3.0], [1.0, 3.0, 4.0])
     """
-    spans = Windows(x.shape, window, strides, padding, ceil_mode).spans
+    return _max_pool(x, spans_of(x.shape, window, strides, padding, ceil_mode))
+
+
+# Compiled as one also where it is called outside jit, step by step.
+@partial(jax.jit, static_argnums=1, inline=True)
+def _max_pool(x: jax.Array, spans: tuple[Span, ...]) -> jax.Array:
     # Last axis first: then the first of equal maxima is the first in reading order.
     for axis in reversed(range(1, x.ndim - 1)):
         x = _max_along(x, axis, spans[axis - 1])
@@ -114,18 +119,29 @@ def avg_pool(
     [2.0, 4.0]
     """
     _check_floating(x)
-    windows = Windows(x.shape, window, strides, padding, ceil_mode)
+    spans = spans_of(x.shape, window, strides, padding, ceil_mode)
+    return _avg_pool(x, spans, count_include_pad)
+
+
+@partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _avg_pool(x: jax.Array, spans: tuple[Span, ...], count_include_pad: bool) -> jax.Array:
     total = at_least_float32(x)
-    if all(span.stride == 1 for span in windows.spans):
+    if all(span.stride == 1 for span in spans):
         # The one case in which reduce_window is the quicker one on CPUs, gradient included.
-        total = windows.reduce(total, 0, lax.add)
+        total = window_sums(total, spans)
     else:
         for axis in reversed(range(1, x.ndim - 1)):
-            total = reduce(jnp.add, windows.spans[axis - 1].taps(total, axis, fill=0))
-    counts = windows.counts(count_include_pad)
-    if counts.min() == counts.max():
-        return (total / counts.flat[0].item()).astype(x.dtype)
-    return (total / jnp.asarray(counts, total.dtype)).astype(x.dtype)
+            total = _sum_along(total, axis, spans[axis - 1])
+    cells = window_cells(spans, count_include_pad)
+    if cells.min() == cells.max():
+        return (total / cells.flat[0].item()).astype(x.dtype)
+    return (total / jnp.asarray(cells, total.dtype)).astype(x.dtype)
+
+
+def _sum_along(x: jax.Array, axis: int, span: Span) -> jax.Array:
+    if span.window == span.size and span.out == 1:
+        return x.sum(axis, keepdims=True)
+    return reduce(jnp.add, span.taps(x, axis, fill=0))
 
 
 def global_avg_pool(x: jax.Array, *, keepdims: bool = False) -> jax.Array:

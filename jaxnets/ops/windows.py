@@ -1,6 +1,6 @@
 """Where sliding windows lie: static facts, worked out while tracing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -42,68 +42,76 @@ class Span:
         return [lax.slice_in_dim(x, i, i + reach, self.stride, axis) for i in range(self.window)]
 
 
-class Windows:
-    """The windows of a pooling over (N, spatial…, C); refuses what does not fit."""
+def spans_of(
+    shape: tuple[int, ...],
+    window: int | Sequence[int],
+    strides: int | Sequence[int] | None,
+    padding: Padding,
+    ceil_mode: bool,
+) -> tuple[Span, ...]:
+    """The windows of a pooling over (N, spatial…, C), one entry for each spatial axis.
 
-    spans: list[Span]
+    Raises:
+        ValueError: what does not fit, by name.
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        window: int | Sequence[int],
-        strides: int | Sequence[int] | None,
-        padding: Padding,
-        ceil_mode: bool,
-    ):
-        if len(shape) < 3:
-            raise ValueError(
-                f"x: got shape {shape}; expected (batch, spatial…, channels), at least 3 axes"
-            )
-        sizes = shape[1:-1]
-        windows = _per_axis("window", window, len(sizes))
-        steps = windows if strides is None else _per_axis("strides", strides, len(sizes))
-        pairs = _padding_pairs(padding, sizes, windows, steps)
-        self.spans = []
-        for i, (n, k, s, (low, high)) in enumerate(zip(sizes, windows, steps, pairs, strict=True)):
-            if low >= k or high >= k:
-                raise ValueError(
-                    f"padding: ({low}, {high}) on spatial axis {i} is not less than the window of "
-                    f"{k}; a window would hold nothing but padding"
-                )
-            room = n + low + high - k
-            if room < 0:
-                raise ValueError(
-                    f"window: {k} on spatial axis {i} is larger than the input of {n} with padding "
-                    f"({low}, {high}); give a larger image or a smaller window"
-                )
-            out, overhang = room // s + 1, 0
-            if ceil_mode and room % s and out * s < n + low:
-                out, overhang = out + 1, s - room % s
-            self.spans.append(Span(n, k, s, low, high, overhang, out))
-
-    def reduce(self, x: jax.Array, start: float, operation: Callable) -> jax.Array:
-        """XLA's reduce_window over these windows."""
-        return lax.reduce_window(
-            x,
-            # Concrete, not traced: only with a start value that XLA's sum and max are known to have
-            # does reduce_window have a gradient.
-            np.asarray(start, x.dtype),
-            operation,
-            (1, *(span.window for span in self.spans), 1),
-            (1, *(span.stride for span in self.spans), 1),
-            ((0, 0), *((span.low, span.high + span.overhang) for span in self.spans), (0, 0)),
+    >>> spans_of((1, 5, 1), 2, None, 0, True)
+    (Span(size=5, window=2, stride=2, low=0, high=0, overhang=1, out=3),)
+    """
+    if len(shape) < 3:
+        raise ValueError(
+            f"x: got shape {shape}; expected (batch, spatial…, channels), at least 3 axes"
         )
+    sizes = shape[1:-1]
+    windows = _per_axis("window", window, len(sizes))
+    steps = windows if strides is None else _per_axis("strides", strides, len(sizes))
+    pairs = _padding_pairs(padding, sizes, windows, steps)
+    spans = []
+    for i, (n, k, s, (low, high)) in enumerate(zip(sizes, windows, steps, pairs, strict=True)):
+        if low >= k or high >= k:
+            raise ValueError(
+                f"padding: ({low}, {high}) on spatial axis {i} is not less than the window of {k}; "
+                "a window would hold nothing but padding"
+            )
+        room = n + low + high - k
+        if room < 0:
+            raise ValueError(
+                f"window: {k} on spatial axis {i} is larger than the input of {n} with padding "
+                f"({low}, {high}); give a larger image or a smaller window"
+            )
+        out, overhang = room // s + 1, 0
+        if ceil_mode and room % s and out * s < n + low:
+            out, overhang = out + 1, s - room % s
+        spans.append(Span(n, k, s, low, high, overhang, out))
+    return tuple(spans)
 
-    def counts(self, include_pad: bool) -> np.ndarray:
-        """Cells in each window, shaped (1, out…, 1); cells of an overhang never count."""
-        rank = len(self.spans) + 2
-        total = np.ones((1,) * rank)
-        for axis, span in enumerate(self.spans, start=1):
-            start = np.arange(span.out) * span.stride - span.low
-            stop = np.minimum(start + span.window, span.size + (span.high if include_pad else 0))
-            cells = stop - (start if include_pad else np.maximum(start, 0))
-            total = total * cells.reshape([-1 if a == axis else 1 for a in range(rank)])
-        return total
+
+def window_sums(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
+    """Sum of each window, by XLA's reduce_window."""
+    return lax.reduce_window(
+        x,
+        # Concrete, not traced: only then is it known to be a sum, which has a gradient.
+        np.zeros((), x.dtype),
+        lax.add,
+        (1, *(span.window for span in spans), 1),
+        (1, *(span.stride for span in spans), 1),
+        ((0, 0), *((span.low, span.high + span.overhang) for span in spans), (0, 0)),
+    )
+
+
+def window_cells(spans: Sequence[Span], include_pad: bool) -> np.ndarray:
+    """Cells in each window, shaped (1, out…, 1); cells of an overhang never count.
+
+    >>> window_cells(spans_of((1, 5, 1), 2, None, 0, True), True).ravel().tolist()
+    [2, 2, 1]
+    """
+    rank = len(spans) + 2
+    total = np.ones((1,) * rank, int)
+    for axis, span in enumerate(spans, start=1):
+        start = np.arange(span.out) * span.stride - span.low
+        stop = np.minimum(start + span.window, span.size + (span.high if include_pad else 0))
+        cells = stop - (start if include_pad else np.maximum(start, 0))
+        total = total * cells.reshape([-1 if a == axis else 1 for a in range(rank)])
+    return total
 
 
 def _per_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:

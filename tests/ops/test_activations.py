@@ -9,6 +9,11 @@ from jaxnets import ops
 from jaxnets.errors import UnknownNameError
 
 
+def normal(*shape, seed=0, dtype=np.float64):
+    """Random numbers from NumPy, which compiles nothing."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
 def test_sigmoid_at_zero_and_far_out():
     assert ops.sigmoid(jnp.float32(0)) == 0.5
     assert jax.grad(ops.sigmoid)(jnp.float32(0)) == 0.25
@@ -48,15 +53,14 @@ def test_no_gradient_is_nan_far_out(name):
 
 def test_gradient_through_sigmoids_is_bounded_by_quarters(x64):
     """A01 (1): twenty layers, and a bound that a random network respects."""
-    keys = jax.random.split(jax.random.key(0), 21)
-    kernels = [jax.random.normal(key, (8, 8), jnp.float64) for key in keys[:20]]
+    kernels = [normal(8, 8, seed=i) for i in range(20)]
 
     def network(h):
         for kernel in kernels:
             h = ops.sigmoid(h @ kernel)
         return h
 
-    x = jax.random.normal(keys[20], (8,), jnp.float64)
+    x = normal(8)
     gradient = jax.jit(jax.grad(lambda h: network(h).sum()))(x)
     bound = ops.sigmoid_gradient_bound(kernels)
     expected = 0.25**20 * np.prod([np.linalg.norm(k, 2) for k in kernels])
@@ -72,10 +76,10 @@ def test_gradient_through_sigmoids_is_bounded_by_quarters(x64):
 @pytest.mark.parametrize(("activation", "share"), [("sigmoid", 1.0), ("relu", 1.0), ("tanh", 0.0)])
 def test_positive_inputs_make_all_weights_of_a_unit_move_alike(activation, share):
     """A01 (2), A02: exactly every unit behind a sigmoid, and none behind a tanh."""
-    keys = jax.random.split(jax.random.key(1), 4)
-    x = jax.random.normal(keys[0], (10, 30))
-    first, second, target = (jax.random.normal(k, s) for k, s in
-                             zip(keys[1:], [(30, 20), (20, 6), (10, 6)], strict=True))  # fmt: skip
+    shapes = [(10, 30), (30, 20), (20, 6), (10, 6)]
+    x, first, second, target = (
+        normal(*shape, seed=i, dtype=jnp.float32) for i, shape in enumerate(shapes)
+    )
 
     def loss(kernel, x, target):
         hidden = ops.get_activation(activation)(x @ first)
@@ -98,17 +102,15 @@ def test_cost_is_counted_in_exponentials():
 
 
 def test_maxout_of_a_map_and_zero_is_relu_and_of_a_map_and_its_negative_is_abs():
-    z = jax.random.normal(jax.random.key(0), (4, 3))
+    z = normal(4, 3, dtype=jnp.float32)
     both = lambda other: ops.maxout(jnp.concatenate([z, other], -1), 2)  # noqa: E731
     np.testing.assert_array_equal(both(jnp.zeros_like(z)), ops.relu(z))
     np.testing.assert_array_equal(both(-z), jnp.abs(z))
 
 
 def test_maxout_is_convex(x64):
-    keys = jax.random.split(jax.random.key(0), 3)
-    kernel = jax.random.normal(keys[0], (5, 12), jnp.float64)
-    a, b = (jax.random.normal(k, (200, 5), jnp.float64) for k in keys[1:])
-    function = lambda x: ops.maxout(x @ kernel, 3)  # noqa: E731
+    kernel, a, b = normal(5, 12), normal(200, 5, seed=1), normal(200, 5, seed=2)
+    function = jax.jit(lambda x: ops.maxout(x @ kernel, 3))
     for t in (0.1, 0.5, 0.8):
         between = function(t * a + (1 - t) * b)
         assert (between <= t * function(a) + (1 - t) * function(b) + 1e-12).all()

@@ -12,6 +12,10 @@ from jaxnets import ops
 RATE = 0.3
 
 
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
 def test_share_and_size_of_what_is_kept():
     n = 100_000
     y = np.asarray(ops.dropout(jnp.ones(n), jax.random.key(0), RATE))
@@ -22,7 +26,7 @@ def test_share_and_size_of_what_is_kept():
 
 
 def test_vanilla_and_inverted_are_the_same_after_scaling():
-    x, key = jax.random.normal(jax.random.key(1), (50,)), jax.random.key(2)
+    x, key = normal(50), jax.random.key(2)
     inverted = ops.dropout(x, key, RATE)
     vanilla = ops.dropout(x, key, RATE, scale_in_training=False)
     np.testing.assert_allclose(vanilla / (1 - RATE), inverted, rtol=1e-6)
@@ -67,9 +71,7 @@ def test_training_runs_one_of_the_sub_models(x64):
 
 def test_a_linear_model_at_test_time_is_the_mean_of_all_sub_models(x64):
     """Exact: the output is linear in the mask, and the mask's mean is 1 − rate."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (10,), jnp.float64)
-    kernel, bias = jax.random.normal(keys[1], (10, 3)), jax.random.normal(keys[2], (3,))
+    x, kernel, bias = normal(10), normal(10, 3, seed=1), normal(3, seed=2)
     masks, probabilities = all_sub_models(10, RATE)
     outputs = ops.dense(masks * x.reshape(1, 10), kernel, bias)
     assert outputs.shape == (2**10, 3)
@@ -79,9 +81,7 @@ def test_a_linear_model_at_test_time_is_the_mean_of_all_sub_models(x64):
 
 def test_a_softmax_layer_at_test_time_is_the_geometric_mean_of_all_sub_models(x64):
     """Exact, with the mean normalised to sum 1 (Hinton et al. 2012)."""
-    keys = jax.random.split(jax.random.key(5), 3)
-    x = 2 * jax.random.normal(keys[0], (10,), jnp.float64)
-    kernel, bias = jax.random.normal(keys[1], (10, 4)), jax.random.normal(keys[2], (4,))
+    x, kernel, bias = 2 * normal(10), normal(10, 4, seed=1), normal(4, seed=2)
     masks, probabilities = all_sub_models(10, RATE)
     predictions = jax.nn.softmax(ops.dense(masks * x.reshape(1, 10), kernel, bias))
     geometric = jnp.exp(probabilities @ jnp.log(predictions))
