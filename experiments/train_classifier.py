@@ -133,7 +133,10 @@ def main(config: Config) -> dict[str, Any]:
     network = build.build_network(
         config.model, dataset.num_classes, config.dtype, synchronise=config.parallel == "pmap"
     )
-    # Only process 0 owns the directory; the others train along.
+    schedule = build.build_schedule(config, batches.steps_per_epoch)
+    optimizer = build.build_optimizer(config, schedule)
+    # The directory comes last, so that a mistake above leaves nothing behind. Only process 0
+    # owns it; the others train along.
     directory = (
         RunDirectory(
             config.run_path,
@@ -154,17 +157,13 @@ def main(config: Config) -> dict[str, Any]:
                 say(_report(directory.summary, config.run_path))
                 say("This run is finished; --restart begins anew.")
                 return directory.summary
-        return _run(config, dataset, parallel, batches, network, say)
+        key = jax.random.key(config.seed)
+        state = create_state(network, optimizer, dataset.image_shape, key)
+        plateau_hook = _plateau_hook(schedule, parallel)
+        return _run(config, dataset, parallel, batches, network, state, plateau_hook, say)
 
 
-def _run(config, dataset, parallel, batches, network, say) -> dict[str, Any]:
-    schedule = build.build_schedule(config, batches.steps_per_epoch)
-    state = create_state(
-        network,
-        build.build_optimizer(config, schedule),
-        dataset.image_shape,
-        jax.random.key(config.seed),
-    )
+def _run(config, dataset, parallel, batches, network, state, plateau_hook, say) -> dict[str, Any]:
     checkpoints = Checkpoints(
         config.run_path / "checkpoints",
         keep=config.keep,
@@ -229,7 +228,7 @@ def _run(config, dataset, parallel, batches, network, say) -> dict[str, Any]:
                 record_every=config.log_every,
                 evaluate=evaluate,
                 evaluate_every=config.evaluate_every * batches.steps_per_epoch,
-                after_evaluation=_plateau_hook(schedule, parallel),
+                after_evaluation=plateau_hook,
                 save=save,
                 save_seconds=config.checkpoint_seconds,
                 stop_requested=stop.requested,

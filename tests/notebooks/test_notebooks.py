@@ -1,0 +1,43 @@
+"""Every notebook runs from its first cell to its last, and is committed with its outputs."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs(path, monkeypatch):
+    import nbclient
+    import nbformat
+
+    if sys.platform == "win32":
+        asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
+    # One device, as on most machines where a notebook is opened.
+    monkeypatch.setenv("XLA_FLAGS", "")
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": FOLDER}}
+    )
+    client.execute()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_is_committed_executed(path):
+    import nbformat
+
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells)
+    assert any(cell.outputs for cell in cells)
+    for cell in cells:
+        assert not any(output.output_type == "error" for output in cell.outputs)
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
