@@ -4,8 +4,9 @@ All in float64. The data sets come with scikit-learn. A case's `fun` takes the d
 argument, so that no solver has it folded into its program as a constant.
 """
 
+import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -146,7 +147,7 @@ def networks() -> list[Case]:
     images, labels = digits()
 
     def dense(sizes, activation, decay=0.0):
-        shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+        shapes = list(itertools.pairwise(sizes))
 
         def forward(x, images):
             hidden, begin = images, 0

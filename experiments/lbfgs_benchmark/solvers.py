@@ -86,7 +86,9 @@ def optax_lbfgs(fun, memory, limits):
         def step(carry):
             x, state, _ = carry
             f, gradient = both(x, state=state)
-            update, state = solver.update(gradient, state, x, value=f, grad=gradient, value_fn=value)
+            update, state = solver.update(
+                gradient, state, x, value=f, grad=gradient, value_fn=value
+            )
             new = optax.apply_updates(x, update)
             return new, state, jnp.any(new != x)
 
@@ -104,7 +106,9 @@ def jaxopt_lbfgs(fun, memory, limits):
     def solve(x0, args):
         def going(carry):
             _, state, moved = carry
-            return (norm(state.grad) > limits.tol) & (state.iter_num < limits.max_iterations) & moved
+            return (
+                (norm(state.grad) > limits.tol) & (state.iter_num < limits.max_iterations) & moved
+            )
 
         def step(carry):
             x, state, _ = carry
@@ -217,7 +221,9 @@ def run(name: str, case: Case, memory: int | None, limits: Limits) -> Run:
             x, evaluations, seconds = _run_host(name, case, both, args, memory, limits)
             compiling = 0.0
     except Exception as error:  # a peer that breaks down has not solved the case
-        return Run(False, np.nan, np.nan, 0, np.nan, np.nan, f"{type(error).__name__}: {error}"[:200])
+        return Run(
+            False, np.nan, np.nan, 0, np.nan, np.nan, f"{type(error).__name__}: {error}"[:200]
+        )
     value, gradient = both(jnp.asarray(x), *args)
     size = float(norm(gradient))
     # A hair of slack: the last bits of a gradient depend on how it was compiled.

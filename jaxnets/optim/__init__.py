@@ -36,6 +36,20 @@ from jaxnets.optim.regularize import (
     soft_threshold,
 )
 from jaxnets.optim.schedules import warm_up
+from jaxnets.optim.second_order import (
+    Result,
+    Status,
+    WolfeRule,
+    gradient_curvature,
+    hutchinson_trace,
+    hvp,
+    lanczos,
+    minimize,
+    multi_batch_gradients,
+    multi_batch_lbfgs,
+    trajectory_curvature,
+)
+from jaxnets.optim.second_order.transform import lbfgs
 from jaxnets.optim.sgd import (
     heavy_ball,
     look_ahead,
@@ -90,4 +104,19 @@ __all__ = [
     "soft_threshold",
     "track",
     "warm_up",
+]
+
+__all__ += [
+    "Result",
+    "Status",
+    "WolfeRule",
+    "gradient_curvature",
+    "hutchinson_trace",
+    "hvp",
+    "lanczos",
+    "lbfgs",
+    "minimize",
+    "multi_batch_gradients",
+    "multi_batch_lbfgs",
+    "trajectory_curvature",
 ]

@@ -55,10 +55,9 @@ def model(rescale: bool = True) -> Model:
 
     def learn(state, step, change, x, gradient):
         inverse, count = state
-        curvature, keep = worth_keeping(step, change)
+        curvature, squared, keep = worth_keeping(step, change)
         safe = jnp.where(keep, curvature, 1)
         if rescale:
-            squared = jnp.vdot(change, change, precision=EXACT)
             scale = jnp.where(keep & (count == 0), safe / jnp.where(keep, squared, 1), 1)
             inverse = scale * inverse
         # A pair that is not kept gets ρ = 0 and zero vectors: H stays as it is.

@@ -182,7 +182,7 @@ def descend(
         forgotten = model.forget(loop.model, ~found)
         state, direction, fresh, products = model.learn(forgotten, step, change, new_x, gradient)
         uphill = jnp.vdot(gradient, direction, precision=EXACT) >= 0
-        direction = jnp.where(uphill, -gradient, direction)
+        direction = jnp.where(uphill, model.steepest(new_x, gradient), direction)
         fresh = fresh | uphill
 
         given_up = ~found & loop.fresh
@@ -233,6 +233,4 @@ def descend(
 def _decide(*cases) -> jax.Array:
     """The first status whose condition holds, else RUNNING."""
     conditions, statuses = zip(*cases, strict=True)
-    return jnp.select(
-        list(conditions), [jnp.int32(s) for s in statuses], jnp.int32(Status.RUNNING)
-    )
+    return jnp.select(list(conditions), [jnp.int32(s) for s in statuses], jnp.int32(Status.RUNNING))

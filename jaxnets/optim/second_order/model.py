@@ -22,6 +22,7 @@ class Model(NamedTuple):
         norm: ``(x, gradient) -> scalar``, the norm that is compared with tol.
         longest: ``(x, direction, fresh) -> scalar``, the longest step allowed.
         place: ``(x, direction, step) -> x``, the point at a step.
+        steepest: ``(x, gradient) -> direction`` for when all else fails.
     """
 
     empty: Callable
@@ -30,3 +31,4 @@ class Model(NamedTuple):
     norm: Callable = lambda x, gradient: jnp.max(jnp.abs(gradient))
     longest: Callable = lambda x, direction, fresh: jnp.inf
     place: Callable = lambda x, direction, step: x + step * direction
+    steepest: Callable = lambda x, gradient: -gradient

@@ -126,6 +126,4 @@ def truncated_cg(
 
 def _without_memory(learn: Callable) -> Model:
     """A model whose only state is whether the last search failed (then: steepest descent)."""
-    return Model(
-        empty=lambda x: jnp.zeros((), bool), forget=lambda state, when: when, learn=learn
-    )
+    return Model(empty=lambda x: jnp.zeros((), bool), forget=lambda state, when: when, learn=learn)

@@ -47,7 +47,9 @@ def flatten(tree: Any, name: str = "x0") -> Flat:
     leaves = [jnp.asarray(leaf) for _, leaf in paths]
     sizes = [leaf.size for leaf in leaves]
     if not sum(sizes):
-        raise ValueError(f"{name} holds no numbers: got the tree {structure} of {len(leaves)} leaves")
+        raise ValueError(
+            f"{name} holds no numbers: got the tree {structure} of {len(leaves)} leaves"
+        )
     dtype = jnp.result_type(jnp.float32, *leaves)
     shapes, dtypes = [leaf.shape for leaf in leaves], [leaf.dtype for leaf in leaves]
 
@@ -132,8 +134,14 @@ def _check_scalar(out: Any, has_aux: bool) -> None:
         out = out[0]
     shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
     if shape != () or not jnp.issubdtype(dtype, jnp.floating):
-        hint = "pass has_aux=True if it returns (value, aux)" if shape is None else (
-            "reduce it, for example with jnp.mean" if shape else "return a floating-point number"
+        hint = (
+            "pass has_aux=True if it returns (value, aux)"
+            if shape is None
+            else (
+                "reduce it, for example with jnp.mean"
+                if shape
+                else "return a floating-point number"
+            )
         )
         raise ValueError(f"fun must return one real number, got {_show(out)}; {hint}")
 

@@ -137,9 +137,7 @@ def extended_rosenbrock(x):
 
 def extended_powell_singular(x):
     a, b, c, d = x[::4], x[1::4], x[2::4], x[3::4]
-    return jnp.concatenate(
-        [a + 10 * b, 5**0.5 * (c - d), (b - 2 * c) ** 2, 10**0.5 * (a - d) ** 2]
-    )
+    return jnp.concatenate([a + 10 * b, 5**0.5 * (c - d), (b - 2 * c) ** 2, 10**0.5 * (a - d) ** 2])
 
 
 def beale(x):

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import UnknownNameError
-from jaxnets.optim.second_order import bfgs, lbfgs, lbfgsb, newton
+from jaxnets.optim.second_order import bfgs, cost, lbfgs, lbfgsb, newton
 from jaxnets.optim.second_order.descent import Status, Trace, descend
 from jaxnets.optim.second_order.line_search import WolfeRule
+from jaxnets.optim.second_order.model import Model
 from jaxnets.optim.second_order.objective import flat_objective, flatten
 
 METHODS = ("lbfgs", "bfgs", "newton", "newton-cg", "lbfgsb")
@@ -61,7 +62,7 @@ class _Options(NamedTuple):
     """Everything that a compiled program depends on besides fun and shapes."""
 
     method: str
-    memory: int
+    memory: int | None
     rule: WolfeRule
     bounded: bool
     has_aux: bool
@@ -142,18 +143,15 @@ def minimize(
         raise ValueError("record=True needs a max_iterations that is a plain int")
     rule = rule or WolfeRule()
     rule.check()
-    flat = flatten(x0)
-    size = flat.vector.size
-    if memory is None:
-        memory = default_memory(size, flat.vector.dtype.itemsize)
-    if memory < 1:
+    flatten(x0)
+    if memory is not None and memory < 1:
         raise ValueError(f"memory must be at least 1, got {memory}")
     box = None
     if method == "lbfgsb":
         box = lbfgsb.flat_bounds(bounds if bounds is not None else (-np.inf, np.inf), x0)
     options = _Options(
         method=method,
-        memory=memory if method in ("lbfgs", "lbfgsb") else 0,
+        memory=memory,
         rule=rule,
         bounded=box is not None,
         has_aux=has_aux,
@@ -169,13 +167,30 @@ def minimize(
     return result
 
 
-def default_memory(size: int, itemsize: int = 8) -> int:
-    """How many pairs to keep for so many parameters when the caller does not say.
+def default_memory(size: int, operations: float) -> int:
+    """How many pairs to keep when the caller does not say.
 
-    >>> default_memory(10**8), default_memory(3)
-    (10, 3)
+    More pairs save evaluations, most of all on networks, and cost about 16 n operations each. So:
+    as many as cost no more than the evaluation itself, between 10 and 100; 20 where n is so small
+    that they cost nothing; never more than 2n, nor than 8 million numbers hold (but 10).
+
+    Args:
+        size: number of parameters n.
+        operations: of one value and gradient, see `cost.operations`.
+
+    >>> default_memory(1000, 1e4), default_memory(1000, 1e8), default_memory(10**8, 1e15)
+    (10, 100, 10)
     """
-    return min(size, 10)
+    least = 20 if size <= 200 else 10
+    worth = min(max(int(operations / (16 * size)), least), 100)
+    return max(min(worth, max(2 * size, 20), 2**23 // size), 10)
+
+
+def default_memory_for(fun: Callable, x0: Any, args: tuple = ()) -> int:
+    """The number of pairs that ``minimize(fun, x0, args=args)`` keeps."""
+    flat = flatten(x0)
+    program = jax.make_jaxpr(flat_objective(fun, flat, args))(flat.vector)
+    return default_memory(flat.vector.size, cost.operations(program.jaxpr))
 
 
 @functools.lru_cache(maxsize=128)
@@ -221,13 +236,17 @@ def _compiled(fun: Callable, options: _Options) -> Callable:
     return jax.jit(solve)
 
 
-def _model(options: _Options, evaluate, x, box):
-    if options.method == "lbfgs":
-        return lbfgs.model(options.memory)
+def _model(options: _Options, evaluate: Callable, x: jax.Array, box: Any) -> Model:
+    if options.method in ("lbfgs", "lbfgsb"):
+        memory = options.memory
+        if memory is None:
+            memory = default_memory(x.size, cost.operations(jax.make_jaxpr(evaluate)(x).jaxpr))
+        if options.method == "lbfgs":
+            return lbfgs.model(memory)
+        # A bounded iteration also solves systems of size 2m.
+        return lbfgsb.model(min(memory, 20) if options.memory is None else memory, *box)
     if options.method == "bfgs":
         return bfgs.model()
-    if options.method == "lbfgsb":
-        return lbfgsb.model(options.memory, *box)
 
     def gradient(vector):
         return evaluate(vector)[1]

@@ -1,0 +1,154 @@
+"""Multi-batch L-BFGS: curvature from the examples that two batches in a row share.
+
+On mini-batches the difference of two gradients is mostly the difference of two batches. So each
+step sees some examples of the step before again: on those alone the change of the gradient is
+the function's, y = g_O(x_{k+1}) - g_O(x_k). Two more guards make it train networks: a pair whose
+curvature is not clearly positive is damped towards the present matrix (Powell), and a step is
+never longer than a given length.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnets.optim.second_order.lbfgs import (
+    History,
+    empty_history,
+    push,
+    times_inverse_hessian,
+)
+from jaxnets.optim.second_order.model import EXACT
+from jaxnets.optim.second_order.objective import flatten
+
+
+class MultiBatchState(NamedTuple):
+    """State of `multi_batch_lbfgs`: pairs, the last move, and the shared examples' gradient."""
+
+    history: History
+    move: jax.Array
+    shared: jax.Array
+    count: jax.Array
+
+
+def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> jax.Array:
+    """Powell's damping of y towards B₀s = s / γ so that sᵀy ≥ least · sᵀB₀s.
+
+    Source: Nocedal and Wright (2006), procedure 18.2, with B₀ = I / γ.
+    """
+    curvature = jnp.vdot(step, change, precision=EXACT)
+    model = jnp.vdot(step, step, precision=EXACT) / scale
+    gap = model - curvature
+    weight = jnp.where(
+        curvature < least * model, (1 - least) * model / jnp.where(gap == 0, 1, gap), 1
+    )
+    return weight * change + (1 - weight) * step / scale
+
+
+def multi_batch_lbfgs(
+    learning_rate: optax.ScalarOrSchedule = 0.5,
+    memory: int = 10,
+    *,
+    damping: float = 0.2,
+    longest: float = 1.0,
+) -> optax.GradientTransformationExtraArgs:
+    """Stochastic L-BFGS as an Optax transform; pair it with `multi_batch_gradients`.
+
+    ``update(grads, state, params, shared=…, following=…)``: grads is the gradient of the whole
+    batch; shared is the gradient now on the examples that the last step also saw; following is
+    the gradient now on those examples that the next step will see again.
+
+    Args:
+        learning_rate: a number or a schedule; near 1 for large batches.
+        memory: pairs kept.
+        damping: sᵀy is brought up to this share of the model's curvature.
+        longest: length that no step exceeds.
+
+    Source: Berahas, Nocedal, Takáč, "A multi-batch L-BFGS method for machine learning" (2016).
+    """
+    if not 0 < damping < 1:
+        raise ValueError(f"damping must lie between 0 and 1, got {damping}")
+    if memory < 1:
+        raise ValueError(f"memory must be at least 1, got {memory}")
+
+    def init(params: Any) -> MultiBatchState:
+        vector = flatten(params, "params").vector
+        blank = jnp.zeros_like(vector)
+        history = empty_history(vector.size, memory, vector.dtype)
+        return MultiBatchState(history, blank, blank, jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None, *, shared=None, following=None, **_):
+        if shared is None or following is None:
+            raise ValueError(
+                "multi_batch_lbfgs needs shared=… and following=…, the gradients on the examples "
+                "shared with the last and with the next batch; see multi_batch_gradients"
+            )
+        gradient = flatten(updates, "updates").vector
+        restore = flatten(updates if params is None else params, "params").restore
+        shared, following = flatten(shared).vector, flatten(following).vector
+
+        change = jnp.where(state.count > 0, shared - state.shared, 0)
+        finite = jnp.all(jnp.isfinite(change))
+        change = jnp.where(finite, change, 0)
+        move = jnp.where(finite & (state.count > 0), state.move, 0)
+        # With no pair yet there is no scale to damp towards: take y as it is.
+        known = state.history.count > 0
+        damped = damp(move, change, state.history.scale, damping)
+        change = jnp.where(known, damped, change)
+        history = push(state.history, move, change)
+        direction = -times_inverse_hessian(history, gradient)
+
+        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        length = jnp.sqrt(jnp.vdot(direction, direction, precision=EXACT)) * rate
+        rate = rate * jnp.minimum(1, longest / jnp.where(length > 0, length, 1))
+        move = jnp.where(jnp.isfinite(rate), rate, 0) * jnp.where(
+            jnp.isfinite(direction), direction, 0
+        )
+        return restore(move), MultiBatchState(history, move, following, state.count + 1)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def multi_batch_gradients(loss: Callable, params: Any, previous: Any, batch: Any, overlap: int):
+    """The gradients that `multi_batch_lbfgs` wants, for a mean loss and batches of examples.
+
+    Args:
+        loss: ``loss(params, batch) -> scalar``, a mean over the batch's leading axis.
+        params: the parameters.
+        previous: the examples kept from the last step, leading axis `overlap`.
+        batch: the fresh examples, leading axis B > overlap.
+        overlap: how many of the fresh examples the next step sees again.
+
+    Returns:
+        (value, grads, shared, following, kept): the mean loss and gradient over all B + overlap
+        examples, the two gradients for `update`, and the examples to hand in next time.
+
+    >>> import jax.numpy as jnp
+    >>> def loss(p, x):
+    ...     return jnp.mean((p - x) ** 2)
+    >>> out = multi_batch_gradients(loss, jnp.float32(0.0), jnp.ones(2), jnp.ones(6), 2)
+    >>> float(out[1]), out[4].shape
+    (-2.0, (2,))
+    """
+    sizes = {jnp.shape(leaf)[0] for leaf in jax.tree.leaves(batch)}
+    held = {jnp.shape(leaf)[0] for leaf in jax.tree.leaves(previous)}
+    if len(sizes) != 1 or not 0 < overlap < min(sizes) or held != {overlap}:
+        raise ValueError(
+            f"needs 0 < overlap < fresh examples and `overlap` kept ones: overlap={overlap}, "
+            f"fresh {sorted(sizes)}, kept {sorted(held)}"
+        )
+    size = sizes.pop()
+    kept = jax.tree.map(lambda leaf: leaf[-overlap:], batch)
+    rest = jax.tree.map(lambda leaf: leaf[:-overlap], batch)
+    both = jax.value_and_grad(loss)
+    parts = [both(params, part) for part in (previous, rest, kept)]
+    weights = [overlap, size - overlap, overlap]
+    total = sum(weights)
+
+    def mean(*leaves):
+        return sum(w * leaf for w, leaf in zip(weights, leaves, strict=True)) / total
+
+    value, grads = jax.tree.map(mean, *parts)
+    return value, grads, parts[0][1], parts[2][1], kept
