@@ -23,6 +23,7 @@ import numpy as np
 import optax
 
 from jaxnets import command, optim
+from jaxnets.errors import UnknownNameError
 from jaxnets.train.run_directory import write_json
 
 
@@ -31,6 +32,7 @@ class Config:
     """What to draw.
 
     Attributes:
+        surfaces: of quadratic, saddle, rosenbrock, beale.
         steps: updates on each surface.
         rates: the grid of learning rates.
         saddle_rate: the rate on the saddle.
@@ -39,6 +41,7 @@ class Config:
         workdir: where the pictures go.
     """
 
+    surfaces: tuple[str, ...] = ("quadratic", "saddle", "rosenbrock", "beale")
     steps: int = 400
     rates: tuple[float, ...] = tuple(float(f"{r:.3g}") for r in np.geomspace(1e-4, 10, 31))
     saddle_rate: float = 0.05
@@ -48,8 +51,9 @@ class Config:
 
 
 def smoke() -> Config:
-    """A few steps and rates."""
+    """Two surfaces, a few steps and rates, three frames."""
     return Config(
+        surfaces=("quadratic", "saddle"),
         steps=20,
         rates=(1e-3, 1e-2),
         frames=3,
@@ -152,7 +156,8 @@ def best_walk(surface: Surface, name: str, config: Config) -> tuple[float, np.nd
 def trajectories(config: Config) -> dict[str, dict[str, dict]]:
     """Paths and their figures for every surface and rule."""
     found: dict[str, dict[str, dict]] = {}
-    for key, surface in SURFACES.items():
+    for key in config.surfaces:
+        surface = SURFACES[key]
         found[key] = {}
         for name in RULES:
             rate, path = best_walk(surface, name, config)
@@ -239,6 +244,9 @@ def main(config: Config) -> dict[str, Any]:
     """Walk, draw, and return the numbers that the pictures show."""
     from experiments import landscapes_figures as figures
 
+    for name in config.surfaces:
+        if name not in SURFACES:
+            raise UnknownNameError("surface", name, SURFACES)
     config.workdir.mkdir(parents=True, exist_ok=True)
     write_json(config.workdir / "config.json", asdict(config) | {"workdir": str(config.workdir)})
     walks, shown = trajectories(config), behaviour()
@@ -246,7 +254,7 @@ def main(config: Config) -> dict[str, Any]:
     figures.save_distances(walks, config.workdir / "distances.png")
     figures.save_behaviour(shown, config.workdir / "behaviour.png")
     if config.animation:
-        for key in SURFACES:
+        for key in walks:
             figures.save_animation(key, walks[key], config.workdir / f"{key}.gif", config.frames)
     summary = {
         "surfaces": {k: {n: _numbers(e) for n, e in v.items()} for k, v in walks.items()},
@@ -266,22 +274,25 @@ def _numbers(entry: dict) -> dict:
     return out
 
 
+def _shown(steps: int | None) -> str:
+    return "–" if steps is None else str(steps)
+
+
 def _report(summary: dict, config: Config) -> str:
     lines = [f"steps until within 0.01 of the minimum for good, of {config.steps} (best rate)"]
-    bounded = [k for k, s in SURFACES.items() if s.minimum]
-    lines.append("  " + " " * 18 + "".join(f"{k:>22}" for k in bounded) + f"{'leaves saddle':>16}")
+    bounded = [k for k in config.surfaces if SURFACES[k].minimum]
+    saddle = summary["surfaces"].get("saddle")
+    title = " " * 20 + "".join(f"{k:>22}" for k in bounded)
+    lines.append(title + (f"{'leaves saddle':>16}" if saddle else ""))
     for name, (label, _) in RULES.items():
-        cells = []
+        line = f"  {label:<18}"
         for key in bounded:
             entry = summary["surfaces"][key][name]
-            steps = entry["steps_to_0.01"]
-            cells.append(f"{'–' if steps is None else steps:>9}  (η {entry['rate']:<7.3g})")
-        left = summary["surfaces"]["saddle"][name]["steps_to_escape"]
-        lines.append(
-            f"  {label:<18}"
-            + "".join(f"{c:>22}" for c in cells)
-            + f"{'–' if left is None else left:>16}"
-        )
+            cell = f"{_shown(entry['steps_to_0.01']):>9}  (η {entry['rate']:<7.3g})"
+            line += f"{cell:>22}"
+        if saddle:
+            line += f"{_shown(saddle[name]['steps_to_escape']):>16}"
+        lines.append(line)
     slopes = summary["behaviour"]["vanishing"]
     lines.append(
         "slope of log step length over log t under a constant gradient: "

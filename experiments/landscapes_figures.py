@@ -34,8 +34,13 @@ def _contours(ax, key: str) -> None:
 
 def save_trajectories(walks: dict, target: Path) -> None:
     """Every surface with the path of every rule."""
-    figure, axes = plt.subplots(2, 2, figsize=(13, 10), layout="constrained")
-    for ax, key in zip(axes.flat, SURFACES, strict=True):
+    rows = -(-len(walks) // 2)
+    figure, axes = plt.subplots(
+        rows, 2, figsize=(13, 5 * rows), layout="constrained", squeeze=False
+    )
+    for ax in axes.flat[len(walks) :]:
+        ax.remove()
+    for ax, key in zip(axes.flat, walks, strict=False):
         _contours(ax, key)
         for name, (label, _) in RULES.items():
             path, rate = walks[key][name]["path"], walks[key][name]["rate"]
@@ -53,9 +58,13 @@ def save_trajectories(walks: dict, target: Path) -> None:
 
 def save_distances(walks: dict, target: Path) -> None:
     """Distance from the minimum over the steps."""
-    keys = [key for key, surface in SURFACES.items() if surface.minimum]
-    figure, axes = plt.subplots(1, len(keys), figsize=(5 * len(keys), 4.2), layout="constrained")
-    for ax, key in zip(axes, keys, strict=True):
+    keys = [key for key in walks if SURFACES[key].minimum]
+    if not keys:
+        return
+    figure, axes = plt.subplots(
+        1, len(keys), figsize=(5 * len(keys), 4.2), layout="constrained", squeeze=False
+    )
+    for ax, key in zip(axes[0], keys, strict=True):
         for name, (label, _) in RULES.items():
             # Float32 cannot tell points apart that are nearer than 1e-7.
             ax.semilogy(
@@ -63,8 +72,8 @@ def save_distances(walks: dict, target: Path) -> None:
             )
         ax.set(title=SURFACES[key].title, xlabel="steps", ylim=(1e-8, 10))
         ax.grid(alpha=0.3)
-    axes[0].set_ylabel("distance from the minimum")
-    axes[-1].legend(fontsize=8)
+    axes[0, 0].set_ylabel("distance from the minimum")
+    axes[0, -1].legend(fontsize=8)
     figure.savefig(target, dpi=110)
     plt.close(figure)
 

@@ -55,8 +55,9 @@ def virtual_cluster(
     Args:
         workers: n.
         steps: updates in all.
-        max_staleness: τ. Workers wait where the bound demands it; with τ ≥ n − 1 all may be at
-            work together.
+        max_staleness: τ. With τ ≥ n − 1 all workers may be at work together. With τ = n − 1 each
+            must push once in every n updates, hence the clock is that of synchronous rounds; a
+            straggler costs less the farther τ is above that.
         seed: of the times; the same arguments give the same events.
         spread: standard deviation of the logarithm of a time, whose median is 1.
         slowdown: factor on the times of each worker, for stragglers.
