@@ -55,7 +55,7 @@ def smoke() -> Config:
 
 # Fitted to and applied to (N, 1, 1, D): one value a "channel".
 PREPROCESSINGS: dict[str, tuple[str, Callable[[np.ndarray], Any]]] = {
-    "raw": ("raw, 0 to 1", preprocessing.fit_unit_range),
+    "raw": ("raw pixels", preprocessing.fit_unit_range),
     "mean": ("mean image subtracted", lambda x: _after_unit(preprocessing.fit_mean_image(x))),
     "standardised": ("each pixel standardised", preprocessing.fit_channel_mean_std),
     "pca": ("PCA whitened", lambda x: preprocessing.fit_pca_whitening(x, epsilon=0.0)),
