@@ -222,11 +222,11 @@ def test_every_fit_works_in_jit_on_any_batch(name, images):
 def test_memory_maps_are_read_in_chunks(tmp_path, monkeypatch):
     """A chunk is all that is ever read: far less than the set."""
     rng = np.random.default_rng(0)
-    np.save(tmp_path / "images.npy", rng.integers(0, 256, (3000, 4, 4, 3), dtype=np.uint8))
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (20_000, 4, 4, 3), dtype=np.uint8))
     images = np.load(tmp_path / "images.npy", mmap_mode="r")
     monkeypatch.setattr(streaming, "CHUNK_NUMBERS", 48 * 100)
     sizes = [len(chunk) for chunk in streaming.chunks(images)]
-    assert sizes == [100] * 30
+    assert sizes == [100] * 200
     import tracemalloc
 
     tracemalloc.start()
