@@ -13,27 +13,27 @@ from jaxnets.ops.convolution import circular_conv, conv_transformed, dft, im2col
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.problem import make_problem
 
-# (x, kernel, arguments): odd sizes, every kind of padding, strides, holes, groups, 1×n, one channel,
-# batch one, one to three axes.
+# (x, kernel, arguments): odd sizes, every kind of padding, strides, holes, groups, 1×n, one
+# channel, batch one, one to three axes.
 CASES = {
-    "3x3": ((2, 9, 7, 3), (3, 3, 3, 4), dict(padding=1)),
-    "uneven padding, batch one": ((1, 8, 11, 4), (3, 3, 4, 6), dict(padding=((0, 2), (1, 0)))),
-    "strided groups": ((2, 9, 10, 4), (3, 3, 2, 6), dict(padding=1, strides=2, groups=2)),
+    "3x3": ((2, 9, 7, 3), (3, 3, 3, 4), {"padding": 1}),
+    "uneven padding, batch one": ((1, 8, 11, 4), (3, 3, 4, 6), {"padding": ((0, 2), (1, 0))}),
+    "strided groups": ((2, 9, 10, 4), (3, 3, 2, 6), {"padding": 1, "strides": 2, "groups": 2}),
     "strided depthwise, multiplier, holes": (
         (2, 9, 10, 4),
         (3, 2, 1, 8),
-        dict(padding=1, strides=(2, 3), groups=4, dilation=(1, 2)),
+        {"padding": 1, "strides": (2, 3), "groups": 4, "dilation": (1, 2)},
     ),
-    "depthwise 5x5": ((3, 7, 7, 6), (5, 5, 1, 6), dict(padding="SAME", groups=6)),
-    "pointwise strided": ((3, 7, 7, 6), (1, 1, 6, 3), dict(strides=2)),
-    "pointwise groups, padded": ((3, 7, 7, 6), (1, 1, 2, 3), dict(padding=1, groups=3)),
-    "1x3, one channel, wide padding": ((2, 9, 9, 1), (1, 3, 1, 4), dict(padding=3)),
-    "one axis": ((2, 13, 3), (3, 3, 5), dict(padding=2)),
-    "three axes": ((2, 5, 6, 7, 3), (3, 3, 3, 3, 2), dict(padding=1)),
-    "groups": ((1, 9, 9, 8), (3, 3, 2, 8), dict(padding=1, groups=4)),
-    "holes": ((2, 9, 9, 3), (3, 3, 3, 4), dict(padding=2, dilation=2)),
-    "even window, VALID": ((2, 10, 9, 3), (4, 2, 3, 4), dict(padding="VALID")),
-    "stride larger than window": ((2, 11, 11, 2), (2, 2, 2, 3), dict(strides=3, padding="SAME")),
+    "depthwise 5x5": ((3, 7, 7, 6), (5, 5, 1, 6), {"padding": "SAME", "groups": 6}),
+    "pointwise strided": ((3, 7, 7, 6), (1, 1, 6, 3), {"strides": 2}),
+    "pointwise groups, padded": ((3, 7, 7, 6), (1, 1, 2, 3), {"padding": 1, "groups": 3}),
+    "1x3, one channel, wide padding": ((2, 9, 9, 1), (1, 3, 1, 4), {"padding": 3}),
+    "one axis": ((2, 13, 3), (3, 3, 5), {"padding": 2}),
+    "three axes": ((2, 5, 6, 7, 3), (3, 3, 3, 3, 2), {"padding": 1}),
+    "groups": ((1, 9, 9, 8), (3, 3, 2, 8), {"padding": 1, "groups": 4}),
+    "holes": ((2, 9, 9, 3), (3, 3, 3, 4), {"padding": 2, "dilation": 2}),
+    "even window, VALID": ((2, 10, 9, 3), (4, 2, 3, 4), {"padding": "VALID"}),
+    "stride larger than window": ((2, 11, 11, 2), (2, 2, 2, 3), {"strides": 3, "padding": "SAME"}),
 }
 # Bᵀ and Aᵀ of F(4, 3) and F(6, 3) have entries up to 8 and 32: rounding grows by their products.
 FLOAT64 = {"winograd": 1e-9, "blocked-winograd": 1e-9, "winograd6": 1e-9}
@@ -278,21 +278,21 @@ def test_transformed_kernels_can_be_used_again(x64):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (dict(algorithm="winograd", strides=2), ["strides are (2, 2)", "im2col", "(3, 3, 4, 6)"]),
-        (dict(algorithm="winograd", dilation=2), ["dilation is (2, 2)"]),
-        (dict(algorithm="fft", strides=2), ["strides are (2, 2)", "direct"]),
-        (dict(algorithm="pointwise"), ["window is (3, 3)"]),
-        (dict(algorithm="blocked"), ["groups=1"]),
-        (dict(algorithm="magic"), ["'magic'", "winograd", "auto"]),
-        (dict(groups=3), ["groups=3", "(2, 8, 8, 4)"]),
-        (dict(groups=2), ["C_in/groups = 4/2 = 2", "got 4"]),
-        (dict(padding=-1), ["padding", "-1"]),
-        (dict(padding="same!"), ["padding", "'same!'"]),
-        (dict(padding=(1, 1, 1)), ["padding", "(1, 1, 1)"]),
-        (dict(strides=0), ["strides", "0"]),
-        (dict(strides=(1, 2, 3)), ["strides", "(1, 2, 3)"]),
-        (dict(dilation=1.5), ["dilation", "1.5"]),
-        (dict(dilation=4), ["(9, 9)", "(8, 8)"]),
+        ({"algorithm": "winograd", "strides": 2}, ["strides are (2, 2)", "im2col", "(3, 3, 4, 6)"]),
+        ({"algorithm": "winograd", "dilation": 2}, ["dilation is (2, 2)"]),
+        ({"algorithm": "fft", "strides": 2}, ["strides are (2, 2)", "direct"]),
+        ({"algorithm": "pointwise"}, ["window is (3, 3)"]),
+        ({"algorithm": "blocked"}, ["groups=1"]),
+        ({"algorithm": "magic"}, ["'magic'", "winograd", "auto"]),
+        ({"groups": 3}, ["groups=3", "(2, 8, 8, 4)"]),
+        ({"groups": 2}, ["C_in/groups = 4/2 = 2", "got 4"]),
+        ({"padding": -1}, ["padding", "-1"]),
+        ({"padding": "same!"}, ["padding", "'same!'"]),
+        ({"padding": (1, 1, 1)}, ["padding", "(1, 1, 1)"]),
+        ({"strides": 0}, ["strides", "0"]),
+        ({"strides": (1, 2, 3)}, ["strides", "(1, 2, 3)"]),
+        ({"dilation": 1.5}, ["dilation", "1.5"]),
+        ({"dilation": 4}, ["(9, 9)", "(8, 8)"]),
     ],
 )
 def test_mistakes_are_named(arguments, words):

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 from jax import core, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -81,7 +82,7 @@ ad.defbilinear(
 
 def _merge(x, size: int, axis: int):
     """Put the mapped axis into the batch."""
-    x = batching.moveaxis(x, axis, 0)
+    x = jnp.moveaxis(x, axis, 0)
     return x.reshape(size * x.shape[1], *x.shape[2:])
 
 
@@ -95,7 +96,7 @@ def _batch(primitive, operands, axes, *, problem: Problem, plan: Plan):
         return out.reshape(size, out.shape[0] // size, *out.shape[1:]), 0
     # A kernel (or a kernel's gradient) for each: one after the other.
     mapped = [
-        o if d is None else batching.moveaxis(o, d, 0) for o, d in zip(operands, axes, strict=True)
+        o if d is None else jnp.moveaxis(o, d, 0) for o, d in zip(operands, axes, strict=True)
     ]
 
     def one(i):
@@ -105,7 +106,7 @@ def _batch(primitive, operands, axes, *, problem: Problem, plan: Plan):
         )
         return primitive.bind(a, b, problem=problem, plan=plan)
 
-    return lax.map(one, jax.numpy.arange(size)), 0
+    return lax.map(one, jnp.arange(size)), 0
 
 
 for _p in (conv_p, input_gradient_p, kernel_gradient_p):

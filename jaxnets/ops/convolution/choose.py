@@ -1,11 +1,72 @@
-"""`auto`: which algorithm runs a convolution and its gradients, by shape, dtype and backend."""
+"""`auto`: which algorithm runs a convolution and its gradients, by shape, dtype and backend.
 
+The rule is a short walk through the kinds of convolution, with the limits of `table`.  It looks at
+static facts only, so it costs nothing at run time and always gives the same answer.
+"""
+
+import jax.numpy as jnp
+
+from jaxnets.ops.convolution import winograd
 from jaxnets.ops.convolution.bilinear import Plan
 from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.convolution.table import TABLES
 
 DIRECT = Plan("direct", "direct", "direct")
 
 
+def _choose(problem: Problem, limits: dict[str, float]) -> str:
+    """One direction's algorithm."""
+    if problem.macs < limits["least_macs"]:
+        return "direct"  # Too small to matter; XLA's own compiles fastest.
+    if problem.depthwise:
+        large = problem.taps >= limits["depthwise_fft_taps"]
+        return "fft" if large and problem.unit_stride else "shift"
+    if problem.taps == 1:
+        return "pointwise"
+    minimal = winograd.unsupported(problem) is None and all(k in (1, 3) for k in problem.window)
+    if problem.groups > 1:
+        if minimal:
+            return "blocked-winograd"
+        fan_in = problem.in_channels // problem.groups
+        return "blocked" if fan_in <= limits["strided_blocked_channels"] else "direct"
+    if problem.unit_stride and problem.taps >= limits["dense_fft_taps"]:
+        return "fft"
+    narrow = min(problem.in_channels, problem.out_channels)
+    wide = max(problem.in_channels, problem.out_channels)
+    if (
+        minimal
+        and problem.taps >= 9
+        and narrow >= limits["winograd_channels"]
+        and problem.pixels >= wide * limits["winograd_pixels_per_channel"]
+    ):
+        return "winograd"
+    if problem.taps <= 9:
+        if problem.unit_stride and problem.in_channels <= limits["few_channels"]:
+            return "im2col"
+        if not problem.unit_stride and problem.in_channels >= limits["strided_im2col_channels"]:
+            return "im2col"
+    return "direct"
+
+
 def choose(problem: Problem, dtype, backend: str) -> Plan:
-    """The plan for ``problem``."""
-    return DIRECT
+    """The plan of ``algorithm="auto"`` for ``problem``.
+
+    Args:
+        problem: static facts of the convolution.
+        dtype: of x and the kernel; float64 stays with exact algorithms.
+        backend: "cpu", "gpu" or "tpu"; without a table of its own everything is "direct".
+
+    >>> from jaxnets.ops.convolution.problem import Problem
+    >>> p = Problem((8, 56, 56, 144), (3, 3, 1, 144), (1, 1), ((1, 1),) * 2, (1, 1), groups=144)
+    >>> choose(p, jnp.float32, "cpu").forward, choose(p, jnp.float32, "tpu").forward
+    ('shift', 'direct')
+    """
+    table = TABLES.get(backend)
+    if table is None or jnp.dtype(dtype) == jnp.float64:
+        # Double precision is asked for where exactness comes before speed.
+        return DIRECT
+    return Plan(
+        _choose(problem, table["forward"]),
+        _choose(problem, table["input_gradient"]),
+        _choose(problem, table["kernel_gradient"]),
+    )

@@ -5,11 +5,15 @@ matrix product runs at the machine's full rate, keeps channels fastest, takes an
 pixels that exist (padding and cropping are missing rows), and needs no "good" length.  Up to about
 `LIMIT` pixels an axis that is several times faster on CPU than `jnp.fft`.
 
-Layout: spectra are real arrays (G₁, F₂, …, 2, rest): the first axis keeps half of its frequencies
-(the input is real), 2 is the real and the imaginary part, and rest is whatever stood behind the
-spatial axes.
+Layout: spectra are real arrays (frequencies, 2, rest): all axes' frequencies in a row, of the first
+axis only the half that a real input needs; 2 is the real and the imaginary part; rest is whatever
+stood behind the spatial axes.
 """
 
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -53,18 +57,51 @@ def _product(matrix: np.ndarray, x, batch: int):
     x = x.reshape(batch, matrix.shape[1], -1)
     if batch == 1:
         return lax.dot_general(matrix, x[0], (((1,), (0,)), ((), ())))[None]
-    stacked = lax.broadcast(lax.full_like(x, 0, shape=()) + matrix, (batch,))
+    stacked = lax.broadcast(jnp.asarray(matrix), (batch,))
     return lax.dot_general(stacked, x, (((2,), (1,)), ((0,), (0,))))
 
 
-def spectrum(x, lengths: tuple[int, ...], positions: list[np.ndarray]):
-    """Transform the leading axes of ``x`` (pixels…, rest) to (G₁, F₂, …, 2, rest).
+def _fast_spectrum(x, lengths, positions):
+    """`spectrum` by `jnp.fft`, for long axes."""
+    axes = range(len(lengths))
+    for axis, (length, position) in enumerate(zip(lengths, positions, strict=True)):
+        step = int(position[1] - position[0]) if len(position) > 1 else 1
+        config = [(0, 0, 0)] * x.ndim
+        config[axis] = (0, length - (len(position) - 1) * step - 1, step - 1)
+        x = jnp.roll(lax.pad(x, jnp.zeros((), x.dtype), config), int(position[0]), axis)
+    y = jnp.moveaxis(x, axes, range(-len(lengths), 0))  # fast transforms run over the last axes
+    y = jnp.fft.rfftn(y, axes=(*range(-len(lengths) + 1, 0), -len(lengths)))
+    y = jnp.moveaxis(y, range(-len(lengths), 0), axes)
+    y = jnp.stack([y.real, y.imag], len(lengths))
+    return y.reshape(-1, *y.shape[len(lengths) :])
+
+
+def _fast_pixels(spectrum, lengths, positions):
+    """`pixels` by `jnp.fft`, for long axes."""
+    axes = range(len(lengths))
+    y = lax.complex(spectrum[:, 0], spectrum[:, 1])
+    y = y.reshape(lengths[0] // 2 + 1, *lengths[1:], *y.shape[1:])
+    y = jnp.moveaxis(y, axes, range(-len(lengths), 0))
+    order = (*range(-len(lengths) + 1, 0), -len(lengths))
+    y = jnp.fft.irfftn(y, s=(*lengths[1:], lengths[0]), axes=order)
+    y = jnp.moveaxis(y, range(-len(lengths), 0), axes)
+    for axis, position in enumerate(positions):
+        y = jnp.roll(y, -int(position[0]), axis)
+        step = int(position[1] - position[0]) if len(position) > 1 else 1
+        y = lax.slice_in_dim(y, 0, (len(position) - 1) * step + 1, step, axis)
+    return y
+
+
+def spectrum(x: jax.Array, lengths: Sequence[int], positions: Sequence[np.ndarray]) -> jax.Array:
+    """Transform the leading axes of ``x`` (pixels…, rest) to (frequencies, 2, rest).
 
     Args:
         x: real, one leading axis per entry of ``lengths``.
         lengths: period of each axis.
-        positions: where on the circle each axis' pixels stand (any integers).
+        positions: where on the circle each axis' pixels stand: evenly spaced integers.
     """
+    if max(lengths) > LIMIT:
+        return _fast_spectrum(x, lengths, positions)
     rest = x.shape[len(lengths) :]
     y, done = _product(_first(lengths[0], positions[0]), x, 1), lengths[0] // 2 + 1
     for length, position in zip(lengths[1:], positions[1:], strict=True):
@@ -73,11 +110,11 @@ def spectrum(x, lengths: tuple[int, ...], positions: list[np.ndarray]):
     return y.reshape(done, 2, *rest)
 
 
-def pixels(spectrum, lengths: tuple[int, ...], positions: list[np.ndarray]):
-    """The inverse at ``positions`` only: (G₁·F₂·…, 2, rest) to (pixels…, rest)."""
-    rest = spectrum.shape[2:]
-    done = spectrum.shape[0]
-    y = spectrum
+def pixels(y: jax.Array, lengths: Sequence[int], positions: Sequence[np.ndarray]) -> jax.Array:
+    """The inverse of `spectrum`, at ``positions`` only: (frequencies, 2, rest) to pixels…, rest."""
+    if max(lengths) > LIMIT:
+        return _fast_pixels(y, lengths, positions)
+    done, rest = y.shape[0], y.shape[2:]
     for length, position in reversed(list(zip(lengths[1:], positions[1:], strict=True))):
         done //= length
         y = _product(_next_back(length, position), y, done)

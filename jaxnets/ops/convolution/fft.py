@@ -1,17 +1,19 @@
 """`fft`: convolution as a product of spectra (notes L143, L153-155).
 
-A network's "convolution" is a cross-correlation, so the kernel is flipped, and a product of spectra
-is a *circular* convolution, so both are padded until what wraps round meets only what is thrown
-away; the notes leave both out.  Real transforms halve the work.  Cost grows with the padded
-picture, not with the window: this is for large kernels.
+A network's "convolution" is a cross-correlation, so the kernel's spectrum is conjugated (which
+flips it), and a product of spectra is a *circular* convolution, so the circle is made long enough
+that what comes round meets only zeros; the notes leave both out.  Real input halves the work.  The
+cost grows with the picture, not with the window: this is for large kernels.
 """
 
-import math
+import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxnets.ops.convolution import window
+from jaxnets.ops.convolution import dft, window
 from jaxnets.ops.convolution.problem import Problem, make_problem
 
 
@@ -22,104 +24,111 @@ def unsupported(problem: Problem) -> str | None:
     return None
 
 
-def good_size(n: int) -> int:
-    """The least even length ≥ ``n`` whose prime factors are 2, 3 and 5: fast to transform.
+@dataclasses.dataclass(frozen=True)
+class _Circle:
+    """Period of every axis, and where x, y and the kernel's taps stand on it."""
 
-    >>> [good_size(n) for n in (7, 94, 101)]
-    [8, 96, 108]
-    """
-    while True:
-        rest = n
-        for p in (2, 3, 5):
-            while rest % p == 0:
-                rest //= p
-        if rest == 1 and n % 2 == 0:
-            return n
-        n += 1
+    lengths: tuple[int, ...]
+    x: list[np.ndarray]
+    y: list[np.ndarray]
+    kernel: list[np.ndarray]
 
 
-def _spectrum(x: jax.Array, sizes, axes) -> jax.Array:
-    """Real transform over ``axes``, padded with zeros to ``sizes``, moved to the front."""
-    wide = x.astype(window.accumulator(x.dtype))
-    last = len(axes)
-    moved = jnp.moveaxis(wide, axes, range(x.ndim - last, x.ndim))  # transforms run on last axes
-    return jnp.fft.rfftn(moved, s=sizes, axes=range(x.ndim - last, x.ndim))
+def _circle(problem: Problem, circular: bool = False) -> _Circle:
+    # Zero padding on either side is one gap between x's end and its beginning next time round.
+    lengths = tuple(
+        size if circular else max(size + max(pair), extent, out)
+        for size, pair, extent, out in zip(
+            problem.spatial, problem.padding, problem.extent, problem.out_spatial, strict=True
+        )
+    )
+    out = problem.spatial if circular else problem.out_spatial
+    return _Circle(
+        lengths,
+        [np.arange(size) for size in problem.spatial],
+        [np.arange(o) - before for o, (before, _) in zip(out, problem.padding, strict=True)],
+        [np.arange(k) * d for k, d in zip(problem.window, problem.dilation, strict=True)],
+    )
 
 
-def _dilate(kernel: jax.Array, problem: Problem) -> jax.Array:
-    if problem.unit_dilation:
-        return kernel
-    config = [(0, 0, d - 1) for d in problem.dilation]
-    return jax.lax.pad(kernel, jnp.zeros((), kernel.dtype), [*config, (0, 0, 0), (0, 0, 0)])
+def _spectrum(x: jax.Array, circle: _Circle, positions) -> jax.Array:
+    return dft.spectrum(x.astype(window.accumulator(x.dtype)), circle.lengths, positions)
 
 
-def _picture_axes(problem: Problem) -> tuple[int, ...]:
-    return tuple(range(1, problem.rank + 1))
+def _pictures(x: jax.Array, circle: _Circle, positions, groups: int) -> jax.Array:
+    """Spectra of pictures: (N, spatial…, C) to (frequencies, 2, N, G, C/G)."""
+    x = jnp.moveaxis(x, 0, -2)
+    return _spectrum(x.reshape(*x.shape[:-1], groups, -1), circle, positions)
 
 
-def _sizes(problem: Problem) -> tuple[int, ...]:
-    # Wrap-around may spoil only what is thrown away: the padded input's length is enough.
-    return tuple(good_size(p) for p in problem.padded)
+def _kernels(kernel: jax.Array, circle: _Circle, groups: int, turned: bool) -> jax.Array:
+    """Spectra of kernels: (frequencies, 2, G, C/G, D/G), or with D/G before C/G."""
+    kernel = kernel.reshape(*kernel.shape[:-1], groups, -1)
+    kernel = jnp.moveaxis(kernel, -3, -1 if turned else -2)
+    return _spectrum(kernel, circle, circle.kernel)
 
 
-def _kernel_spectrum(kernel: jax.Array, problem: Problem, sizes) -> jax.Array:
-    """(C/G, D, frequencies…)."""
-    return _spectrum(_dilate(kernel, problem), sizes, tuple(range(problem.rank)))
+def _back(y: jax.Array, circle: _Circle, positions, dtype) -> jax.Array:
+    """(frequencies, 2, N, G, C/G) to (N, pixels…, C)."""
+    y = dft.pixels(y, circle.lengths, positions)
+    return jnp.moveaxis(y.reshape(*y.shape[:-2], -1), -2, 0).astype(dtype)
 
 
-def _frequencies_last(letters: str, problem: Problem) -> str:
-    return letters + "uvw"[: problem.rank]
+def _complex(part: Callable[[int, int], jax.Array], conjugate: bool) -> jax.Array:
+    """a·b, or a·conj(b), from the products part(i, j) of a's part i and b's part j (0 is real)."""
+    if conjugate:
+        return jnp.stack([part(0, 0) + part(1, 1), part(1, 0) - part(0, 1)], 1)
+    return jnp.stack([part(0, 0) - part(1, 1), part(1, 0) + part(0, 1)], 1)
 
 
-def _einsum(left: str, right: str, out: str, problem: Problem, a, b) -> jax.Array:
-    spec = [_frequencies_last(letters, problem) for letters in (left, right, out)]
-    return jnp.einsum(f"{spec[0]},{spec[1]}->{spec[2]}", a, b)
-
-
-def _back(y: jax.Array, sizes, keep, axes) -> jax.Array:
-    rank = len(sizes)
-    y = jnp.fft.irfftn(y, s=sizes, axes=range(y.ndim - rank, y.ndim))
-    y = y[(..., *(slice(k) for k in keep))]
-    return jnp.moveaxis(y, range(y.ndim - rank, y.ndim), axes)
-
-
-def _split(x: jax.Array, axis: int, groups: int) -> jax.Array:
-    return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
+# In the three functions f are frequencies, a and b the real and imaginary parts of the two factors,
+# n images, g groups, c and d a group's input and output channels.  All parts are multiplied with
+# all parts in one product a frequency: small matrix products are dear one by one.
 
 
 def forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
     """y = F⁻¹[F(x) · conj F(kernel)]: the conjugate turns convolution into correlation."""
-    sizes = _sizes(problem)
-    xs = _spectrum(window.pad(x, problem.padding), sizes, _picture_axes(problem))
-    ks = jnp.conj(_kernel_spectrum(kernel, problem, sizes))
-    xs, ks = _split(xs, 1, problem.groups), _split(ks, 1, problem.groups)
-    ys = _einsum("ngc", "cgd", "ngd", problem, xs, ks)
-    ys = ys.reshape(problem.batch, problem.out_channels, *ys.shape[3:])
-    return _back(ys, sizes, problem.out_spatial, _picture_axes(problem)).astype(x.dtype)
+    return _forward(x, kernel, problem, _circle(problem))
+
+
+def _forward(x: jax.Array, kernel: jax.Array, problem: Problem, circle: _Circle) -> jax.Array:
+    xs = _pictures(x, circle, circle.x, problem.groups)
+    ks = _kernels(kernel, circle, problem.groups, turned=True)
+    if problem.depthwise:
+        ys = _complex(lambda i, j: xs[:, i] * ks[:, j, None, :, :, 0], conjugate=True)
+    else:
+        q = jnp.einsum("fangc,fbgdc->fganbd", xs, ks)
+        ys = _complex(lambda i, j: q[:, :, i, :, j].swapaxes(1, 2), conjugate=True)
+    return _back(ys, circle, circle.y, x.dtype)
 
 
 def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
     """x's gradient: F⁻¹[F(g) · F(kernel)], a true convolution."""
-    sizes = _sizes(problem)
-    gs = _spectrum(g, sizes, _picture_axes(problem))
-    ks = _kernel_spectrum(kernel, problem, sizes)
-    gs, ks = _split(gs, 1, problem.groups), _split(ks, 1, problem.groups)
-    xs = _einsum("ngd", "cgd", "ngc", problem, gs, ks)
-    xs = xs.reshape(problem.batch, problem.in_channels, *xs.shape[3:])
-    padded = _back(xs, sizes, problem.padded, _picture_axes(problem))
-    return window.pad(padded, [(-a, -b) for a, b in problem.padding]).astype(g.dtype)
+    circle = _circle(problem)
+    gs = _pictures(g, circle, circle.y, problem.groups)
+    ks = _kernels(kernel, circle, problem.groups, turned=False)
+    if problem.depthwise:
+        xs = _complex(
+            lambda i, j: (gs[:, i] * ks[:, j, None, :, 0]).sum(-1, keepdims=True), conjugate=False
+        )
+    else:
+        q = jnp.einsum("fangd,fbgcd->fganbc", gs, ks)
+        xs = _complex(lambda i, j: q[:, :, i, :, j].swapaxes(1, 2), conjugate=False)
+    return _back(xs, circle, circle.x, g.dtype)
 
 
 def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     """The kernel's gradient: the correlation of x with g, at the window's taps."""
-    sizes = _sizes(problem)
-    xs = _spectrum(window.pad(x, problem.padding), sizes, _picture_axes(problem))
-    gs = jnp.conj(_spectrum(g, sizes, _picture_axes(problem)))
-    xs, gs = _split(xs, 1, problem.groups), _split(gs, 1, problem.groups)
-    ks = _einsum("ngc", "ngd", "cgd", problem, xs, gs)
-    ks = ks.reshape(ks.shape[0], problem.out_channels, *ks.shape[3:])
-    dk = _back(ks, sizes, problem.extent, tuple(range(problem.rank)))
-    return dk[tuple(slice(None, None, d) for d in problem.dilation)].astype(x.dtype)
+    circle = _circle(problem)
+    xs = _pictures(x, circle, circle.x, problem.groups)
+    gs = _pictures(g, circle, circle.y, problem.groups)
+    if problem.depthwise:
+        ks = _complex(lambda i, j: (xs[:, i] * gs[:, j]).sum(1)[:, :, None], conjugate=True)
+    else:
+        q = jnp.einsum("fangc,fbngd->fgacbd", xs, gs)
+        ks = _complex(lambda i, j: q[:, :, i, :, j], conjugate=True)
+    dk = dft.pixels(ks, circle.lengths, circle.kernel)  # (window…, G, C/G, D/G)
+    return jnp.moveaxis(dk, -3, -2).reshape(problem.kernel_shape).astype(x.dtype)
 
 
 def circular_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -133,20 +142,8 @@ def circular_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
         (N, spatial…, C_out).
 
     >>> x = jnp.arange(4.0).reshape(1, 4, 1)
-    >>> circular_conv(x, jnp.ones((2, 1, 1))).ravel()
+    >>> circular_conv(x, jnp.ones((2, 1, 1))).ravel().round(4)
     Array([1., 3., 5., 3.], dtype=float32)
     """
     problem = make_problem(x, kernel)
-    sizes, axes = problem.spatial, _picture_axes(problem)
-    xs = _spectrum(x, sizes, axes)
-    ks = jnp.conj(_kernel_spectrum(kernel, problem, sizes))
-    ys = _einsum("nc", "cd", "nd", problem, xs, ks)
-    return _back(ys, sizes, sizes, axes).astype(x.dtype)
-
-
-def multiplications(problem: Problem) -> int:
-    """Real multiplications of the product of spectra, three a complex one (transforms left out)."""
-    sizes = _sizes(problem)
-    frequencies = math.prod(sizes[:-1]) * (sizes[-1] // 2 + 1)
-    dense = problem.in_channels * problem.out_channels // problem.groups
-    return 3 * frequencies * problem.batch * dense
+    return _forward(x, kernel, problem, _circle(problem, circular=True))

@@ -3,7 +3,7 @@
 XLA on CPU runs every group for itself, and its gradients a hundred times slower than that.  Some
 groups put together form a *block*: its kernel is dense, with zeros where an output would see
 another group's inputs.  That multiplies the arithmetic by the groups of a block, but a matrix
-product of 32 channels runs so much nearer to the machine's limit than eight products of four
+product of eight channels runs so much nearer to the machine's limit than two products of four
 channels that it wins.
 """
 
@@ -16,7 +16,7 @@ from jax import lax
 from jaxnets.ops.convolution import im2col
 from jaxnets.ops.convolution.problem import Problem
 
-WIDTH = 32  # input channels of a block that are aimed at
+WIDTH = 8  # input channels of a block that are aimed at
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -29,7 +29,7 @@ def groups_in_block(problem: Problem, width: int = WIDTH) -> int:
 
     >>> p = Problem((8, 56, 56, 128), (3, 3, 4, 128), (1, 1), ((1, 1), (1, 1)), (1, 1), groups=32)
     >>> groups_in_block(p)
-    8
+    2
     """
     fan_in = problem.in_channels // problem.groups
     divisors = (d for d in range(1, problem.groups + 1) if problem.groups % d == 0)
@@ -51,7 +51,8 @@ def block_diagonal(kernel: jax.Array, problem: Problem, width: int = WIDTH) -> j
     *win, fan_in, out = problem.kernel_shape
     blocks, per_group = problem.groups // together, out // problem.groups
     kernel = kernel.reshape(*win, 1, fan_in, blocks, together, per_group)
-    mask = jnp.eye(together, dtype=kernel.dtype).reshape(together, 1, 1, together, 1)
+    mask = jnp.eye(together, dtype=kernel.dtype)
+    mask = mask.reshape((1,) * len(win) + (together, 1, 1, together, 1))
     return (kernel * mask).reshape(*win, together * fan_in, out)
 
 

@@ -38,6 +38,11 @@ def _sum_repeats(x: jax.Array, problem: Problem) -> jax.Array:
     return x.reshape(*x.shape[:-1], problem.groups, multiplier).sum(-1)
 
 
+def _scale(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """x (…, C) times one weight a channel (C,)."""
+    return x * weights.reshape((1,) * (x.ndim - 1) + weights.shape)
+
+
 def _total(terms: list[jax.Array]) -> jax.Array:
     return sum(terms[1:], terms[0])
 
@@ -52,7 +57,7 @@ def forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
     for tap in window.taps(problem):
         seen, weights = window.under_tap(padded, problem, tap), kernel[tap]
         if problem.depthwise:
-            terms.append(seen.astype(wide) * weights[0].astype(wide))
+            terms.append(_scale(seen.astype(wide), weights[0].astype(wide)))
         else:
             terms.append(jnp.matmul(seen, weights, preferred_element_type=wide))
     return _total(terms).astype(x.dtype)
@@ -112,7 +117,7 @@ def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Arr
             seen = lax.slice(padded, (0, *start, 0), (g.shape[0], *limit, g.shape[-1]))
             weights = kernel[tap]
             if problem.depthwise:
-                terms.append(seen.astype(wide) * weights[0].astype(wide))
+                terms.append(_scale(seen.astype(wide), weights[0].astype(wide)))
             else:
                 terms.append(jnp.matmul(seen, weights.T, preferred_element_type=wide))
         if terms:

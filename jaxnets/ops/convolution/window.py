@@ -59,4 +59,5 @@ def flip(kernel: jax.Array, groups: int = 1) -> jax.Array:
 
 def accumulator(dtype) -> jnp.dtype:
     """The dtype in which products are summed: float32 for the half precisions."""
-    return jnp.promote_types(dtype, jnp.float32)
+    dtype = jnp.dtype(dtype)
+    return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)

@@ -1,0 +1,1 @@
+"""What the experiments on convolution share: shapes of published networks, and timing."""

@@ -1,0 +1,178 @@
+"""What a stack of convolutions sees and costs: receptive field, parameters, multiply-adds.
+
+The notes' three ways to make a convolution cheaper, in numbers: several small windows for one large
+(L125, L233, L303), 1×1 projections round an expensive one (L126, L276), and 1×n with n×1 (L127,
+L304).
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One convolution (or pooling: ``features=None`` keeps the channels and has no parameters).
+
+    Fields: window, strides, padding, dilation are ints or (height, width) pairs.
+    """
+
+    window: int | tuple[int, int]
+    features: int | None = None
+    strides: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+    dilation: int | tuple[int, int] = 1
+    groups: int = 1
+    use_bias: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one layer, or a stack, comes to.
+
+    Fields:
+        parameters: weights and biases.
+        macs: multiply-adds for one image, padding counted.
+        shape: (height, width, channels) of the output.
+        field: receptive field of one output pixel on the input, (height, width).
+        jump: input pixels between neighbouring outputs, (height, width).
+        start: input coordinate of the first output's centre, (height, width); 0 is the first
+            pixel's centre.
+    """
+
+    parameters: int
+    macs: int
+    shape: tuple[int, int, int]
+    field: tuple[int, int]
+    jump: tuple[int, int]
+    start: tuple[float, float]
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def stack_cost(layers: Sequence[Layer], shape: tuple[int, int, int]) -> list[Cost]:
+    """Cost of every layer's output, its own parameters and MACs, and what it sees of the input.
+
+    With e = (K − 1)·dilation: field ← field + e·jump, start ← start + (e/2 − padding)·jump, and
+    then jump ← jump·stride.
+
+    Args:
+        layers: in order.
+        shape: (height, width, channels) of one input image.
+
+    Raises:
+        ValueError: a window larger than its padded input, or groups that do not divide.
+
+    Source: notes L125, L233; Araujo et al., "Computing receptive fields", Distill 2019.
+
+    >>> [cost.field for cost in stack_cost([Layer(3, 8, padding=1)] * 3, (32, 32, 8))]
+    [(3, 3), (5, 5), (7, 7)]
+    """
+    field, jump, start = (1, 1), (1, 1), (0.0, 0.0)
+    size, channels = tuple(shape[:2]), shape[2]
+    costs = []
+    for i, layer in enumerate(layers):
+        window, strides = _pair(layer.window), _pair(layer.strides)
+        padding, dilation = _pair(layer.padding), _pair(layer.dilation)
+        reach = tuple((k - 1) * d for k, d in zip(window, dilation, strict=True))
+        features = channels if layer.features is None else layer.features
+        if channels % layer.groups or features % layer.groups:
+            raise ValueError(
+                f"layers[{i}]: groups={layer.groups} must divide {channels} input and {features} "
+                "output channels"
+            )
+        size = tuple(
+            (s + 2 * p - r - 1) // t + 1
+            for s, p, r, t in zip(size, padding, reach, strides, strict=True)
+        )
+        if min(size) < 1:
+            raise ValueError(f"layers[{i}]: the window {window} is larger than its padded input")
+        field = tuple(f + r * j for f, r, j in zip(field, reach, jump, strict=True))
+        start = tuple(
+            s + (r / 2 - p) * j for s, r, p, j in zip(start, reach, padding, jump, strict=True)
+        )
+        jump = tuple(j * t for j, t in zip(jump, strides, strict=True))
+        weights = 0
+        if layer.features is not None:
+            weights = math.prod(window) * channels // layer.groups * features
+        parameters = weights + (features if layer.use_bias and layer.features else 0)
+        costs.append(
+            Cost(parameters, weights * math.prod(size), (*size, features), field, jump, start)
+        )
+        channels = features
+    return costs
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """The whole stack: parameters and MACs added, the rest of the last layer.
+
+    >>> large = total(stack_cost([Layer(7, 64, padding=3)], (56, 56, 64)))
+    >>> small = total(stack_cost([Layer(3, 64, padding=1)] * 3, (56, 56, 64)))
+    >>> large.field == small.field, round(small.parameters / large.parameters, 3)
+    (True, 0.551)
+    """
+    return dataclasses.replace(
+        costs[-1],
+        parameters=sum(c.parameters for c in costs),
+        macs=sum(c.macs for c in costs),
+    )
+
+
+def small_windows(window: int, features: int, shape: tuple[int, int, int]) -> tuple[Cost, Cost]:
+    """One ``window``² convolution against 3×3 ones that see as much (notes L125, L303).
+
+    >>> one, several = small_windows(5, 64, (28, 28, 64))
+    >>> round(1 - several.macs / one.macs, 2)
+    0.28
+    """
+    if window < 3 or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least 3, got {window}")
+    one = [Layer(window, features, padding=window // 2)]
+    several = [Layer(3, features, padding=1)] * (window // 2)
+    return total(stack_cost(one, shape)), total(stack_cost(several, shape))
+
+
+def bottleneck(
+    window: int, features: int, squeeze: int, shape: tuple[int, int, int], expand: bool = False
+) -> tuple[Cost, Cost]:
+    """A ``window``² convolution against the same behind a 1×1 projection to ``squeeze`` channels.
+
+    Args:
+        expand: run the window at ``squeeze`` channels and project up again (ResNet's bottleneck);
+            otherwise the window itself goes from ``squeeze`` to ``features`` (Inception's).
+
+    Source: notes L126, L276-279.
+
+    >>> plain, cheap = bottleneck(5, 96, 64, (28, 28, 256))
+    >>> plain.macs, cheap.macs
+    (481689600, 133267456)
+    """
+    plain = [Layer(window, features, padding=window // 2)]
+    if expand:
+        cheap = [Layer(1, squeeze), Layer(window, squeeze, padding=window // 2), Layer(1, features)]
+    else:
+        cheap = [Layer(1, squeeze), Layer(window, features, padding=window // 2)]
+    return total(stack_cost(plain, shape)), total(stack_cost(cheap, shape))
+
+
+def rectangular(window: int, features: int, shape: tuple[int, int, int]) -> tuple[Cost, Cost]:
+    """An n×n convolution against 1×n followed by n×1 (notes L127, L304).
+
+    Equal to it exactly where every n×n slice of the kernel is of rank one; otherwise cheaper and
+    different.
+
+    >>> for n in (3, 7):
+    ...     square, thin = rectangular(n, 192, (17, 17, 192))
+    ...     print(round(1 - thin.parameters / square.parameters, 3))
+    0.333
+    0.714
+    """
+    half = window // 2
+    thin = [
+        Layer((1, window), features, padding=(0, half)),
+        Layer((window, 1), features, padding=(half, 0)),
+    ]
+    square = [Layer(window, features, padding=half)]
+    return total(stack_cost(square, shape)), total(stack_cost(thin, shape))
