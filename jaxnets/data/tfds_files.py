@@ -21,10 +21,6 @@ class Prepared(NamedTuple):
     version: str
     path: Path
 
-    @property
-    def base_name(self) -> str:
-        return self.name.partition("/")[0]
-
 
 def default_data_dir() -> Path:
     """``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets`` as in TFDS itself."""
