@@ -1,0 +1,26 @@
+"""`auto` runs what its table says, with the gradients of the same table."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.ops import conv
+from jaxnets.ops.convolution.choose import choose
+from jaxnets.ops.convolution.problem import make_problem
+
+
+def test_auto_runs_what_it_chose_in_either_direction():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((4, 40, 40, 32)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 1, 32)), jnp.float32)
+    assert choose(make_problem(x, kernel, padding=1, groups=32), x.dtype, "cpu").forward == "shift"
+
+    def loss(x, kernel, algorithm):
+        return jnp.sum(conv(x, kernel, padding=1, groups=32, algorithm=algorithm) ** 2)
+
+    got = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(x, kernel, "auto")
+    want = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(x, kernel, "direct")
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+    text = str(jax.make_jaxpr(jax.grad(loss), static_argnums=2)(x, kernel, "auto"))
+    assert "jaxnets_conv_input_gradient" in text and "conv_general_dilated" not in text
