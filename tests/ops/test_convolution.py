@@ -196,6 +196,30 @@ def test_derivatives_of_derivatives_forward_mode_and_batching(algorithm, name, x
             assert relative(a, b) <= 1e-9, (algorithm, what)
 
 
+def test_gradients_inside_shard_map_with_its_checks_on(monkeypatch):
+    from jaxnets.ops.convolution import winograd
+
+    monkeypatch.setattr(winograd, "BLOCK", 15_000)  # loops begin with zeros that must vary, too
+    monkeypatch.setattr(im2col, "LIMIT", 10_000)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((4, 9, 9, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((3, 3, 3, 4)), jnp.float32)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, same = jax.sharding.PartitionSpec("data"), jax.sharding.PartitionSpec()
+    names = ("direct", "im2col", "winograd", "fft", "shift")
+
+    def gradients(x, kernel):  # The kernel's is the sum over devices, see the JAX manual.
+        def loss(kernel, algorithm):
+            return jnp.sum(conv(x, kernel, padding=1, algorithm=algorithm) ** 2)
+
+        return [jax.grad(loss)(kernel, name) for name in names]
+
+    shared = jax.shard_map(gradients, mesh=mesh, in_specs=(split, same), out_specs=same)
+    want = jax.jit(gradients)(x, kernel)[0]
+    for name, got in zip(names, jax.jit(shared)(x, kernel), strict=True):
+        assert relative(got, want) <= FLOAT32.get(name, 1e-5), name
+
+
 def test_blocks_of_memory_do_not_change_the_result(monkeypatch, x64):
     from jaxnets.ops.convolution import winograd
 

@@ -28,6 +28,7 @@ def conv(
 
     All algorithms give the same result up to rounding; float32 relative errors stay below 1e-5
     (``winograd``: 5e-4, ``winograd6``: 5e-3; the reason is in `jaxnets.ops.convolution.winograd`).
+    "auto" may choose ``winograd`` in single and half precision, and never in double.
     Half precisions are summed in float32. Derivatives of any order and in any mode work with every
     algorithm, and each has gradients of its own, see `jaxnets.ops.convolution.bilinear`.
 

@@ -17,6 +17,7 @@ from jax import core, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxnets.ops.convolution import window
 from jaxnets.ops.convolution.algorithms import ALGORITHMS
 from jaxnets.ops.convolution.problem import Problem
 
@@ -48,6 +49,9 @@ def _primitive(name: str, body, out_shape) -> Primitive:
 
     def abstract(a, b, *, problem: Problem, plan: Plan):
         del b, plan
+        if getattr(getattr(a, "manual_axis_type", None), "varying", None):
+            # Inside shard_map the result varies over the devices as the operands do.
+            return a.update(shape=out_shape(problem), weak_type=False)
         return core.ShapedArray(out_shape(problem), a.dtype)
 
     primitive.def_abstract_eval(abstract)
@@ -115,4 +119,11 @@ for _p in (conv_p, input_gradient_p, kernel_gradient_p):
 
 def apply(x: jax.Array, kernel: jax.Array, problem: Problem, plan: Plan) -> jax.Array:
     """x ⋆ kernel with each of the three functions run as ``plan`` says."""
+    # A kernel that is the same on all devices meets pictures that are not: the conversion is what
+    # makes shard_map add the devices' gradients up.
+    axes = window.varying(x), window.varying(kernel)
+    if axes[1] - axes[0]:
+        x = lax.pcast(x, tuple(axes[1] - axes[0]), to="varying")
+    if axes[0] - axes[1]:
+        kernel = lax.pcast(kernel, tuple(axes[0] - axes[1]), to="varying")
     return conv_p.bind(x, kernel, problem=problem, plan=plan)

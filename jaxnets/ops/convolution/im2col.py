@@ -190,7 +190,7 @@ def forward(
         slab = _slab(padded, image, start, images, inner.x_shape[1])
         return _place(y, _forward(slab, kernel, inner, product), image, row)
 
-    return lax.fori_loop(0, count, body, jnp.zeros(problem.out_shape, x.dtype))
+    return lax.fori_loop(0, count, body, window.zeros(problem.out_shape, x.dtype, x))
 
 
 def input_gradient(
@@ -210,7 +210,7 @@ def input_gradient(
         return _place(dx, part, image, start)
 
     shape = (problem.batch, *problem.padded, problem.in_channels)
-    dx = lax.fori_loop(0, count, body, jnp.zeros(shape, g.dtype))
+    dx = lax.fori_loop(0, count, body, window.zeros(shape, g.dtype, g))
     return window.pad(dx, [(-a, -b) for a, b in problem.padding])
 
 
@@ -231,5 +231,5 @@ def kernel_gradient(
         return dk + part.astype(dk.dtype)
 
     wide = window.accumulator(x.dtype)
-    dk = lax.fori_loop(0, count, body, jnp.zeros(problem.kernel_shape, wide))
+    dk = lax.fori_loop(0, count, body, window.zeros(problem.kernel_shape, wide, x))
     return dk.astype(x.dtype)

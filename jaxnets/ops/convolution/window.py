@@ -57,6 +57,17 @@ def flip(kernel: jax.Array, groups: int = 1) -> jax.Array:
     return jnp.swapaxes(kernel, -1, -2).reshape(*window, out // groups, groups * fan_in)
 
 
+def varying(x: jax.Array) -> frozenset:
+    """Mesh axes over which ``x`` differs from device to device, inside `jax.shard_map`."""
+    return getattr(getattr(jax.typeof(x), "manual_axis_type", None), "varying", frozenset())
+
+
+def zeros(shape: Sequence[int], dtype, like: jax.Array) -> jax.Array:
+    """Zeros to begin a loop with that adds up parts of ``like``, inside `jax.shard_map` as well."""
+    start, axes = jnp.zeros(shape, dtype), varying(like)
+    return lax.pcast(start, tuple(axes), to="varying") if axes else start
+
+
 def accumulator(dtype) -> jnp.dtype:
     """The dtype in which products are summed: float32 for the half precisions."""
     dtype = jnp.dtype(dtype)

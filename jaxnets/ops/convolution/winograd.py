@@ -268,7 +268,7 @@ def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
             return lax.dynamic_update_slice_in_dim(y, _apply(part, u, inner, m), i * images, 0)
 
         return lax.fori_loop(
-            0, problem.batch // images, body, lax.full(problem.out_shape, 0, x.dtype)
+            0, problem.batch // images, body, window.zeros(problem.out_shape, x.dtype, x)
         )
     height = min(rows * pieces[0], problem.out_spatial[0])
     reach = height + problem.window[0] - 1
@@ -285,7 +285,9 @@ def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
         part = _apply(lax.dynamic_slice_in_dim(part, start, reach, axis=1), u, inner, m)
         return lax.dynamic_update_slice(y, part, (image, start, *(0,) * problem.rank))
 
-    return lax.fori_loop(0, problem.batch * bands, band, lax.full(problem.out_shape, 0, x.dtype))
+    return lax.fori_loop(
+        0, problem.batch * bands, band, window.zeros(problem.out_shape, x.dtype, x)
+    )
 
 
 def forward(x: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
