@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Tree = Any
 
@@ -70,7 +71,7 @@ def check_number(
     ...
     ValueError: decay must be a number ≥ 0 and < 1, got 1.5
     """
-    if isinstance(value, jax.Array):
+    if isinstance(value, jax.Array | np.ndarray):
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if (
