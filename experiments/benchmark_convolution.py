@@ -221,7 +221,7 @@ def draw(rows: list[dict], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", xlabel='times faster than XLA\'s convolution (algorithm="auto")')
     axes.invert_yaxis()
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper right", ncols=3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 

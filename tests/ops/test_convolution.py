@@ -11,6 +11,7 @@ from jax import lax
 from jaxnets.ops import conv
 from jaxnets.ops.convolution import circular_conv, conv_transformed, dft, im2col, transform_kernel
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
+from jaxnets.ops.convolution.cook_toom import matrices
 from jaxnets.ops.convolution.problem import make_problem
 
 # (x, kernel, arguments): odd sizes, every kind of padding, strides, holes, groups, 1×n, one
@@ -283,6 +284,25 @@ def test_parseval(x64):
     energy = np.sum(np.asarray(spectrum) ** 2, (1, 2)).reshape(5, 8)
     whole = energy[0].sum() + 2 * energy[1:].sum()  # the other half by symmetry
     np.testing.assert_allclose(whole / 72, np.sum(x**2), rtol=1e-12)
+
+
+def test_minimal_filtering_equals_the_paper_and_counts():
+    # Lavin and Gray, section 4.3: F(4×4, 3×3), as they print it.
+    b, g, a = matrices(4, 3)
+    np.testing.assert_array_equal(b[0], [4, 0, -5, 0, 1, 0])
+    np.testing.assert_array_equal(b[5], [0, 4, 0, -5, 0, 1])
+    np.testing.assert_allclose(g[:2], [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6]])
+    np.testing.assert_array_equal(
+        a, [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+    )
+    rng = np.random.default_rng(0)
+    for m, products in ((2, 16), (4, 36), (6, 64)):
+        b, g, a = matrices(m, 3)
+        d, k = rng.standard_normal((m + 2, m + 2)), rng.standard_normal((3, 3))
+        tile = (g @ k @ g.T) * (b @ d @ b.T)
+        assert tile.size == products  # of the definition's 9·m²
+        want = [[(d[i : i + 3, j : j + 3] * k).sum() for j in range(m)] for i in range(m)]
+        np.testing.assert_allclose(a @ tile @ a.T, want, atol=1e-12)
 
 
 def test_transformed_kernels_can_be_used_again(x64):

@@ -16,6 +16,7 @@ from jaxnets.ops.convolution import (
     strassen,
     winograd,
 )
+from jaxnets.ops.convolution.cook_toom import POINTS
 from jaxnets.ops.convolution.problem import Problem
 
 Function = Callable[[jax.Array, jax.Array, Problem], jax.Array]
@@ -52,7 +53,7 @@ def _module(module, says: str) -> Algorithm:
 
 def _winograd(m: int) -> Algorithm:
     def unsupported(problem: Problem) -> str | None:
-        if m + max(problem.window) - 1 > len(winograd.POINTS) + 1:
+        if m + max(problem.window) - 1 > len(POINTS) + 1:
             return f"the window {problem.window} is too large for pieces of {m} pixels"
         return winograd.unsupported(problem)
 
