@@ -69,7 +69,7 @@ def errors(config: Config) -> list[dict]:
     a, b = _pair(config.error_size, config.seed)
     a32, b32 = jnp.asarray(a, "float32"), jnp.asarray(b, "float32")
     exact = np.asarray(a32, np.float64) @ np.asarray(b32, np.float64)
-    rows = []
+    rows, epsilon = [], float(np.finfo("float32").eps)
     for level in config.levels:
         cutoff = max(1, config.error_size // 2**level)
         got = jax.jit(lambda a, b, c=cutoff: strassen.matmul(a, b, c))(a32, b32)
@@ -82,8 +82,8 @@ def errors(config: Config) -> list[dict]:
             {
                 "level": level,
                 "error": error,
-                "growth": error / (n * np.finfo("float32").eps),
-                "bound": bound * np.finfo("float32").eps,
+                "growth": error / (n * epsilon),
+                "bound": bound * epsilon,
             }
         )
     return rows

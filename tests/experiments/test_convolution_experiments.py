@@ -33,9 +33,9 @@ def test_fourier_finds_blur_edges_and_the_overshoot(tmp_path):
     # Wilbraham and Gibbs: (2/π)·Si(π) − 1 over two.
     gibbs = (2 / np.pi * 1.8519370519824662 - 1) / 2
     assert waves[-1]["overshoot"] == pytest.approx(gibbs, abs=2e-3)
-    # A Gaussian's response falls from the middle outwards.
+    # A Gaussian's response falls from the middle outwards; cut at three sigmas it ripples by 1e-3.
     response = fourier.response(fourier.FILTERS["Gauss σ=2"], 64)[32, 32:60]
-    assert np.all(np.diff(response) <= 1e-12)
+    assert np.all(np.diff(response) <= 1e-3)
 
 
 def test_strassen_counts_and_errors(tmp_path):
