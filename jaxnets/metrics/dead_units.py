@@ -66,7 +66,7 @@ def dead_ratio(alive: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     >>> {name: float(value) for name, value in ratio.items()}
     {'fc1': 0.5, 'fc2': 1.0, 'all': 0.75}
     """
-    ratio = {name: 1.0 - mask.mean(dtype=jnp.float32) for name, mask in alive.items()}
+    ratio = {name: (~mask).mean(dtype=jnp.float32) for name, mask in alive.items()}
     units = sum(mask.size for mask in alive.values())
     dead = sum(((~mask).sum() for mask in alive.values()), start=jnp.zeros((), jnp.int32))
     return {**ratio, "all": dead.astype(jnp.float32) / max(units, 1)}
