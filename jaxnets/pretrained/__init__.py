@@ -1,0 +1,7 @@
+"""Other people's weights: read without PyTorch, without running anything that a file contains."""
+
+from jaxnets.pretrained.loading import load, save
+from jaxnets.pretrained.names import NameMap
+from jaxnets.pretrained.state_dict import read_state_dict
+
+__all__ = ["NameMap", "load", "read_state_dict", "save"]

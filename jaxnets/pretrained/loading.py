@@ -1,0 +1,249 @@
+"""A network with the weights of a file, and the way back."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from jaxnets.errors import JaxnetsError, UnknownNameError
+from jaxnets.models import create_model, model_info
+from jaxnets.models.counting import abstract_variables
+from jaxnets.pretrained.convert import IGNORED, Place, assemble, fits, places, to_ours, to_theirs
+from jaxnets.pretrained.name_maps import maps_of
+from jaxnets.pretrained.names import NameMap
+from jaxnets.pretrained.state_dict import read_state_dict
+
+SHOWN = 8
+
+
+def load(
+    name: str,
+    path: str | Path,
+    *,
+    num_classes: int | None = None,
+    source: str | NameMap | None = None,
+    strict: bool = True,
+    fresh_head: bool = False,
+    key: jax.Array | None = None,
+    **fields: Any,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Make a registered network with the weights of a file from PyTorch's world.
+
+    Args:
+        name: one of `jaxnets.models.list_models()`.
+        path: a file that `read_state_dict` reads, or ``hf://owner/repo[/file]``.
+        num_classes: width of the classifier (default: that of the published network).
+        source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
+            "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
+        strict: refuse a file with tensors that the network has no place for; False leaves them.
+        fresh_head: initialise the layers whose shape depends on ``num_classes`` anew, with
+            ``key``, and take only the others from the file.
+        key: for ``fresh_head``.
+        **fields: further fields of the network, as for `create_model`.
+
+    Returns:
+        (network, variables): ``network.apply(variables, images)``; arrays are NumPy float32.
+
+    Raises:
+        JaxnetsError: the file cannot be read, or tensors are missing, left over or of another
+            shape; the message names them, with both shapes.
+
+    Example::
+
+        model, variables = load("resnet50", "resnet50-0676ba61.pth")
+        logits = model.apply(variables, images)     # images normalised with model_info's mean, std
+    """
+    weights = {k: v for k, v in read_state_dict(path).items() if not k.endswith(IGNORED)}
+    if num_classes is not None:
+        fields["num_classes"] = num_classes
+    if fresh_head and key is None:
+        raise JaxnetsError("load: fresh_head=True needs key=jax.random.key(…)")
+    name_map, model, found = _best(name, weights, fields, source)
+    weights = {name_map.present_name(k): v for k, v in weights.items()}
+    head = _head(name, model) if fresh_head else set()
+    wanted = [place for place in found if place.path not in head]
+    _check(name, model, path, name_map, wanted, weights, strict, found)
+    arrays = {place.path: to_ours(place, [weights[n] for n in place.names]) for place in wanted}
+    if head:
+        arrays |= _fresh(name, model, head, key)
+    order = [place.path for place in found]
+    return model, assemble({path: arrays[path] for path in order})
+
+
+def save(
+    name: str,
+    variables: Mapping[str, Any],
+    path: str | Path,
+    *,
+    source: str | NameMap | None = None,
+    **fields: Any,
+) -> None:
+    """Write variables under PyTorch's names and in its layouts: ``.safetensors`` or ``.npz``.
+
+    In PyTorch: ``model.load_state_dict(safetensors.torch.load_file(path))``. The file is written
+    whole or not at all.
+
+    Args:
+        name: the network's registered name.
+        variables: ``{"params": …, "batch_stats": …}``.
+        path: ends in ``.safetensors`` or ``.npz``.
+        source: whose names to write (default: those of the library that the network comes from,
+            or our own with dots, "jaxnets").
+        **fields: fields that the network was made with, where names depend on them.
+
+    Raises:
+        JaxnetsError: another ending, an unknown source, or variables of another network.
+    """
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".npz"):
+        raise JaxnetsError(f"{path}: save writes .safetensors or .npz, not {path.suffix!r}")
+    kept = {k: v for k, v in variables.items() if k in ("params", "batch_stats")}
+    if "params" not in kept:
+        raise JaxnetsError(
+            f"save: variables must be {{'params': …, 'batch_stats': …}}, got {list(variables)}"
+        )
+    # Rules may depend on the fields, but not on the number of classes.
+    model = create_model(name, **fields)
+    name_map = _chosen(name, model, source)[0]
+    flat = flatten_dict(kept, sep="/")
+    arrays = {}
+    for place in places(kept, name_map, model):
+        ours = np.asarray(flat[place.path])
+        arrays |= zip(place.names, to_theirs(place, ours), strict=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _write(arrays, temporary, path.suffix)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise JaxnetsError(f"{path}: cannot be written ({error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(arrays: Mapping[str, np.ndarray], path: Path, suffix: str) -> None:
+    if suffix == ".npz":
+        # The NumPy format knows no bfloat16.
+        known = {k: v if v.dtype.kind in "fiu" else v.astype(np.float32) for k, v in arrays.items()}
+        with path.open("wb") as file:
+            np.savez(file, **known)
+    else:
+        from safetensors.numpy import save_file
+
+        save_file(dict(arrays), path, metadata={"format": "pt"})
+
+
+def _chosen(name: str, model: nn.Module, source: str | NameMap | None) -> tuple[NameMap, ...]:
+    if isinstance(source, NameMap):
+        return (source,)
+    maps = maps_of(model_info(name).family, model)
+    if source is None:
+        return maps
+    chosen = tuple(m for m in maps if m.source == source)
+    if not chosen:
+        raise UnknownNameError(f"source of weights for {name}", source, {m.source for m in maps})
+    return chosen
+
+
+def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Place]]:
+    """The name map under which the fewest tensors are missing, and the network it goes with."""
+    best = None
+    for name_map in _chosen(name, create_model(name, **fields), source):
+        model = create_model(name, **{**name_map.fields, **fields})
+        if best is None or model != best[1]:
+            shapes = abstract_variables(model, model_info(name).input_shape)
+        found = places(shapes, name_map, model)
+        present = {name_map.present_name(k) for k in weights}
+        missing = sum(n not in present for place in found for n in place.names)
+        if best is None or missing < best[3]:
+            best = (name_map, model, found, missing)
+        if missing == 0:
+            break
+    return best[:3]
+
+
+def _check(name, model, path, name_map, wanted, weights, strict, all_places) -> None:
+    """Compare a file with what the network wants, and name every difference."""
+    missing, misfits, misfit_paths = [], [], set()
+    for place in wanted:
+        for there in place.names:
+            if there not in weights:
+                missing.append(f"{there} {_shape(place.their_shape)} for {place.path}")
+            elif not fits(place, weights[there]):
+                misfit_paths.add(place.path)
+                misfits.append(
+                    f"{there}: the file has {_shape(weights[there].shape)}, {name} needs "
+                    f"{_shape(place.their_shape)} (for {place.path} {_shape(place.shape)})"
+                )
+            elif weights[there].dtype.kind in "iubc":
+                misfit_paths.add("")
+                misfits.append(f"{there}: the file has {weights[there].dtype}, not floats")
+    known = {there for place in all_places for there in place.names}
+    extra = [
+        f"{there} {_shape(array.shape)}"
+        for there, array in weights.items()
+        if strict and there not in known and not name_map.may_be_left(there)
+    ]
+    if not (missing or misfits or extra):
+        return
+    lines = [f"{path}: does not fit {name} (names of {name_map.source})."]
+    for title, rows in (
+        (f"{len(missing)} missing in the file", missing),
+        (f"{len(misfits)} of another shape or dtype", misfits),
+        (f"{len(extra)} that {name} has no place for", extra),
+    ):
+        if rows:
+            lines += [f"  {title}:", *(f"    {row}" for row in rows[:SHOWN])]
+            lines += [f"    … and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    if missing and extra and len(missing) <= SHOWN:
+        lines += _nearest(missing, extra)
+    if misfits and not missing and misfit_paths <= _head(name, model):
+        lines.append(
+            "  Only the classifier differs: give num_classes as the file has it, or a new "
+            "classifier with fresh_head=True, key=jax.random.key(0)."
+        )
+    elif extra and not missing and not misfits:
+        lines.append("  strict=False leaves them out.")
+    raise JaxnetsError("\n".join(lines))
+
+
+def _nearest(missing: list[str], extra: list[str]) -> list[str]:
+    names = [row.split(" ", 1)[0] for row in extra]
+    lines = []
+    for row in missing:
+        wanted = row.split(" ", 1)[0]
+        if near := difflib.get_close_matches(wanted, names, n=1):
+            lines.append(f"  Is {near[0]} what is missing as {wanted}?")
+    return lines
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "scalar"
+
+
+def _head(name: str, model: nn.Module) -> set[str]:
+    """Paths of the variables whose shape depends on the number of classes."""
+    if model.num_classes is None:
+        return set()
+    size = model_info(name).input_shape
+    more = model.clone(num_classes=model.num_classes + 1)
+    ours, others = (flatten_dict(dict(abstract_variables(m, size)), sep="/") for m in (model, more))
+    return {path for path, leaf in ours.items() if leaf.shape != others[path].shape}
+
+
+def _fresh(name: str, model: nn.Module, paths: set[str], key: jax.Array) -> dict[str, np.ndarray]:
+    """The network's own initialisation of some variables; what else it would compute is cut off."""
+    images = np.zeros((1, *model_info(name).input_shape), np.float32)
+
+    @jax.jit
+    def initialise(key: jax.Array) -> dict[str, jax.Array]:
+        variables = model.init({"params": key, "dropout": key}, images, train=False)
+        flat = flatten_dict(dict(variables), sep="/")
+        return {path: flat[path] for path in paths}
+
+    return {path: np.asarray(value) for path, value in initialise(key).items()}
