@@ -77,12 +77,13 @@ def test_cauchy_point_is_the_first_minimiser_along_the_projected_path(x64):
             move = np.clip(x - t * g, low, high) - x
             return g @ move + 0.5 * move @ b @ move
 
-        grid = np.linspace(0, 0.2, 40001)
+        grid = np.concatenate([np.linspace(0, 0.2, 20001), np.geomspace(0.2, 1e3, 20001)[1:]])
         values = np.array([model(t) for t in grid])
-        first = np.argmax(np.diff(values) > 1e-15)
+        rises = np.diff(values) > 1e-13
+        first = np.argmax(rises) if rises.any() else -1  # -1: every variable ends at a bound
         expected = np.clip(x - grid[first] * g, low, high)
         got, c = lbfgsb.cauchy_point(*map(jnp.asarray, (x, g, low, high, theta)), rows, middle)
-        np.testing.assert_allclose(got, expected, atol=1e-4)
+        np.testing.assert_allclose(got, expected, atol=1e-3)  # the grid's spacing times |g|
         np.testing.assert_allclose(c, np.asarray(rows) @ (np.asarray(got) - x), atol=1e-12)
 
 

@@ -57,7 +57,7 @@ def test_result_is_the_truth_about_the_point_it_returns(x64):
     for limit in (0, 3, 1000):
         result = minimize(rosenbrock, START, max_iterations=limit)
         value, gradient = jax.value_and_grad(rosenbrock)(result.x)
-        np.testing.assert_allclose(result.value, value, rtol=1e-12)
+        np.testing.assert_allclose(result.value, value, rtol=1e-12, atol=1e-20)
         np.testing.assert_allclose(result.gradient, gradient, rtol=1e-9, atol=1e-12)
         assert float(result.gradient_norm) == jnp.abs(result.gradient).max()
         assert int(result.iterations) <= limit

@@ -12,7 +12,8 @@ from jaxnets.optim.second_order import lbfgs as pairs
 
 def spd(rng, size, condition=100.0):
     basis, _ = np.linalg.qr(rng.normal(size=(size, size)))
-    return basis @ np.diag(np.geomspace(1, condition, size)) @ basis.T
+    matrix = basis @ np.diag(np.geomspace(1, condition, size)) @ basis.T
+    return (matrix + matrix.T) / 2
 
 
 def test_bfgs_update_is_the_textbook_formula_and_meets_the_secant_equation(x64):

@@ -120,7 +120,7 @@ def advance(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     line = search.value0 + rule.decrease * step * search.slope0
     enough = finite & (value <= line)
     flat = jnp.abs(slope) <= rule.curvature * jnp.abs(search.slope0)
-    level = finite & (value <= search.value0 + noise)
+    level = finite & (jnp.abs(value - search.value0) <= noise)
     wolfe = flat & (enough | level)
     # A step that still falls steeply where no longer one is allowed is the best there is.
     barred = enough & (slope < 0) & (step >= search.longest)

@@ -50,7 +50,8 @@ def flatten(tree: Any, name: str = "x0") -> Flat:
         raise ValueError(
             f"{name} holds no numbers: got the tree {structure} of {len(leaves)} leaves"
         )
-    dtype = jnp.result_type(jnp.float32, *leaves)
+    # By dtype, not by array: a weakly typed start would lose its float64.
+    dtype = jnp.result_type(jnp.float32, *(leaf.dtype for leaf in leaves))
     shapes, dtypes = [leaf.shape for leaf in leaves], [leaf.dtype for leaf in leaves]
 
     def restore(vector: jax.Array) -> Any:
@@ -122,9 +123,10 @@ def _as_varying(vector: jax.Array, axis_name: str) -> jax.Array:
     Where shard_map tracks what is replicated, the gradient of a replicated point is summed over
     devices on its own; under pmap it is not. Marked, both give each device its own gradient.
     """
-    if axis_name in jax.typeof(vector).vma:
-        return vector
-    return jax.lax.pcast(vector, axis_name, to="varying")
+    kind = jax.typeof(vector)
+    # JAX keeps the axes in `vma`, newer ones in `manual_axis_type.varying`.
+    varying = kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
+    return vector if axis_name in varying else jax.lax.pcast(vector, axis_name, to="varying")
 
 
 def _check_scalar(out: Any, has_aux: bool) -> None:
