@@ -25,7 +25,7 @@ from tqdm import tqdm
 from experiments.convolution import timing
 from experiments.convolution.shapes import Case, all_cases
 from experiments.convolution.timing import DIRECTIONS, by_turns, relative_error
-from jaxnets.ops.convolution.algorithms import supporting
+from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.choose import choose
 from jaxnets.ops.convolution.problem import Problem, make_problem
 from jaxnets.train.run_directory import write_json
@@ -73,7 +73,7 @@ def measure_case(case: Case, config: Config) -> list[dict]:
         names = _names(config.algorithms, problem, getattr(plan, direction))
         a, b = timing.operands(direction, data)
         candidates = {n: (timing.function(n, direction, problem), (a, b)) for n in names}
-        if direction == "forward" and getattr(plan, direction) == "winograd":
+        if direction == "forward" and _can_prepare(problem):
             candidates["winograd prepared"] = timing.prepared(problem, data)
         results = by_turns(candidates, config.rounds)
         direct = results["direct"]
@@ -97,6 +97,13 @@ def measure_case(case: Case, config: Config) -> list[dict]:
     if config.torch and importlib.util.find_spec("torch"):
         rows += _torch_rows(case, problem, config.rounds)
     return rows
+
+
+def _can_prepare(problem: Problem) -> bool:
+    """Where a kernel that is transformed already pays: then the pictures need not be many."""
+    narrow = min(problem.in_channels, problem.out_channels)
+    able = ALGORITHMS["winograd"].unsupported(problem) is None and problem.groups == 1
+    return able and problem.window == (3, 3) and narrow >= 64
 
 
 def _names(asked: str, problem: Problem, auto: str) -> list[str]:

@@ -47,7 +47,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "winograd_pixels_per_channel": 4,
             "strided_blocked_channels": NEVER,
             "few_channels": 4,
-            "strided_im2col_channels": 64,
+            "strided_im2col_channels": 256,
         },
     },
 }
