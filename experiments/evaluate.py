@@ -131,6 +131,11 @@ def _foreign(config: Config) -> tuple[Classifier, Dataset]:
             "normalisation that they want"
         )
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
+    if dataset.image_shape[-1] != known.channels:
+        raise JaxnetsError(
+            f"--dataset {config.dataset} has images {tuple(dataset.image_shape)}; {config.model} "
+            f"was published for {known.channels} channel(s)"
+        )
     network, variables = load(config.model, config.weights, num_classes=dataset.num_classes)
     info = ClassifierInfo(
         model=config.model,

@@ -133,9 +133,9 @@ def _write(arrays: Mapping[str, np.ndarray], path: Path, suffix: str) -> None:
         with path.open("wb") as file:
             np.savez(file, **known)
     else:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(dict(arrays), path, metadata={"format": "pt"})
+        path.write_bytes(save(dict(arrays), metadata={"format": "pt"}))
 
 
 def _chosen(name: str, model: nn.Module, source: str | NameMap | None) -> tuple[NameMap, ...]:

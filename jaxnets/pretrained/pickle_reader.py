@@ -117,7 +117,7 @@ def read_pickle(stream: BytesIO) -> Any:
     {'a': 7}
     >>> read_pickle(BytesIO(b"cos\\nsystem\\n(U\\x04exittR."))
     Traceback (most recent call last):
-    jaxnets.pretrained.pickle_reader.Refused: the file asks for os.system; …
+    jaxnets.pretrained.pickle_reader.Refused: the file asks for os.system; ...
     """
     machine = _Machine()
     try:

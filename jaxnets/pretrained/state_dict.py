@@ -1,6 +1,7 @@
 """A file of weights to a dict of arrays, whatever library wrote it: safetensors, PyTorch, NumPy."""
 
 import math
+import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -102,7 +103,7 @@ def _what(content: bytes) -> str:
 def _read_archive(path: str, content: bytes) -> Any:
     try:
         archive = zipfile.ZipFile(BytesIO(content))
-    except (zipfile.BadZipFile, ValueError, OverflowError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise JaxnetsError(f"{path}: is a damaged or truncated zip file ({error})") from None
     names = archive.namelist()
     if any(name.endswith("data.pkl") for name in names):

@@ -185,15 +185,15 @@ def _array(path: str, tensor: Tensor, values: memoryview) -> np.ndarray:
     offset = tensor.offset + storage.view_offset
     last = offset + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.strides, strict=True))
     room = len(values) // dtype.itemsize
-    elements = math.prod(n for n in tensor.shape if n)
-    empty = 0 in tensor.shape
+    elements = math.prod(tensor.shape)
     # An expanded tensor (stride 0) may have more elements than its storage; no weights are that.
-    if elements > max(room, 1) or (last >= room and not empty):
+    beyond = elements > room or (elements > 0 and last >= room)
+    if beyond or math.prod(filter(None, tensor.shape)) > 2**40:
         raise JaxnetsError(
             f"{path}: a tensor of shape {tensor.shape}, strides {tensor.strides}, offset {offset} "
             f"reaches beyond its storage of {room:,} values"
         )
-    if empty:
+    if not elements:
         return np.zeros(tensor.shape, dtype)
     strides = [s * dtype.itemsize for s in tensor.strides]
     return np.ndarray(tensor.shape, dtype, values, offset * dtype.itemsize, strides)

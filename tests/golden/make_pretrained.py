@@ -98,7 +98,8 @@ def main(cadene):
             models[f"timm/{ours}"] = shapes(timm.create_model(theirs))
         for ours, (file, function) in CADENE.items():
             module = importlib.import_module(f"pretrainedmodels.models.{file}")
-            models[f"cadene/{ours}"] = shapes(getattr(module, function)(pretrained=None))
+            model = getattr(module, function)(num_classes=1000, pretrained=None)
+            models[f"cadene/{ours}"] = shapes(model)
     cases = {name: layers(case) for name, case in torch_cases.CASES.items() if name not in OWN}
     text = json.dumps({"models": models, "cases": cases}, separators=(",", ":"))
     (HERE / "pretrained_names.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
