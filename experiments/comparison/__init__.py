@@ -1,0 +1,1 @@
+"""What the comparison of networks is made of: timing, a peer, records, pictures, tables."""

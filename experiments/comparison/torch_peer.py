@@ -1,0 +1,76 @@
+"""The same network out of torchvision, where that is installed: for a ratio, not for results."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from experiments.comparison.timing import Mode, summary, time_calls
+from jaxnets.models import model_info
+
+# Without the second and third classifier: ours are off by default as well.
+_OPTIONS = {
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "inception_v3": {"aux_logits": False, "init_weights": False},
+}
+
+
+def available() -> bool:
+    """Whether torch and torchvision can be imported."""
+    try:
+        import torch  # noqa: F401
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def peer_name(name: str) -> str | None:
+    """What torchvision calls a registered network, None where it has none.
+
+    >>> peer_name("googlenet_bn"), peer_name("zfnet")
+    ('googlenet', None)
+    """
+    for weights in model_info(name).weights:
+        library, _, peer = weights.partition(" ")
+        if library == "torchvision":
+            return peer.split()[0]
+    return None
+
+
+def measure(name: str, mode: Mode, batch_size: int, seconds: float) -> dict[str, Any]:
+    """Time torchvision's network in channels-last float32 on as many threads as JAX has.
+
+    Returns:
+        ``seconds`` (median of a call), ``fastest``, ``calls``, ``parameters``.
+    """
+    import torch
+    import torchvision
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    peer = peer_name(name)
+    network = getattr(torchvision.models, peer)(weights=None, **_OPTIONS.get(peer, {}))
+    network = network.to(memory_format=torch.channels_last)
+    size = model_info(name).input_size
+    rng = np.random.default_rng(1)
+    images = torch.from_numpy(rng.standard_normal((batch_size, 3, size, size), np.float32))
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(rng.integers(0, 10, batch_size))
+    if mode == "inference":
+        network.eval()
+
+        def call():
+            with torch.inference_mode():
+                network(images)
+
+    else:
+        network.train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+
+        def call():
+            optimizer.zero_grad(set_to_none=True)
+            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+
+    parameters = sum(p.numel() for p in network.parameters())
+    return {**summary(time_calls(call, seconds)), "parameters": parameters}
