@@ -11,6 +11,7 @@ import numpy as np
 from jaxnets.errors import UnknownNameError
 from jaxnets.optim.second_order import bfgs, cost, lbfgs, lbfgsb, newton
 from jaxnets.optim.second_order.descent import Status, Trace, descend
+from jaxnets.optim.second_order.layout import convolutions_for_cpu
 from jaxnets.optim.second_order.line_search import WolfeRule
 from jaxnets.optim.second_order.model import Model
 from jaxnets.optim.second_order.objective import flat_objective, flatten
@@ -208,7 +209,14 @@ def _compiled(fun: Callable, options: _Options) -> Callable:
             value_and_grad=options.value_and_grad,
             axis_name=options.axis_name,
         )
-        model = _model(options, evaluate, x, box)
+        program, shape = jax.make_jaxpr(evaluate, return_shape=True)(x)
+        rewritten = convolutions_for_cpu(program)
+        if rewritten is not None:
+
+            def evaluate(vector):
+                return jax.tree.unflatten(jax.tree.structure(shape), rewritten(vector))
+
+        model = _model(options, evaluate, x, box, cost.operations(program.jaxpr))
         if box is not None:
             x = jnp.clip(x, *box)
         out = descend(
@@ -236,11 +244,13 @@ def _compiled(fun: Callable, options: _Options) -> Callable:
     return jax.jit(solve)
 
 
-def _model(options: _Options, evaluate: Callable, x: jax.Array, box: Any) -> Model:
+def _model(
+    options: _Options, evaluate: Callable, x: jax.Array, box: Any, operations: float
+) -> Model:
     if options.method in ("lbfgs", "lbfgsb"):
         memory = options.memory
         if memory is None:
-            memory = default_memory(x.size, cost.operations(jax.make_jaxpr(evaluate)(x).jaxpr))
+            memory = default_memory(x.size, operations)
         if options.method == "lbfgs":
             return lbfgs.model(memory)
         # A bounded iteration also solves systems of size 2m.
