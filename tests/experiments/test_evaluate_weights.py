@@ -1,7 +1,6 @@
 """`experiments.evaluate` on weights that were trained elsewhere."""
 
-from pathlib import Path
-
+import jax
 import numpy as np
 import pytest
 
@@ -12,8 +11,6 @@ from jaxnets.models import create_model
 from jaxnets.models.counting import abstract_variables
 from jaxnets.pretrained import save
 
-WEIGHTS = Path(__file__).parents[3] / "shared" / "data" / "weights" / "resnet20-12fca82f.th"
-
 
 def run(*arguments):
     return command.run(evaluate.main, evaluate.Config, [*map(str, arguments)])
@@ -21,10 +18,13 @@ def run(*arguments):
 
 @pytest.fixture
 def published(prepared_datasets):
-    if prepared_datasets is None or not WEIGHTS.exists():
-        pytest.skip("needs CIFAR-10 and the published weights")
+    if prepared_datasets is None:
+        pytest.skip("needs CIFAR-10")
+    weights = prepared_datasets.parent / "weights" / "resnet20-12fca82f.th"
+    if not weights.exists():
+        pytest.skip("needs the published weights beside the datasets")
     data = ("--dataset", "cifar10", "--data-dir", prepared_datasets)
-    return ("--weights", WEIGHTS, "--model", "resnet20", *data)
+    return ("--weights", weights, "--model", "resnet20", *data)
 
 
 def test_the_published_resnet20_on_a_part_of_cifar10(published, tmp_path, monkeypatch, capsys):
@@ -40,7 +40,7 @@ def test_the_published_resnet20_on_a_part_of_cifar10(published, tmp_path, monkey
     assert results["examples"] == 500 and results["accuracy"] > 0.88
     assert results["model"] == "resnet20" and results["step"] is None
     assert (tmp_path / "new" / "evaluation.json").exists()
-    assert f"resnet20 of {WEIGHTS} on cifar10" in capsys.readouterr().out
+    assert f"resnet20 of {published[1]} on cifar10" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -85,8 +85,6 @@ def test_images_of_another_kind_are_explained(tmp_path, capsys):
     """Grey 8×8 digits do not go into a network with weights for colour images."""
     path = tmp_path / "w.safetensors"
     shapes = abstract_variables(create_model("resnet20"), (32, 32, 3))
-    import jax
-
     save("resnet20", jax.tree.map(lambda s: np.ones(s.shape, np.float32), dict(shapes)), path)
     with pytest.raises(SystemExit):
         run("--weights", path, "--model", "resnet20", "--dataset", "digits")

@@ -84,22 +84,26 @@ def layers(case):
     }
 
 
-def main(cadene):
-    # The package's own __init__ asks for libraries that only its downloads need.
-    for package, place in (("pretrainedmodels", cadene), ("pretrainedmodels.models", "models")):
+def build_cadene(folder, name):
+    """One of Cadene's networks, without the package's __init__, which asks for more libraries."""
+    for package in ("pretrainedmodels", "pretrainedmodels.models"):
         module = types.ModuleType(package)
-        module.__path__ = [str(Path(cadene) / place)] if package.count(".") else [str(cadene)]
-        sys.modules[package] = module
+        module.__path__ = [str(Path(folder).parent / package.replace(".", "/"))]
+        sys.modules.setdefault(package, module)
+    file, function = CADENE[name]
+    module = importlib.import_module(f"pretrainedmodels.models.{file}")
+    return getattr(module, function)(num_classes=1000, pretrained=None)
+
+
+def main(cadene):
     models = {}
     with torch.device("meta"):
         for ours, theirs in TORCHVISION.items():
             models[f"torchvision/{ours}"] = shapes(getattr(torchvision.models, theirs)())
         for ours, theirs in TIMM.items():
             models[f"timm/{ours}"] = shapes(timm.create_model(theirs))
-        for ours, (file, function) in CADENE.items():
-            module = importlib.import_module(f"pretrainedmodels.models.{file}")
-            model = getattr(module, function)(num_classes=1000, pretrained=None)
-            models[f"cadene/{ours}"] = shapes(model)
+        for ours in CADENE:
+            models[f"cadene/{ours}"] = shapes(build_cadene(cadene, ours))
     cases = {name: layers(case) for name, case in torch_cases.CASES.items() if name not in OWN}
     text = json.dumps({"models": models, "cases": cases}, separators=(",", ":"))
     (HERE / "pretrained_names.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))

@@ -332,11 +332,11 @@ def test_names_of_older_files_and_of_auxiliary_heads():
     assert not OURS.may_be_left("aux2.fc1.weight")
 
 
-def test_the_published_resnet20(tmp_path):
+def test_the_published_resnet20(prepared_datasets, tmp_path):
     """97 tensors of a file of 2018, and back."""
-    place = GOLDEN.parents[2] / "shared" / "data" / "weights" / "resnet20-12fca82f.th"
+    place = (prepared_datasets or tmp_path).parent / "weights" / "resnet20-12fca82f.th"
     if not place.exists():
-        pytest.skip("the published weights are not on this machine")
+        pytest.skip("the published weights are not beside the datasets")
     _, variables = load("resnet20", place)
     assert sum(v.size for v in jax.tree.leaves(variables["params"])) == 269_722
     path = tmp_path / "w.safetensors"
