@@ -3,13 +3,25 @@
 # Importing a family registers its networks.
 from jaxnets.models import (  # noqa: F401
     alexnet,
+    densenet,
+    fractalnet,
+    googlenet,
+    inception_bn,
+    inception_v3,
     lenet,
     mlp,
+    mobilenet_v1,
+    mobilenet_v2,
+    nasnet,
     nin,
     resnet,
     resnet_cifar,
+    resnext,
+    senet,
+    shufflenet,
     squeezenet,
     vgg,
+    wide_resnet,
     zfnet,
 )
 from jaxnets.models.counting import count_macs, count_parameters

@@ -48,8 +48,8 @@ class AlexNet(nn.Module):
         conv: convolution layer.
         dtype: compute dtype.
 
-    Call: images (N, H, W, C) of at least 67×67 (63×63 with padding 2) → logits (N, num_classes), float32. Needs the rng
-    "dropout" in training.
+    Call: images (N, H, W, C) of at least 67×67 (63×63 with padding 2) → logits (N,
+    num_classes), float32. Needs the rng "dropout" in training.
     """
 
     num_classes: int | None = 1000

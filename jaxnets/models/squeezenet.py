@@ -62,8 +62,8 @@ class SqueezeNet(nn.Module):
         conv: convolution layer.
         dtype: compute dtype.
 
-    Call: images (N, H, W, C) of at least 25×25 (29×29 with a 7×7 stem) → logits (N, num_classes), float32. Needs the rng
-    "dropout" in training.
+    Call: images (N, H, W, C) of at least 25×25 (29×29 with a 7×7 stem) → logits (N,
+    num_classes), float32. Needs the rng "dropout" in training.
     """
 
     num_classes: int | None = 1000

@@ -32,7 +32,39 @@ ORACLES = {
     "squeezenet1_1": "tv/squeezenet1_1",
     "squeezenet1_0_paper": "caffe/squeezenet_v1.0",
     "squeezenet1_0_simple": "caffe/squeezenet_v1.0",
+    "googlenet": "caffe/bvlc_googlenet",
+    "googlenet_bn": "tv/googlenet",
+    **{f"shufflenet_v1_g{g}": f"pytorchcv/shufflenet_g{g}_w1" for g in (1, 2, 3, 4, 8)},
+    **{f"shufflenet_v2_x{w}": f"tv/shufflenet_v2_x{w}" for w in ("0_5", "1_0", "1_5", "2_0")},
+    "bn_inception": "cadene/bninception",
+    "se_bn_inception": "caffe/se_bn_inception",
+    "inception_v3": "tv/inception_v3",
+    "fractalnet": "pytorchcv/fractalnet_cifar10",
+    "nasnet_a_large": "timm/nasnetalarge",
     "nin_cifar": "pytorchcv/nin_cifar10",
+    "mobilenet_v1": "timm/mobilenetv1_100",
+    "mobilenet_v1_075": "pytorchcv/mobilenet_w3d4",
+    "mobilenet_v1_050": "pytorchcv/mobilenet_wd2",
+    "mobilenet_v1_025": "pytorchcv/mobilenet_wd4",
+    "mobilenet_v2": "tv/mobilenet_v2",
+    "resnext50_32x4d": "tv/resnext50_32x4d",
+    "resnext101_32x4d": "cadene/resnext101_32x4d",
+    "resnext101_32x8d": "tv/resnext101_32x8d",
+    "resnext101_64x4d": "tv/resnext101_64x4d",
+    "wide_resnet50_2": "tv/wide_resnet50_2",
+    "wide_resnet101_2": "tv/wide_resnet101_2",
+    "wrn_28_10": "pytorchcv/wrn28_10_cifar10",
+    "wrn_40_8": "pytorchcv/wrn40_8_cifar10",
+    **{f"se_resnet{d}": f"cadene/se_resnet{d}" for d in (50, 101, 152)},
+    **{f"se_resnext{d}_32x4d": f"cadene/se_resnext{d}_32x4d" for d in (50, 101)},
+    "senet154": "cadene/senet154",
+    **{f"densenet{d}": f"tv/densenet{d}" for d in (121, 161, 169, 201)},
+    "densenet40_k12": "hand/densenet_cifar_L40_k12",
+    "densenet100_k12": "hand/densenet_cifar_L100_k12",
+    "densenet100_k24": "hand/densenet_cifar_L100_k24",
+    "densenet100_k12_bc": "hand/densenet_cifar_L100_k12_BC",
+    "densenet250_k24_bc": "hand/densenet_cifar_L250_k24_BC",
+    "densenet190_k40_bc": "hand/densenet_cifar_L190_k40_BC",
     "nin_imagenet": "hand/nin_imagenet_caffe",
     "plain18": "darknet/resnet18",
     "plain34": "darknet/resnet34",
@@ -128,7 +160,100 @@ DERIVED = {
     "squeezenet1_0_complex": (squeezenet_complex, "caffe/squeezenet_v1.0"),
 }
 
+
+def wide_resnet_cifar(depth, k):
+    """Normalised before the convolutions; 1×1 shortcuts without normalisation."""
+    layers, before = [conv(32, 3, 3, 16)], 16
+    for i, width in enumerate((16 * k, 32 * k, 64 * k)):
+        size = 32 >> i
+        for _ in range((depth - 4) // 6):
+            layers += [norm(before), conv(size, 3, before, width), norm(width)]
+            layers += [conv(size, 3, width, width)]
+            layers += [conv(size, 1, before, width)] if before != width else []
+            before = width
+    return total(*layers, norm(before), dense(before, 10))
+
+
+def densenet_imagenet(blocks, growth, channels):
+    layers = [conv(112, 7, 3, channels), norm(channels)]
+    for i, depth in enumerate(blocks):
+        size = 56 >> i
+        for _ in range(depth):
+            layers += [norm(channels), conv(size, 1, channels, 4 * growth), norm(4 * growth)]
+            layers += [conv(size, 3, 4 * growth, growth)]
+            channels += growth
+        layers += [norm(channels)]
+        if i < 3:
+            layers += [conv(size, 1, channels, channels // 2)]
+            channels //= 2
+    return total(*layers, dense(channels, 1000))
+
+
+def fractalnet(columns):
+    """Column c has 2^c convolutions a block; the first of each sees the block's input."""
+    layers, before = [], 3
+    for i, width in enumerate((16, 32, 64, 128, 128)):
+        for c in range(columns):
+            layers += [conv(32 >> i, 3, before, width), norm(width)]
+            layers += [conv(32 >> i, 3, width, width), norm(width)] * (2**c - 1)
+        before = width
+    return total(*layers, dense(128, 100))
+
+
+def nasnet(filters, cells, stem, size, imagenet):
+    """Every cell squeezes its two inputs; a separable convolution is two depthwise and two 1×1.
+
+    Cadene's mobile network pads strided maps by one and cuts them again: its 568,234,858 products
+    are not the paper's 564 M.
+    """
+    layers = [conv(size, 3, 3, stem), norm(stem)]
+
+    def separable(n, k, before, after):
+        layers.extend([conv(n, k, before, before, groups=before), conv(n, 1, before, after)])
+        layers.extend([norm(after), conv(n, k, after, after, groups=after)])
+        layers.extend([conv(n, 1, after, after), norm(after)])
+
+    def squeeze(n, before, after):
+        layers.extend([conv(n, 1, before, after), norm(after)])
+
+    def reduction(n, seen, prev, f, raw=False):
+        """n is the size before; separable 5, 7, 7, 5 with stride, and one 3 without."""
+        squeeze(n, seen, f)
+        if not raw:
+            squeeze(n, prev, f)
+        half, prev = (n + 1) // 2, prev if raw else f
+        for k, before in ((5, f), (7, prev), (7, prev), (5, prev), (3, f)):
+            separable(half, k, before, f)
+        return half, 4 * f
+
+    def normal(n, seen, prev, f):
+        squeeze(n, seen, f)
+        squeeze(n, prev, f)
+        for k in (5, 3, 5, 3, 3):
+            separable(n, k, f, f)
+        return 6 * f
+
+    prev = x = stem
+    if imagenet:
+        size, x = reduction(size, stem, stem, filters // 4, raw=True)
+        # The second cell's other input is twice as large: factorised, the same products.
+        size, (prev, x) = (size + 1) // 2, (x, reduction(size, x, prev, filters // 2)[1])
+    for i in range(3):
+        f = filters << i
+        if i:
+            size, (prev, x) = (size + 1) // 2, (x, reduction(size, x, prev, f)[1])
+        for _ in range(cells):
+            prev, x = x, normal(size, x, prev, f)
+    return total(*layers, dense(x, 1000 if imagenet else 10))
+
+
 FORMULAS = {
+    "nasnet_a_mobile": lambda: nasnet(44, 4, 32, 111, True),
+    "nasnet_a_cifar": lambda: nasnet(32, 6, 96, 32, False),
+    **{f"fractalnet_c{c}": lambda c=c: fractalnet(c) for c in range(1, 7)},
+    "wrn_16_8": lambda: wide_resnet_cifar(16, 8),
+    "wrn_40_4": lambda: wide_resnet_cifar(40, 4),
+    "densenet264": lambda: densenet_imagenet((6, 12, 64, 48), 32, 64),
     "mlp": lambda: total(dense(784, 256), dense(256, 128), dense(128, 10)),
     "lenet5_1998": lenet5_1998,
     **{f"resnet{6 * n + 2}": lambda n=n: cifar_resnet(n) for n in (3, 5, 7, 9, 18, 200)},
@@ -138,8 +263,12 @@ FORMULAS = {
 
 # Formulas whose parameter count the table confirms.
 CONFIRMED = {
+    "nasnet_a_mobile": "cadene/nasnetamobile",
+    **{f"fractalnet_c{c}": f"hand/fractalnet_C{c}_16-32-64-128-128_cifar100" for c in range(1, 7)},
     "lenet5_1998": "hand/lenet5_1998_paper",
     **{f"resnet{d}": f"hand/resnet{d}_cifar10_optA" for d in (20, 32, 44, 56, 110, 1202)},
+    "wrn_16_8": "hand/wrn_16_8_cifar10",
+    "wrn_40_4": "hand/wrn_40_4_cifar10",
     "resnet50_v1": "tv/resnet50",
     "resnet152_v1": "tv/resnet152",
 }
@@ -151,7 +280,9 @@ def main(path):
     for name, key in ORACLES.items():
         entry = table[key]
         macs = entry.get("macs_conv_linear_eval", entry.get("macs"))
-        out[name] = {"parameters": entry["params"], "macs": macs, "source": key}
+        # Auxiliary classifiers are an option of ours.
+        parameters = entry.get("params_without_aux", entry["params"])
+        out[name] = {"parameters": parameters, "macs": macs, "source": key}
         # Darknet counts its networks at 256×256 and its own head: the counts are the formula's.
         if key.startswith("darknet"):
             out[name] |= plain_resnet((2, 2, 2, 2) if name == "plain18" else (3, 4, 6, 3))
@@ -163,6 +294,12 @@ def main(path):
             out[name]["source"] = f"layer formula; parameters confirmed by {CONFIRMED[name]}"
         else:
             out[name]["source"] = "layer formula"
+    # The formulas of families with entries in the table give those entries.
+    assert densenet_imagenet((6, 12, 24, 16), 32, 64)["macs"] == out["densenet121"]["macs"]
+    assert wide_resnet_cifar(28, 10)["macs"] == out["wrn_28_10"]["macs"]
+    assert nasnet(168, 6, 96, 165, True) == {
+        key: out["nasnet_a_large"][key] for key in ("parameters", "macs")
+    }
     for name, (formula, key) in DERIVED.items():
         out[name] = {**formula(table), "source": f"layer formula on top of {key}"}
     target = Path(__file__).with_name("models.json")

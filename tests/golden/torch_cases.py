@@ -5,8 +5,10 @@ flatten: their Linear that follows a flattened (C, H, W) map. train: the loss, g
 statistics as well. slow: full size, seconds to compile.
 """
 
+import timm
 import torch.nn.functional as F
 import torchvision
+from timm.models import senet
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
@@ -88,6 +90,34 @@ class AlexNet2012(nn.Module):
         return self.classifier(x.flatten(1))
 
 
+class WideBlock(nn.Module):
+    def __init__(self, before, after, stride):
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm2d(before), nn.BatchNorm2d(after)
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        if before != after:
+            self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x):
+        active = F.relu(self.bn1(x))
+        y = self.conv2(F.relu(self.bn2(self.conv1(active))))
+        return y + (self.shortcut(active) if hasattr(self, "shortcut") else x)
+
+
+def wide_resnet(blocks, k):
+    layers, before = [nn.Conv2d(3, 16, 3, 1, 1, bias=False)], 16
+    for i, width in enumerate((16 * k, 32 * k, 64 * k)):
+        for j in range(blocks):
+            layers.append(WideBlock(before, width, 2 if i and not j else 1))
+            before = width
+    layers += [nn.BatchNorm2d(before), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(before, 10))
+
+
+SE_ENDPOINTS = {"stem": "layer0", **{f"stage{i}": f"layer{i}" for i in (1, 2, 3, 4)}}
+
+
 def sequence(**indices):
     return {name: f"features.{i}" for name, i in indices.items()}
 
@@ -160,6 +190,151 @@ CASES = {
         "build": lambda: CifarResNet(3),
         "endpoints": {"stem": "relu", **{f"stage{i}": f"layer{i}" for i in (1, 2, 3)}},
         "images": (4, 32, 32, 3),
+        "train": True,
+    },
+    "mobilenet_v1": {
+        "model": "mobilenet_v1",
+        "build": lambda: timm.create_model("mobilenetv1_100", act_layer=nn.ReLU),
+        "endpoints": {f"stage{i + 1}": f"blocks.{i}" for i in range(5)},
+        "images": (4, 64, 64, 3),
+    },
+    "mobilenet_v2": {
+        "model": "mobilenet_v2",
+        "build": torchvision.models.mobilenet_v2,
+        "endpoints": sequence(stage1=1, stage2=3, stage3=6, stage4=13, stage5=17, last=18),
+        "images": (4, 64, 64, 3),
+        "train": True,
+        "slow": True,
+    },
+    "mobilenet_v2_short": {
+        "model": "mobilenet_v2",
+        "fields": {"blocks": [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2]], "num_classes": 10},
+        "build": lambda: torchvision.models.MobileNetV2(
+            10, inverted_residual_setting=[[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2]]
+        ),
+        "endpoints": sequence(stage1=1, stage2=3, stage3=4, last=5),
+        "images": (4, 64, 64, 3),
+        "train": True,
+    },
+    "resnext50_one_block_a_stage": {
+        "model": "resnext50_32x4d",
+        "fields": {"stages": [1, 1, 1, 1], "num_classes": 10},
+        "build": lambda: ResNet(
+            Bottleneck, [1, 1, 1, 1], num_classes=10, groups=32, width_per_group=4
+        ),
+        "endpoints": RESNET_ENDPOINTS,
+        "images": (4, 64, 64, 3),
+        "train": True,
+    },
+    "wide_resnet50_one_block_a_stage": {
+        "model": "wide_resnet50_2",
+        "fields": {"stages": [1, 1, 1, 1], "num_classes": 10},
+        "build": lambda: ResNet(Bottleneck, [1, 1, 1, 1], num_classes=10, width_per_group=128),
+        "endpoints": RESNET_ENDPOINTS,
+    },
+    "wrn_16_2": {
+        "model": "wrn_16_8",
+        "fields": {"width": 2},
+        "build": lambda: wide_resnet(2, 2),
+        "endpoints": {"stem": "0", "stage1": "2", "stage2": "4", "stage3": "8"},
+        "images": (4, 32, 32, 3),
+        "train": True,
+    },
+    "se_resnet_one_block_a_stage": {
+        "model": "se_resnet50",
+        "fields": {"stages": [1, 1, 1, 1], "num_classes": 10},
+        "build": lambda: senet.SENet(
+            senet.SEResNetBottleneck,
+            (1, 1, 1, 1),
+            groups=1,
+            reduction=16,
+            num_classes=10,
+            drop_rate=0.0,
+        ),
+        "endpoints": SE_ENDPOINTS,
+        "images": (4, 64, 64, 3),
+        "train": True,
+    },
+    "senet154_one_block_a_stage": {
+        "model": "senet154",
+        "fields": {"stages": [1, 1, 1, 1], "num_classes": 10},
+        "build": lambda: senet.SENet(
+            senet.SEBottleneck,
+            (1, 1, 1, 1),
+            groups=64,
+            reduction=16,
+            inplanes=128,
+            input_3x3=True,
+            downsample_kernel_size=3,
+            downsample_padding=1,
+            num_classes=10,
+        ),
+        "endpoints": SE_ENDPOINTS,
+    },
+    "densenet_two_layers_a_block": {
+        "model": "densenet121",
+        "fields": {"blocks": [2, 2, 2, 2], "num_classes": 10},
+        "build": lambda: torchvision.models.DenseNet(32, (2, 2, 2, 2), 64, num_classes=10),
+        "endpoints": {
+            "stem": "features.relu0",
+            **{f"block{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
+        },
+        "images": (4, 64, 64, 3),
+        "train": True,
+    },
+    "densenet121": {
+        "model": "densenet121",
+        "build": torchvision.models.densenet121,
+        "endpoints": {f"block{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
+        "slow": True,
+    },
+    "googlenet_bn": {
+        "model": "googlenet_bn",
+        "fields": {"num_classes": 10},
+        "build": lambda: torchvision.models.googlenet(
+            aux_logits=False, init_weights=False, num_classes=10
+        ),
+        "endpoints": {
+            "conv1": "conv1",
+            "conv2": "conv3",
+            "inception3b": "inception3b",
+            "inception4e": "inception4e",
+            "inception5b": "inception5b",
+        },
+    },
+    "inception_v3": {
+        "model": "inception_v3",
+        "fields": {"num_classes": 10},
+        "build": lambda: torchvision.models.inception_v3(
+            aux_logits=False, init_weights=False, num_classes=10
+        ),
+        "endpoints": {
+            "stem1": "Conv2d_2b_3x3",
+            "stem2": "Conv2d_4a_3x3",
+            **{
+                f"mixed{m}": f"Mixed_{m}"
+                for m in ("5b", "5c", "5d", "6a", "6b", "6e", "7a", "7b", "7c")
+            },
+        },
+        "images": (2, 107, 107, 3),
+    },
+    "shufflenet_v2_x0_5": {
+        "model": "shufflenet_v2_x0_5",
+        "build": torchvision.models.shufflenet_v2_x0_5,
+        "endpoints": {
+            "stem": "conv1",
+            **{f"stage{i}": f"stage{i}" for i in (2, 3, 4)},
+            "last": "conv5",
+        },
+    },
+    "shufflenet_v2_one_unit_more": {
+        "model": "shufflenet_v2_x0_5",
+        "fields": {"repeats": [2, 1, 1], "num_classes": 10},
+        "build": lambda: torchvision.models.ShuffleNetV2(
+            [2, 1, 1], [24, 48, 96, 192, 1024], num_classes=10
+        ),
+        "endpoints": {"stem": "conv1", "stage4": "stage4"},
+        "images": (4, 64, 64, 3),
         "train": True,
     },
 }

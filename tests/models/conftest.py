@@ -74,6 +74,50 @@ TINY = {
         {"stages": (((16, 16, 16), 5, 1, 2), ((24, 24, 24), 5, 1, 2), ((24, 24, 0), 3, 1, 1))},
         (16, 16, 3),
     ),
+    "mobilenet_v1": Tiny("mobilenet_v1", {"width": 0.25}, (32, 32, 3)),
+    "mobilenet_v2": Tiny(
+        "mobilenet_v2",
+        {"blocks": ((1, 8, 1, 1), (3, 8, 2, 2), (3, 16, 1, 2)), "last": 32, "width": 0.5},
+        (32, 32, 3),
+    ),
+    "resnext50_32x4d": Tiny(
+        "resnext50_32x4d",
+        {"stages": (1, 1), "cardinality": 4, "path_width": 2, "width": 8},
+        (32, 32, 3),
+    ),
+    "resnext50_split": Tiny(
+        "resnext50_32x4d",
+        {"stages": (1, 1), "cardinality": 2, "path_width": 4, "width": 8, "form": "split"},
+        (32, 32, 3),
+    ),
+    "wide_resnet50_2": Tiny("wide_resnet50_2", {"stages": (1, 1), "width": 4}, (32, 32, 3)),
+    "wrn_16_8": Tiny("wrn_16_8", {"depth": 10, "width": 1, "dropout_rate": 0.1}, (16, 16, 3)),
+    "se_resnet50": Tiny("se_resnet50", {"stages": (1, 1), "width": 8, "reduction": 4}, (32, 32, 3)),
+    "senet154": Tiny(
+        "senet154", {"stages": (1, 1), "width": 8, "reduction": 4, "groups": 4}, (32, 32, 3)
+    ),
+    "densenet121": Tiny("densenet121", {"blocks": (2, 2, 1), "growth": 8, "stem": 16}, (32, 32, 3)),
+    "densenet40_remat": Tiny(
+        "densenet40_k12", {"blocks": (2, 2, 2), "remat": True, "dropout_rate": 0.1}, (16, 16, 3)
+    ),
+    "googlenet": Tiny("googlenet", {"width": 0.125}, (48, 48, 3)),
+    "googlenet_bn": Tiny("googlenet_bn", {"width": 0.125}, (32, 32, 3)),
+    "shufflenet_v1_g2": Tiny(
+        "shufflenet_v1_g2", {"channels": (32, 64), "repeats": (2, 1), "stem": 8}, (32, 32, 3)
+    ),
+    "shufflenet_v2_x0_5": Tiny(
+        "shufflenet_v2_x0_5",
+        {"channels": (16, 32, 48), "repeats": (2, 1), "stem": 8},
+        (32, 32, 3),
+    ),
+    "se_bn_inception": Tiny("se_bn_inception", {"width": 0.125, "reduction": 4}, (32, 32, 3)),
+    "inception_v3": Tiny("inception_v3", {"width": 0.0625}, (75, 75, 3)),
+    "fractalnet": Tiny(
+        "fractalnet", {"widths": (8, 12), "columns": 3, "dropout_rates": (0.0, 0.1)}, (16, 16, 3)
+    ),
+    "nasnet_a_mobile": Tiny(
+        "nasnet_a_mobile", {"cells": 1, "features": 96, "stem": 8}, (32, 32, 3)
+    ),
 }
 
 

@@ -127,10 +127,10 @@ def test_the_spatial_layer_is_a_product_on_its_window_and_a_convolution_beyond()
 def test_bypasses_add_the_input_of_a_fire_module(filled_variables):
     """With its expand layers silent a bypassed module gives its input, or the 1×1 of its input."""
     fields = {"stages": (((4, 8), (4, 8)),), "stem": (6, 3), "num_classes": None}
-    x = np.random.RandomState(0).standard_normal((1, 24, 24, 3)).astype(np.float32)
+    x = np.random.RandomState(0).standard_normal((1, 25, 25, 3)).astype(np.float32)
     for bypass in ("simple", "complex"):
         model = create_model("squeezenet1_1", bypass=bypass, **fields)
-        params = filled_variables(model, (24, 24, 3))["params"]
+        params = filled_variables(model, (25, 25, 3))["params"]
         for layer in ("expand1x1", "expand3x3"):
             params["fire3"][layer] = jax.tree.map(np.zeros_like, params["fire3"][layer])
 

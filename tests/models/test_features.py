@@ -30,6 +30,18 @@ STRIDED = [
     "zfnet",
     "squeezenet1_1",
     "nin_cifar",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "resnext50_32x4d",
+    "wrn_16_8",
+    "se_resnet50",
+    "densenet40_k12",
+    "googlenet",
+    "shufflenet_v1_g3",
+    "bn_inception",
+    "inception_v3",
+    "fractalnet_c2",
+    "nasnet_a_mobile",
 ]
 
 

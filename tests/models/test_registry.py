@@ -1,6 +1,7 @@
 """The registry: names, fields, what is known, and messages for mistakes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,17 @@ def test_every_network_has_an_expected_count():
     assert sorted(EXPECTED) == sorted(list_models())
 
 
-@pytest.mark.parametrize("name", list_models())
+# Hundreds of layers take seconds to trace; a shallower one of each family stays in a plain run.
+HEAVY = re.compile(
+    r"resnet(101|152|110)|resnext101|_resnet101|_resnet152|senet154|densenet(1[69]|2|100_k(12$|24))"
+    r"|fractalnet_c[56]|nasnet_a_(large|cifar)"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if HEAVY.search(n) else ()) for n in list_models()],
+)
 def test_counts_are_the_published_ones(name):
     """Exact parameters and multiply-accumulates, of the network and of its registry entry."""
     entry, info = EXPECTED[name], model_info(name)

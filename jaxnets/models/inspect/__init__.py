@@ -2,6 +2,7 @@
 
 from jaxnets.models.inspect.accuracy import TORCHVISION_V1, Accuracy, accuracies
 from jaxnets.models.inspect.cards import model_cards
+from jaxnets.models.inspect.layer import Layer, Trace
 from jaxnets.models.inspect.principles import Check, Stage, check_principles, checks_of, stages
 from jaxnets.models.inspect.table import (
     Totals,
@@ -12,7 +13,7 @@ from jaxnets.models.inspect.table import (
     totals,
     trace,
 )
-from jaxnets.models.inspect.trace import Layer, Trace, trace_network
+from jaxnets.models.inspect.trace import trace_network
 
 __all__ = [
     "TORCHVISION_V1",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 
-from jaxnets.models.inspect.trace import Layer, Trace, trace_network
+from jaxnets.models.inspect.layer import Layer, Trace
+from jaxnets.models.inspect.trace import trace_network
 from jaxnets.models.registry import create_model, model_info
 
 

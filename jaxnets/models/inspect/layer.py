@@ -1,0 +1,63 @@
+"""What is noted of every layer.
+
+A layer is what makes a new map: a convolution, a matrix product, a pooling (anything without
+parameters whose outputs each look at a window of cells; several in a row are one). Normalisations,
+activations, additions and concatenations change or collect maps in place; those with parameters
+have a row of their own.
+"""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One row of the table.
+
+    Args (fields):
+        name: path of the module that owns the parameters, or of the one that pools.
+        kind: "input", "conv", "dense", "pool", "subsample" (strides without a window), "in place"
+            (normalisations and the like), "product" (of two maps), "loop" (a scan, taken whole).
+        shape: of the output for one image, without the batch axis.
+        parameters: learnable ones that the module owns and no earlier row has shown.
+        macs: multiply-accumulates for one image.
+        activations: values of the output, 0 where it is made in place.
+        field: receptive field on the input, (height, width), padding round the image counted on;
+            infinite where it has no edge.
+        jump: input pixels between neighbouring outputs, (height, width), 0 behind global pooling.
+        start: input coordinate of the first output's centre; 0 is the first pixel's centre.
+        sees_all: whether the centre output sees every pixel of the input.
+        window: (height, width) of the convolution or pooling itself.
+        fan_in: input channels that one output channel of a convolution sees; 0 for others.
+        trunk: channels of the last map before it that everything passes through, or of the map
+            that a 1×1 convolution right before it narrowed.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int = 0
+    macs: int = 0
+    activations: int = 0
+    field: tuple[Any, ...] = ()
+    jump: tuple[Any, ...] = ()
+    start: tuple[Any, ...] = ()
+    sees_all: bool = False
+    window: tuple[int, ...] = ()
+    fan_in: int = 0
+    trunk: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trace:
+    """All that one walk finds.
+
+    Args (fields):
+        layers: in the order of computation, the input first.
+        outputs: for each array that the network returns, the receptive field as a `Layer`.
+        trunk: (name, shape) of the maps that everything passes through, in order.
+    """
+
+    layers: tuple[Layer, ...]
+    outputs: Any
+    trunk: tuple[tuple[str, tuple[int, ...]], ...]

@@ -1,0 +1,128 @@
+"""MobileNet v1: depthwise separable convolutions, and two knobs, width and resolution.
+
+Source: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", 2017, table 1, sections 3.1 to 3.4; notes L186, L403-407.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxnets.models.checks import check_images
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.nn import BatchNorm, Conv, Dense
+from jaxnets.ops import global_avg_pool, relu
+
+# Table 1: (output channels, stride) of the thirteen separable convolutions, a stage at each stride.
+STAGES = (
+    ((64, 1),),
+    ((128, 2), (128, 1)),
+    ((256, 2), (256, 1)),
+    ((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)),
+    ((1024, 2), (1024, 1)),
+)
+
+
+class SeparableConv(nn.Module):
+    """A 3×3 convolution for each channel alone, then a 1×1 one across channels; both normalised.
+
+    It costs 1/C_out + 1/9 of the full 3×3 convolution (equation 5).
+    """
+
+    features: int
+    strides: int
+    conv: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+    activation: Callable[[jax.Array], jax.Array]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        channels = x.shape[-1]
+        x = self.conv(
+            channels, (3, 3), strides=self.strides, padding=1, groups=channels, name="depthwise"
+        )(x)
+        x = self.activation(self.norm(name="bn1")(x, train=train))
+        x = self.conv(self.features, (1, 1), name="pointwise")(x)
+        return self.activation(self.norm(name="bn2")(x, train=train))
+
+
+class MobileNetV1(nn.Module):
+    """A 3×3/2 convolution, thirteen separable ones, average pool, classifier.
+
+    Args (fields):
+        num_classes: width of the classifier; None returns the endpoints stage1…stage5 at strides
+            2, 4, 8, 16, 32.
+        width: multiplier α of all channels.
+        activation: ReLU; weights trained with TensorFlow or timm want `jax.nn.relu6`.
+        norm, conv: layers.
+        dtype: compute dtype.
+
+    Call: images (N, H, W, C) of at least 32×32 → logits (N, num_classes), float32. Updates
+    "batch_stats" where ``train`` is set. The paper's ρ is the size of the images: 224, 192, 160,
+    128.
+    """
+
+    num_classes: int | None = 1000
+    width: float = 1.0
+    activation: Callable[[jax.Array], jax.Array] = relu
+    norm: Callable[..., nn.Module] = BatchNorm
+    conv: Callable[..., nn.Module] = Conv
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False):
+        check_images(self, x, smallest=32, stem="conv1")
+        conv = partial(self.conv, use_bias=False, dtype=self.dtype)
+        norm = partial(self.norm, dtype=self.dtype)
+        endpoints = OrderedDict()
+        x = conv(int(32 * self.width), (3, 3), strides=2, padding=1, name="conv1")(x)
+        x = self.activation(norm(name="bn1")(x, train=train))
+        for i, stage in enumerate(STAGES, start=1):
+            for j, (channels, strides) in enumerate(stage):
+                x = SeparableConv(
+                    int(channels * self.width),
+                    strides,
+                    conv,
+                    norm,
+                    self.activation,
+                    name=f"stage{i}_block{j}",
+                )(x, train)
+            endpoints[f"stage{i}"] = x
+        if self.num_classes is None:
+            return endpoints
+        x = global_avg_pool(x)
+        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+
+
+def _mobilenet(name: str, width: float, parameters: int, macs: int, accuracy: str, **more: Any):
+    info = ModelInfo(
+        name=name,
+        family="mobilenet_v1",
+        paper="Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile "
+        "Vision Applications",
+        year=2017,
+        input_size=224,
+        channels=3,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        parameters=parameters,
+        macs=macs,
+        feature_strides={f"stage{i}": 2**i for i in range(1, 6)},
+        published=f"ImageNet top-1 accuracy {accuracy} %",
+        **more,
+    )
+    return register(info, MobileNetV1, {"width": width})
+
+
+mobilenet_v1 = _mobilenet(
+    *("mobilenet_v1", 1.0, 4_231_976, 568_740_352, "70.6"),
+    weights=("timm mobilenetv1_100 (activation=jax.nn.relu6)",),
+)
+mobilenet_v1_075 = _mobilenet("mobilenet_v1_075", 0.75, 2_585_560, 325_400_448, "68.4")
+mobilenet_v1_050 = _mobilenet("mobilenet_v1_050", 0.5, 1_331_592, 149_497_088, "63.7")
+mobilenet_v1_025 = _mobilenet("mobilenet_v1_025", 0.25, 470_072, 41_030_272, "50.6")
