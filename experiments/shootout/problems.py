@@ -95,7 +95,7 @@ def cifar10(*, data_dir: Path | None, examples: int, **_: Any) -> Problem | None
     if not any(name.split(":")[0] == "cifar10" for name in list_datasets(data_dir)):
         return None
     data = load_dataset("cifar10", data_dir=data_dir, train_examples=examples)
-    test = stratified_subset(data.test, min(4000, examples))
+    test = stratified_subset(data.test, 1500)
     parts = _parts(data.train, test, 0.2)
     title = f"LeNet-5, {parts[0].labels.size:,} images of CIFAR-10"
     net = create_model("lenet5", num_classes=10)

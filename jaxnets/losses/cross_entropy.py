@@ -1,5 +1,7 @@
 """Cross entropy of a softmax classifier."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -41,6 +43,12 @@ def cross_entropy(
     '1.3863'
     """
     _check(logits, labels, label_smoothing, weights, reduction)
+    return _cross_entropy(logits, labels, weights, label_smoothing, reduction)
+
+
+# Compiled as one also where it is called outside jit, step by step.
+@partial(jax.jit, static_argnums=(3, 4), inline=True)
+def _cross_entropy(logits, labels, weights, label_smoothing, reduction):
     logits = at_least_float32(logits)
     classes = logits.shape[-1]
     log_p = jax.nn.log_softmax(logits)

@@ -1,5 +1,7 @@
 """Accuracy, top-k accuracy and the confusion matrix."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -44,17 +46,28 @@ def top_k_accuracy(
     """
     if k < 1:
         raise ValueError(f"k: got {k}; expected at least 1")
+    _check_weights(weights, labels.shape[: logits.ndim - 1])
+    return _top_k_accuracy(logits, labels, weights, k)
+
+
+# Compiled as one also where it is called outside jit, step by step.
+@partial(jax.jit, static_argnums=3, inline=True)
+def _top_k_accuracy(logits, labels, weights, k):
     labels = _class_numbers("labels", labels, logits.shape)
     mine = jnp.take_along_axis(
         logits, jnp.clip(labels, 0, logits.shape[-1] - 1)[..., None], axis=-1
     )
     classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
     classes = classes.reshape((1,) * labels.ndim + (-1,))
-    # "not ≤" and not ">", so that nothing is ahead of a NaN, which is ahead of nothing.
+    # "not ≤" instead of ">": then everything is ahead of a NaN, and a NaN ahead of everything.
     ahead = ~(logits <= mine) | ((logits == mine) & (classes < labels[..., None]))
     inside = (labels >= 0) & (labels < logits.shape[-1])
-    found = (ahead.sum(-1) < k) & inside
-    return _weighted_mean(found.astype(jnp.float32), weights)
+    found = ((ahead.sum(-1) < k) & inside).astype(jnp.float32)
+    if weights is None:
+        return found.mean()
+    weights = weights.astype(found.dtype)
+    total = weights.sum()
+    return (found * weights).sum() / jnp.where(total == 0, 1.0, total)
 
 
 def confusion_matrix(
@@ -98,6 +111,12 @@ def confusion_matrix(
             f"labels: got shape {list(labels.shape)}; expected {list(predictions.shape)}, one for "
             "each prediction"
         )
+    _check_weights(weights, labels.shape)
+    return _confusion_matrix(predictions, labels, weights, num_classes)
+
+
+@partial(jax.jit, static_argnums=3, inline=True)
+def _confusion_matrix(predictions, labels, weights, num_classes):
     if weights is None:
         weights = jnp.ones(labels.shape, jnp.int32)
     elif not jnp.issubdtype(weights.dtype, jnp.floating):
@@ -122,14 +141,9 @@ def _class_numbers(name: str, labels: jax.Array, logits_shape: tuple[int, ...]) 
     return labels.astype(jnp.int32)
 
 
-def _weighted_mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:
-    if weights is None:
-        return values.mean()
-    if weights.shape != values.shape:
+def _check_weights(weights: jax.Array | None, shape: tuple[int, ...]) -> None:
+    if weights is not None and weights.shape != shape:
         raise ValueError(
-            f"weights: got shape {list(weights.shape)}; expected {list(values.shape)}, one for "
-            "each example"
+            f"weights: got shape {list(weights.shape)}; expected {list(shape)}, one for each "
+            "example"
         )
-    weights = weights.astype(values.dtype)
-    total = weights.sum()
-    return (values * weights).sum() / jnp.where(total == 0, 1.0, total)

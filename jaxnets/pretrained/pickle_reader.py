@@ -12,6 +12,7 @@ Source: CPython's ``Lib/pickletools.py`` (meaning of the opcodes), ``torch/_util
 
 import pickletools
 import struct
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from io import BytesIO
@@ -121,10 +122,13 @@ def read_pickle(stream: BytesIO) -> Any:
     """
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
-            if opcode.name == "STOP":
-                return machine.pop()
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            # Python's decoder of old string literals warns of odd backslashes in damaged files.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "STOP":
+                    return machine.pop()
+                machine.step(opcode.name, argument)
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error) as error:
         raise NotPlain(str(error) or type(error).__name__) from None
     raise NotPlain("no STOP")

@@ -3,6 +3,7 @@
 import math
 import struct
 import zipfile
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,8 @@ def _read_npz(path: str, content: bytes, archive: zipfile.ZipFile) -> dict[str, 
     arrays = {}
     for info in archive.infolist():
         name = info.filename.removesuffix(".npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise JaxnetsError(f"{path}: {name!r} is packed as NumPy never does; not unpacked")
         try:
             # Never more than what it declares, which has been judged above.
             with archive.open(info) as member:
@@ -142,7 +145,8 @@ def _read_npz(path: str, content: bytes, archive: zipfile.ZipFile) -> dict[str, 
             arrays[name] = np.lib.format.read_array(data, allow_pickle=False)
         except (zipfile.BadZipFile, ValueError, EOFError, OSError, OverflowError) as error:
             raise JaxnetsError(f"{path}: {name!r} is damaged or truncated ({error})") from None
-        except (NotImplementedError, RuntimeError) as error:
+        # An unknown way of packing, encryption, damaged packed data.
+        except (NotImplementedError, RuntimeError, zlib.error) as error:
             raise JaxnetsError(f"{path}: {name!r} cannot be unpacked ({error})") from None
     return arrays
 

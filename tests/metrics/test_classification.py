@@ -79,7 +79,7 @@ def test_confusion_adds_up_over_batches_and_drops_padding():
     ("call", "message"),
     [
         (lambda: top_k_accuracy(LOGITS, LABELS, 0), r"k: got 0"),
-        (lambda: accuracy(LOGITS, LABELS[:5]), r"labels: got int64\[5\].*integers \[200\]"),
+        (lambda: accuracy(LOGITS, LABELS[:5]), r"labels: got int(32|64)\[5\].*integers \[200\]"),
         (lambda: accuracy(LOGITS, LABELS, weights=WEIGHTS[:5]), r"weights: got shape \[5\]"),
         (lambda: confusion_matrix(LOGITS, LABELS, 8), r"num_classes: got 8, .* 7 logits"),
         (lambda: confusion_matrix(LABELS, LABELS), r"num_classes: expected an int"),
