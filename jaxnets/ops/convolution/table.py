@@ -26,7 +26,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "winograd_channels": 32,
             "winograd_pixels_per_channel": 4,
             "strided_blocked_channels": 8,
-            "few_channels": 4,
+            "few_channels": 0,
             "strided_im2col_channels": NEVER,
         },
         "input_gradient": {
@@ -46,7 +46,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "winograd_channels": 32,
             "winograd_pixels_per_channel": 4,
             "strided_blocked_channels": NEVER,
-            "few_channels": 4,
+            "few_channels": 0,
             "strided_im2col_channels": 256,
         },
     },

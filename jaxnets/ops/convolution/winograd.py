@@ -193,12 +193,12 @@ def _products(a: jax.Array, b: jax.Array) -> jax.Array:
     return lax.dot_general(a, b, (((2,), (1,)), ((0,), (0,))))
 
 
-def _block(problem: Problem, m: int) -> tuple[int, int]:
-    """Images and tile rows (of the first axis) a block, whose tiles fit in `BLOCK` bytes."""
+def _block(problem: Problem, m: int, limit: float | None = None) -> tuple[int, int]:
+    """Images and tile rows a block, whose tiles fit in ``limit`` (`BLOCK`) bytes."""
     pieces, counts = _tiles(problem, m)
     alpha = math.prod(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
     one_row = math.prod(counts[1:]) * alpha * (problem.in_channels + problem.out_channels) * 4
-    fit = BLOCK / one_row
+    fit = (BLOCK if limit is None else limit) / one_row
     if fit >= counts[0]:
         most = int(fit / counts[0])
         divisors = (d for d in range(1, problem.batch + 1) if problem.batch % d == 0)
@@ -267,7 +267,8 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) ->
         d, e = _input_tiles(x, problem, m), _gradient_tiles(g, problem, m)
         return lax.dot_general(d, e, (((1,), (1,)), ((0,), (0,))))
 
-    images, _ = _block(problem, m)
+    # Half the block: padded pictures and half-transformed tiles lie beside two sets of tiles here.
+    images, _ = _block(problem, m, BLOCK / 2)
     if images == problem.batch:
         u = tiles_product(x, g, problem)
     else:
