@@ -253,7 +253,6 @@ CASES = {
         ),
         "endpoints": SE_ENDPOINTS,
         "images": (4, 64, 64, 3),
-        "train": True,
     },
     "senet154_one_block_a_stage": {
         "model": "senet154",
