@@ -1,6 +1,7 @@
 """Seconds and bytes of one network, for inference and for a training step, at one batch size."""
 
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -72,29 +73,62 @@ def training(model: nn.Module) -> tuple[Callable, optax.GradientTransformation]:
     return jax.jit(step, donate_argnums=(0, 1, 2)), tx
 
 
-def time_calls(call: Callable[[], Any], seconds: float, least: int = 3) -> list[float]:
-    """Seconds of each call, one after another until ``seconds`` have passed; the first is thrown.
+def time_calls(call: Callable[[], Any], seconds: float, least: int = 3) -> list[dict[str, float]]:
+    """Time a call, in blocks of at least a fifth of a second; one call before that is thrown away.
+
+    Goes on until ``seconds`` have passed in at least ``least`` blocks in which the rest of the
+    machine was at rest, or until five times that; a short program on a busy machine is measured for
+    what it can do, a long one for what it got, and the record says which.
 
     Args:
         call: must itself wait for its result.
-        seconds: how long to go on.
-        least: measure at least this many calls.
+        seconds: how long to go on, on a machine at rest.
+        least: blocks to measure at least.
+
+    Returns:
+        For each block the ``seconds`` of one call, and the share of the machine's cores that
+        ``others`` used meanwhile (0 where the system does not say).
     """
     call()
-    times: list[float] = []
-    while len(times) < least or sum(times) < seconds:
-        clock = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - clock)
-    return times
+    blocks: list[dict[str, float]] = []
+    spent, limit = 0.0, 5 * seconds
+    while len(blocks) < least or (spent < limit and not _enough(blocks, seconds, least)):
+        busy, own, clock, count = _busy_seconds(), time.process_time(), time.perf_counter(), 0
+        while count == 0 or time.perf_counter() - clock < min(0.2, seconds):
+            call()
+            count += 1
+        wall = time.perf_counter() - clock
+        others = _busy_seconds() - busy - (time.process_time() - own)
+        share = max(0.0, others) / (wall * (os.cpu_count() or 1))
+        blocks.append({"seconds": wall / count, "others": share, "wall": wall})
+        spent += wall
+    return blocks
+
+
+AT_REST = 0.1
+
+
+def _enough(blocks: list[dict[str, float]], seconds: float, least: int) -> bool:
+    good = [block["wall"] for block in blocks if block["others"] < AT_REST]
+    return len(good) >= least and sum(good) >= seconds
+
+
+def _busy_seconds() -> float:
+    """CPU seconds that all processes of a Linux machine have used; 0 on others."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq = map(int, file.readline().split()[1:8])
+    except (OSError, ValueError):
+        return 0.0
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(name: str, mode: Mode, batch_size: int, seconds: float, dtype: str) -> dict[str, Any]:
     """Compile and run a registered network on random images of its published size.
 
     Returns:
-        ``seconds`` (median of a call), ``fastest``, ``calls``, ``compile_seconds``, and what the
-        compiled program needs: ``memory_bytes`` in all, of it ``temporary_bytes``.
+        What `summary` says, ``compile_seconds``, and what the compiled program needs:
+        ``memory_bytes`` in all, of it ``temporary_bytes``.
     """
     info = model_info(name)
     model = create_model(name, dtype=jnp.dtype(dtype))
@@ -127,9 +161,21 @@ def measure(name: str, mode: Mode, batch_size: int, seconds: float, dtype: str) 
     return {**summary(times), "compile_seconds": compile_seconds, **memory(compiled)}
 
 
-def summary(times: list[float]) -> dict[str, Any]:
-    """Median, fastest, number of calls."""
-    return {"seconds": statistics.median(times), "fastest": min(times), "calls": len(times)}
+def summary(blocks: list[dict[str, float]]) -> dict[str, Any]:
+    """Median, fastest, number of blocks, and how busy others were; from those at rest if any were.
+
+    >>> blocks = [{"seconds": 3.0, "others": 0.5}, {"seconds": 1.0, "others": 0.0}]
+    >>> summary(blocks)
+    {'seconds': 1.0, 'fastest': 1.0, 'calls': 1, 'others': 0.0}
+    """
+    kept = [block for block in blocks if block["others"] < AT_REST] or blocks
+    times = [block["seconds"] for block in kept]
+    return {
+        "seconds": statistics.median(times),
+        "fastest": min(times),
+        "calls": len(times),
+        "others": statistics.median(block["others"] for block in kept),
+    }
 
 
 def memory(compiled: Any) -> dict[str, int | None]:

@@ -42,7 +42,7 @@ def measure(name: str, mode: Mode, batch_size: int, seconds: float) -> dict[str,
     """Time torchvision's network in channels-last float32 on as many threads as JAX has.
 
     Returns:
-        ``seconds`` (median of a call), ``fastest``, ``calls``, ``parameters``.
+        What `experiments.comparison.timing.summary` says, and ``parameters``.
     """
     import torch
     import torchvision

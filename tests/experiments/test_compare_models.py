@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 
 import jax
 import jax.numpy as jnp
@@ -167,3 +168,25 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(JaxnetsError, match="seconds"):
         compare_models.main(dataclasses.replace(smoke, seconds=0.0))
     assert set(compare_models._names(("all",))) == set(list_models())
+
+
+def test_blocks_on_a_busy_machine_do_not_count(monkeypatch):
+    """A clock of our own: the call takes 1 s, and others use both cores in every second block."""
+    clock = {"now": 0.0, "busy": 0.0, "calls": 0}
+
+    def call():
+        clock["calls"] += 1
+        clock["now"] += 1.0 if clock["calls"] % 2 else 3.0
+        clock["busy"] += 0.0 if clock["calls"] % 2 else 3.0 * os.cpu_count()
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["now"])
+    monkeypatch.setattr(timing.time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(timing, "_busy_seconds", lambda: clock["busy"])
+    blocks = timing.time_calls(call, seconds=2.0)
+    # The call before them took the first second; then bad and good ones take turns.
+    assert [block["others"] for block in blocks[:4]] == [1, 0, 1, 0]
+    kept = timing.summary(blocks)
+    assert kept["seconds"] == 1.0 and kept["others"] == 0 and kept["calls"] < len(blocks)
+    busy = timing.summary([{"seconds": 2.0, "others": 0.6}, {"seconds": 4.0, "others": 0.8}])
+    assert (busy["seconds"], busy["fastest"], busy["calls"]) == (3, 2, 2)
+    assert busy["others"] == pytest.approx(0.7)
