@@ -1,7 +1,7 @@
 """Asynchronous SGD: how much staleness costs, when it diverges, and what it buys on the clock.
 
 Command:  python -m experiments.asynchronous_sgd
-Time:     TIME_PLACEHOLDER
+Time:     half a minute on two free CPU cores.
 Result:   runs/asynchronous_sgd/: staleness.png and summary.json.
 
 Four questions, one panel each: where x ← x − ηλx_stale stops converging, beside the exact limit

@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.landscapes
           python -m experiments.landscapes --animation
-Time:     12 s on two CPU cores; each animation 15 s more.
+Time:     12 s on two CPU cores; each animation about 10 s more.
 Result:   runs/landscapes/: trajectories.png (eight rules on an ill-conditioned quadratic, a saddle,
           Rosenbrock's valley and Beale's plateaus), distances.png, behaviour.png (four claims of
           the notes, L60-L64, beside their formulas), summary.json; with --animation a GIF for each
