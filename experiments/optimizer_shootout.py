@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.optimizer_shootout
           python -m experiments.optimizer_shootout --problems softmax network
-          python -m experiments.optimizer_shootout --problems cifar10 --keys 3 --epochs 15
+          python -m experiments.optimizer_shootout --problems cifar10 --cifar10-keys 3
 Time:     softmax and network a minute and a half together on two CPU cores; cifar10, 84 runs of
           about 20 s each on busy cores, half an hour.
 Result:   runs/optimizer_shootout/: summary.json with the table and a verdict on each claim of the
