@@ -3,15 +3,14 @@
     python -m experiments.benchmark_lbfgs                     # everything
     python -m experiments.benchmark_lbfgs --families network  # networks only
 
-About ten minutes on two CPU cores for all 47 problems with all peers (SciPy, optax, jaxopt,
-optimistix, PyTorch); a peer that is not installed is named and left out. CPU only: everything
-runs in float64.
+47 problems; with all peers installed (SciPy, optax, jaxopt, optimistix, PyTorch) most of the time
+is compilation, some twenty seconds a problem on two busy CPU cores. A peer that is not installed
+is named and left out. CPU only: everything runs in float64.
 
-Expect: jaxnets solves at least as many problems as SciPy with at most as many evaluations in the
-median, and needs at most half the wall time of the fastest other JAX solver on most problems with
-a network or a data set. Each solver runs as its authors set it up; ``--same-memory`` gives the
-JAX peers the number of pairs that jaxnets chooses for the problem, which is where most of its
-lead on networks comes from. Writes config.json, summary.json, table.md and ratios.png.
+Read the result with this in mind: each solver runs as its authors set it up, and jaxnets chooses
+its number of pairs from the cost of an evaluation, up to 100, where the peers keep 10. That is
+where most of its lead on networks comes from; ``--same-memory`` gives the JAX peers the same
+number. Writes config.json, summary.json, table.md and ratios.png.
 """
 
 import dataclasses
