@@ -18,7 +18,7 @@ _LAZY = {
     "list_models": "jaxnets.models",
     "model_info": "jaxnets.models",
 }
-_ROOMS = ("data", "losses", "metrics", "models", "nn", "ops", "optim", "train")
+_ROOMS = ("data", "losses", "metrics", "models", "nn", "ops", "optim", "pretrained", "train")
 
 __all__ = [*_LAZY, *_ROOMS, "__version__"]
 

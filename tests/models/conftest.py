@@ -121,19 +121,27 @@ TINY = {
 }
 
 
+# Without --slow these stand for the others, whose programs take the compiler much longer.
+QUICK = (
+    *("mlp", "lenet5", "lenet5_1998", "resnet20", "resnet50_v1", "vgg11_bn"),
+    *("alexnet_2014", "squeezenet1_1", "nin_cifar", "mobilenet_v1"),
+)
 # Of the overfitting test these run without --slow: it compiles two programs and trains.
 QUICK_TO_TRAIN = ("lenet5", "resnet20")
 
 
 def pytest_generate_tests(metafunc):
     if "tiny" in metafunc.fixturenames:
-        metafunc.parametrize("tiny", [pytest.param(t, id=key) for key, t in TINY.items()])
+        metafunc.parametrize("tiny", _catalogue(QUICK))
     if "tiny_to_train" in metafunc.fixturenames:
-        params = [
-            pytest.param(t, id=key, marks=[] if key in QUICK_TO_TRAIN else [pytest.mark.slow])
-            for key, t in TINY.items()
-        ]
-        metafunc.parametrize("tiny_to_train", params)
+        metafunc.parametrize("tiny_to_train", _catalogue(QUICK_TO_TRAIN))
+
+
+def _catalogue(quick):
+    return [
+        pytest.param(t, id=key, marks=[] if key in quick else [pytest.mark.slow])
+        for key, t in TINY.items()
+    ]
 
 
 @pytest.fixture(scope="session")

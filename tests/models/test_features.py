@@ -45,7 +45,12 @@ STRIDED = [
 ]
 
 
-@pytest.mark.parametrize("name", STRIDED)
+# Tracing the others takes seconds each.
+QUICK = ("resnet50", "vgg16", "squeezenet1_1", "mobilenet_v1")
+MARKED = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STRIDED]
+
+
+@pytest.mark.parametrize("name", MARKED)
 def test_a_map_grows_by_one_step_for_as_many_pixels_as_its_stride(name):
     info = model_info(name)
     more = 2 * max(info.feature_strides.values())
@@ -55,7 +60,7 @@ def test_a_map_grows_by_one_step_for_as_many_pixels_as_its_stride(name):
         assert after[endpoint][1] - before[endpoint][1] == more // stride, endpoint
 
 
-@pytest.mark.parametrize("name", STRIDED)
+@pytest.mark.parametrize("name", MARKED)
 def test_the_smallest_image_is_as_small_as_the_message_says(name):
     """What the message asks for works, and one pixel less is refused."""
     with pytest.raises(ValueError, match="expected height and width of at least") as error:

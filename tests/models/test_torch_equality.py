@@ -76,10 +76,17 @@ def _tuples(value):
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
+# Without --slow these stand for the others; whole deep networks take the compiler longer.
+QUICK = (
+    *("alexnet", "resnet20", "resnet18_one_block_a_stage", "resnet50_one_block_a_stage"),
+    *("vgg11_bn", "squeezenet1_1", "resnext50_one_block_a_stage"),
+)
+
+
 def cases(train):
     for name, case in CASES.items():
         if case["train"] or not train:
-            marks = [pytest.mark.slow] if case["slow"] else []
+            marks = [] if name in QUICK else [pytest.mark.slow]
             yield pytest.param(name, id=name, marks=marks)
 
 
