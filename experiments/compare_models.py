@@ -3,8 +3,9 @@
 Command:  python -m experiments.compare_models
           python -m experiments.compare_models --models all --modes inference --batch-sizes 1 8
           python -m experiments.compare_models --models vgg16 resnet50 --batch-sizes 1 2 4 8 16
-Time:     the tables a minute for all networks; the default measurements (12 networks, inference
-          and training, batch 8) about 15 minutes on two CPU cores, most of it compilation.
+Time:     the layer tables of all networks five minutes on two CPU cores (--table resnet50 vgg16:
+          seconds); the default's 48 measurements (12 networks, inference and training, batch 8,
+          torchvision beside) about eight seconds each, most of it compilation.
           Interrupt it, or give --max-minutes, and call it again: it goes on where it was.
 Result:   runs/compare_models/: models.md (every registered network), measured.md (seconds, ratio
           to torchvision, memory), bubbles.png (accuracy against MACs, area = parameters),

@@ -64,7 +64,7 @@ def _bubbles(rows: Sequence[dict[str, Any]], target: Path) -> Path:
             xlabel="multiply-accumulates for one image",
             ylabel="top-1 accuracy / %",
         )
-        axis.margins(0.12)
+        axis.margins(x=0.2, y=0.12)
         axis.grid(alpha=0.3)
         _label(axis, [(row["macs"], row["top1"], row["model"]) for row in inside])
         for millions in (1, 10, 50, 100):

@@ -6,7 +6,8 @@ import re
 from jaxnets.models.registry import ModelInfo
 
 # Top-1 and top-5 accuracy in per cent on ImageNet's validation images that torchvision 0.28 states
-# for its weights IMAGENET1K_V1: one centre crop at the network's input size.
+# for its weights IMAGENET1K_V1: one centre crop at the network's input size. resnext101_64x4d came
+# late and was trained by the longer recipe that the others have in their V2 weights only.
 TORCHVISION_V1 = {
     "alexnet": (56.522, 79.066),
     "densenet121": (74.434, 91.972),
