@@ -1,16 +1,18 @@
 """L-BFGS against its peers, all brought to the same gradient norm.
 
-    python -m experiments.benchmark_lbfgs                     # everything
-    python -m experiments.benchmark_lbfgs --families network  # networks only
+Command:  python -m experiments.benchmark_lbfgs
+          python -m experiments.benchmark_lbfgs --families network
+Time:     47 problems; with all peers installed (SciPy, optax, jaxopt, optimistix, PyTorch) most of
+          it is compilation, some twenty seconds a problem on two CPU cores.
+Result:   config.json, summary.json, table.md and ratios.png: who solves what, evaluations, seconds.
 
-47 problems; with all peers installed (SciPy, optax, jaxopt, optimistix, PyTorch) most of the time
-is compilation, some twenty seconds a problem on two busy CPU cores. A peer that is not installed
-is named and left out. CPU only: everything runs in float64.
+A peer that is not installed is named and left out (`pip install 'jaxnets[peers]'`). CPU only:
+everything runs in float64.
 
 Read the result with this in mind: each solver runs as its authors set it up, and jaxnets chooses
 its number of pairs from the cost of an evaluation, up to 100, where the peers keep 10. That is
 where most of its lead on networks comes from; ``--same-memory`` gives the JAX peers the same
-number. Writes config.json, summary.json, table.md and ratios.png.
+number.
 """
 
 import dataclasses

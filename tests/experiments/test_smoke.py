@@ -22,7 +22,13 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
     assert missing == {"evaluate", "predict"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+# A minute of compiling; test_convolution_experiments.py runs its parts.
+SLOW = ("tune_convolution",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in NAMES]
+)
 def test_smoke(name, tmp_path, capsys):
     experiment = importlib.import_module(f"experiments.{name}")
     config = dataclasses.replace(experiment.smoke(), workdir=tmp_path / name)

@@ -126,8 +126,8 @@ QUICK = (
     *("mlp", "lenet5", "lenet5_1998", "resnet20", "resnet50_v1", "vgg11_bn"),
     *("alexnet_2014", "squeezenet1_1", "nin_cifar", "mobilenet_v1"),
 )
-# Of the overfitting test these run without --slow: it compiles two programs and trains.
-QUICK_TO_TRAIN = ("lenet5", "resnet20")
+# Of the overfitting test this runs without --slow: it compiles two programs and trains.
+QUICK_TO_TRAIN = ("lenet5",)
 
 
 def pytest_generate_tests(metafunc):

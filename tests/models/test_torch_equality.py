@@ -6,6 +6,7 @@ same seeded values, by the order of the calls.
 
 import json
 import runpy
+from functools import partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ import optax
 import pytest
 
 from jaxnets.models import create_model, features
+from jaxnets.nn import Conv
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CASES = json.loads((GOLDEN / "torch_networks.json").read_text())
@@ -82,11 +84,13 @@ QUICK = (
     *("vgg11_bn", "squeezenet1_1", "resnext50_one_block_a_stage"),
 )
 
+QUICK_TO_TRAIN = ("alexnet", "resnet20", "resnet50_one_block_a_stage", "vgg11_bn")
+
 
 def cases(train):
     for name, case in CASES.items():
         if case["train"] or not train:
-            marks = [] if name in QUICK else [pytest.mark.slow]
+            marks = [] if name in (QUICK_TO_TRAIN if train else QUICK) else [pytest.mark.slow]
             yield pytest.param(name, id=name, marks=marks)
 
 
@@ -120,6 +124,9 @@ def test_logits_and_feature_maps_are_those_of_pytorch(name, seeded, stored):
 @pytest.mark.parametrize("name", [*cases(train=True)])
 def test_a_training_pass_is_that_of_pytorch(name, seeded, stored):
     model = make(name)
+    # What is compared is the network: auto may take minimal filtering, whose float32 gradients
+    # differ by up to 5e-4 (its own tests bound that), more than two frameworks do.
+    model = model.clone(conv=partial(Conv, algorithm="direct"))
     if hasattr(model, "dropout_rate"):
         model = model.clone(dropout_rate=0.0)
     x = seeded["images"](*CASES[name]["images"])
