@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
-import tyro
 from tqdm import tqdm
 
 from experiments.convolution import timing
 from experiments.convolution.shapes import Case, all_cases
 from experiments.convolution.timing import DIRECTIONS, by_turns, relative_error
+from jaxnets import command
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.choose import choose
 from jaxnets.ops.convolution.problem import Problem, make_problem
@@ -271,4 +271,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, Config, description=__doc__)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from jaxnets import command
 from jaxnets.ops import conv
 from jaxnets.ops.convolution import circular_conv
 from jaxnets.train.run_directory import write_json
@@ -198,4 +198,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, Config, description=__doc__)

@@ -2,11 +2,9 @@
 
 Command:  python -m experiments.strassen
 Time:     about one minute on two CPU cores.
-Result:   16×16 takes 2,401 multiplications instead of 4,096, and the count grows as n^2.807; the
-          error grows faster than that of the definition, by about 2.5 times a level; on two CPU
-          cores XLA's own product stays ahead up to 4096, because seven products and eighteen
-          additions of quarters move more memory than the eighth product costs.  strassen.png,
-          summary.json.
+Result:   16×16 takes 2,401 multiplications instead of 4,096, and the count grows as n^2.807; time
+          and error beside XLA's own product at every size, and the size from which it is faster
+          if there is one: strassen.png, summary.json.
 """
 
 import math
@@ -17,10 +15,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from tqdm import tqdm
 
 from experiments.convolution.timing import by_turns
+from jaxnets import command
 from jaxnets.ops.convolution import strassen
 from jaxnets.train.run_directory import write_json
 
@@ -160,4 +158,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, Config, description=__doc__)

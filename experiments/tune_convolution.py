@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import jax
-import tyro
 from tqdm import tqdm
 
 from experiments.convolution import timing
 from experiments.convolution.timing import DIRECTIONS, by_turns
+from jaxnets import command
 from jaxnets.ops.convolution import table
 from jaxnets.ops.convolution.algorithms import ALGORITHMS
 from jaxnets.ops.convolution.problem import Problem, make_problem
@@ -210,4 +210,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    command.run(main, Config, description=__doc__)
