@@ -53,7 +53,7 @@ def count_macs(model: "nn.Module | str", input_shape=None) -> int:
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
 
     def run(variables, x):
-        with nn.intercept_methods(_run_direct):
+        with nn.intercept_methods(run_direct):
             return model.apply(variables, x, train=False)
 
     return jaxpr_macs(jax.make_jaxpr(run)(variables, x).jaxpr)
@@ -117,7 +117,7 @@ def _inner_jaxprs(params: Mapping[str, Any]):
                 yield item
 
 
-def _run_direct(next_method, args, kwargs, context):
+def run_direct(next_method, args, kwargs, context):
     """Interceptor: run a layer that can choose its algorithm by the direct one."""
     module = context.module
     algorithm = getattr(module, "algorithm", None)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from jaxnets.models.counting import abstract_variables, jaxpr_macs
+from jaxnets.models.counting import abstract_variables, jaxpr_macs, run_direct
 from jaxnets.models.inspect.extents import EVERYTHING, Extent, step_of, union
 from jaxnets.models.inspect.layer import Layer, Trace
 
@@ -43,7 +43,7 @@ def trace_network(model: nn.Module, input_shape: Sequence[int]) -> Trace:
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
 
     def run(variables, x):
-        with nn.intercept_methods(_directly):
+        with nn.intercept_methods(run_direct):
             return model.apply(variables, x, train=False)
 
     closed, shapes = jax.make_jaxpr(run, return_shape=True)(variables, x)
@@ -302,17 +302,3 @@ def _scope(eqn) -> str:
     parts = str(getattr(eqn.source_info, "name_stack", "")).split("/")[1:]
     # A helper method of the network shows as Class.method.
     return "/".join(part for part in parts if "." not in part)
-
-
-def _directly(next_method, args, kwargs, context):
-    """Interceptor: trace a layer that can choose its algorithm as the convolution that it is."""
-    module = context.module
-    algorithm = getattr(module, "algorithm", None)
-    if algorithm is None or context.method_name != "__call__":
-        return next_method(*args, **kwargs)
-    # A bound module is frozen; the field is set back before anyone else can see it.
-    object.__setattr__(module, "algorithm", "direct")
-    try:
-        return next_method(*args, **kwargs)
-    finally:
-        object.__setattr__(module, "algorithm", algorithm)
