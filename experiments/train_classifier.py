@@ -200,8 +200,11 @@ def _run(config, dataset, parallel, batches, network, state, plateau_hook, say) 
         process_count=jax.process_count(),
     )
 
+    latest: dict[str, Any] = {}
+
     def evaluate(state):
         measured = evaluator(state.variables)
+        latest.update(measured)
         return {"loss": measured["loss"], "accuracy": measured["accuracy"]}
 
     def save(step, state):
@@ -249,10 +252,12 @@ def _run(config, dataset, parallel, batches, network, state, plateau_hook, say) 
             if stop.signal == signal.SIGINT:
                 raise KeyboardInterrupt
             return {"interrupted_at": result.step}
-    summary, confusion = _summarize(config, dataset, parallel, evaluator, result, batches)
+    # The loop measured the final state; only a run resumed at its very end has not yet.
+    measured = latest or evaluator(result.state.variables)
+    summary = _summarize(config, parallel, measured, result)
     if is_main():
         params = parallel.fetch(result.state.params)
-        _write_results(config, dataset, summary, confusion, params, batches)
+        _write_results(config, dataset, summary, measured["confusion"], params, batches)
     say(_report(summary, config.run_path))
     return summary
 
@@ -328,9 +333,8 @@ def _open_bar(stack, config, first_step, last_step):
     )
 
 
-def _summarize(config, dataset, parallel, evaluator, result, batches):
-    measured = evaluator(result.state.variables)
-    summary = {
+def _summarize(config, parallel, measured, result) -> dict[str, Any]:
+    return {
         "dataset": config.dataset,
         "model": config.model,
         "test_accuracy": measured["accuracy"],
@@ -346,7 +350,6 @@ def _summarize(config, dataset, parallel, evaluator, result, batches):
         "hardware": hardware(),
         "jax": jax.__version__,
     }
-    return summary, measured["confusion"]
 
 
 def _write_results(config, dataset, summary, confusion, params, batches) -> None:
