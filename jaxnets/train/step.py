@@ -27,6 +27,7 @@ def train_step(
     axis_name: str | None = None,
     loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
     augment: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None,
+    mix: Callable[..., tuple[jax.Array, jax.Array]] | None = None,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
     microbatches: int = 1,
 ) -> tuple[TrainState, Metrics]:
@@ -43,6 +44,9 @@ def train_step(
         loss_fn: (logits (B, K), labels (B,)) → scalar mean loss.
         augment: (key, images, example_ids) → images, with one id per example that does not depend
             on how many devices share the batch; None for no augmentation.
+        mix: (key, images, labels, axis_name=…) → (images, labels), after ``augment``: what combines
+            examples and makes distributions (B, K) of their labels, such as
+            ``partial(mixup, alpha=1.0, num_classes=K)``. The key is the same on every device.
         preprocess: images as stored → images as the network wants them.
         microbatches: the batch is worked through in this many equal parts whose gradients are
             averaged (gradient accumulation), so that memory holds one part's activations. Batch
@@ -50,7 +54,8 @@ def train_step(
 
     Returns:
         (new state, ``{"loss", "accuracy", "gradient_norm"}`` as float32 scalars over the whole
-        batch of all devices).
+        batch of all devices). Where labels are distributions, accuracy is against the class of the
+        largest share.
 
     Raises:
         ValueError: the batch does not divide into ``microbatches`` equal parts.
@@ -70,9 +75,13 @@ def train_step(
         shard = lax.axis_index(axis_name)
         first = shard * size
         dropout_key = jax.random.fold_in(dropout_key, shard)
-    images = batch["image"]
+    images, labels = batch["image"], batch["label"]
+    if mix is not None:
+        augment_key, mix_key = jax.random.split(augment_key)
     if augment is not None:
         images = augment(augment_key, images, first + jnp.arange(size))
+    if mix is not None:
+        images, labels = mix(mix_key, images, labels, axis_name=axis_name)
 
     def loss_and_outputs(params, model_state, images, labels, key):
         logits, new_model_state = state.apply_fn(
@@ -82,7 +91,8 @@ def train_step(
             mutable=list(model_state),
             rngs={"dropout": key},
         )
-        hits = (jnp.argmax(logits, -1) == labels).mean(dtype=jnp.float32)
+        classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
+        hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
         return loss_fn(logits, labels), (new_model_state, hits)
 
     def gradients_of(model_state, images, labels, key):
@@ -93,11 +103,11 @@ def train_step(
 
     if microbatches == 1:
         gradients, model_state, metrics = gradients_of(
-            state.model_state, images, batch["label"], dropout_key
+            state.model_state, images, labels, dropout_key
         )
     else:
         gradients, model_state, metrics = _accumulate(
-            gradients_of, state, images, batch["label"], dropout_key, microbatches
+            gradients_of, state, images, labels, dropout_key, microbatches
         )
     if axis_name is not None:
         gradients, metrics = lax.pmean((gradients, metrics), axis_name)

@@ -7,6 +7,21 @@ transform has a twin at fixed parameters: ``flip``, ``crop``, ``cutout_at``, ``m
 """
 
 from jaxnets.data.augment.batch import Transform, augment_batch, compose, per_example
+from jaxnets.data.augment.color import (
+    adjust_brightness,
+    adjust_colors,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    color_jitter,
+)
+from jaxnets.data.augment.color_pca import (
+    IMAGENET_COLORS,
+    ColorPCA,
+    add_color_noise,
+    fit_color_pca,
+    random_color_noise,
+)
 from jaxnets.data.augment.cutmix import cutmix, cutmix_at
 from jaxnets.data.augment.cutout import cutout, cutout_at
 from jaxnets.data.augment.geometry import (
@@ -20,24 +35,49 @@ from jaxnets.data.augment.geometry import (
     window,
 )
 from jaxnets.data.augment.mixup import mixup, mixup_at
+from jaxnets.data.augment.resample import METHODS, resample, resize_shorter
+from jaxnets.data.augment.resized_crop import (
+    random_method,
+    random_part,
+    random_resized_crop,
+    random_scale_crop,
+)
 
 __all__ = [
+    "IMAGENET_COLORS",
+    "METHODS",
+    "ColorPCA",
     "Transform",
+    "add_color_noise",
+    "adjust_brightness",
+    "adjust_colors",
+    "adjust_contrast",
+    "adjust_hue",
+    "adjust_saturation",
     "augment_batch",
+    "color_jitter",
     "compose",
     "crop",
     "cutmix",
     "cutmix_at",
     "cutout",
     "cutout_at",
+    "fit_color_pca",
     "flip",
     "mixup",
     "mixup_at",
     "per_example",
+    "random_color_noise",
     "random_crop",
     "random_flip",
+    "random_method",
+    "random_part",
+    "random_resized_crop",
+    "random_scale_crop",
     "random_translate",
     "random_window",
+    "resample",
+    "resize_shorter",
     "translate",
     "window",
 ]
