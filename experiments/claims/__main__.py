@@ -1,0 +1,99 @@
+"""The advice of the notes, measured: every claim with its effect, interval, verdict and figure.
+
+Command:  python -m experiments.claims
+          python -m experiments.claims --quick
+          python -m experiments.claims --only relu_is_fast dropout_helps
+          python -m experiments.claims --list
+Time:     25 to 40 minutes on two CPU cores; --quick two to three minutes.
+Result:   runs/claims/ (runs/claims_quick/): claims.html (one file with everything in it), claims.md
+          with figures/, results/NAME.json, summary.json.
+
+Each claim is a file of its own in experiments/claims. A killed run goes on where it was when called
+again: finished claims are kept as long as their settings and their code stay the same. A claim that
+raises is shown as an error, the others go on, and the exit status is 1.
+"""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.claims.framework.page import verdict_of, write_page
+from experiments.claims.framework.runner import choose, find_claims, run_claims
+from jaxnets import command
+from jaxnets.train.run_directory import RunDirectory, write_json
+
+
+@dataclass(frozen=True)
+class Config:
+    """What runs.
+
+    Attributes:
+        quick: few keys and steps on the embedded digits.
+        only: names of claims (default: all).
+        list: print the names and sentences, run nothing.
+        restart: forget stored results of the chosen claims.
+        data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
+        workdir: where results go (default: runs/claims, or runs/claims_quick).
+    """
+
+    quick: bool = False
+    only: tuple[str, ...] = ()
+    list: bool = False
+    restart: bool = False
+    data_dir: Path | None = None
+    workdir: Path | None = None
+
+
+def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
+    """Run, write the page, and return verdicts, effects and times by claim.
+
+    Args:
+        config: see `Config`.
+        mode: "full", "quick" or "tiny"; None: what ``config.quick`` says.
+    """
+    known = find_claims()
+    claims = choose(known, config.only)
+    if config.list:
+        for name, claim in claims.items():
+            print(f"{name:<28}{claim.row:<6}{claim.sentence}")
+        return {name: {"sentence": claim.sentence} for name, claim in claims.items()}
+    mode = mode or ("quick" if config.quick else "full")
+    workdir = config.workdir or Path("runs/claims" if mode == "full" else f"runs/claims_{mode}")
+    # The lock only: what was asked for may differ from call to call, results carry their own mark.
+    with RunDirectory(workdir, {"mode": mode}):
+        if config.restart:
+            for name in claims:
+                (workdir / "results" / f"{name}.json").unlink(missing_ok=True)
+        records = run_claims(claims, workdir, mode=mode, data_dir=config.data_dir)
+        pages = write_page(records, workdir, mode=mode, machine=_machine())
+        kept = ("sentence", "row", "verdict", "reason", "effects", "error", "seconds", "settings")
+        summary = {n: {k: r[k] for k in kept if k in r} for n, r in records.items()}
+        write_json(workdir / "summary.json", summary)
+    print(_report(records))
+    print(", ".join(map(str, pages)))
+    return summary
+
+
+def _machine() -> str:
+    import jax
+
+    devices = jax.devices()
+    kind = f"{len(devices)} × {devices[0].device_kind}" if jax.default_backend() != "cpu" else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{kind or f'{cores} CPU cores ({platform.machine()})'}, jax {jax.__version__}"
+
+
+def _report(records: dict[str, dict[str, Any]]) -> str:
+    lines = []
+    for name, r in records.items():
+        detail = r["error"].splitlines()[0][:80] if "error" in r else r["sentence"]
+        lines.append(f"  {verdict_of(r):<8}{name:<28}{r['seconds']:6.1f} s  {detail}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    done = command.run(main, Config, description=__doc__)
+    sys.exit(1 if any("error" in record for record in done.values()) else 0)

@@ -1,0 +1,63 @@
+"""How the claims' figures look: one size, one set of colours, bands over keys."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.claims.framework.statistics import t_interval
+
+HEIGHT, WIDTH = 3.4, 4.6
+# Okabe and Ito's colours, which people with any colour vision tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def new(columns: int = 1, *, width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, list]:
+    """A figure of one row of axes: (figure, [axes, …]).
+
+    No pyplot: nothing stays open behind the back of whoever calls a claim from a notebook.
+    """
+    figure = Figure(figsize=(width * columns, height), layout="constrained")
+    axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25, lw=0.6)
+        ax.set_axisbelow(True)
+        ax.set_prop_cycle(color=COLOURS)
+    return figure, axes
+
+
+def band(ax: Axes, x: np.ndarray, values: np.ndarray, label: str, colour: str, **style) -> None:
+    """Mean over keys (axis 0 of (keys, points)) as a line, its 95 % interval as a band."""
+    mean, low, high = np.array([t_interval(column) for column in np.asarray(values).T]).T
+    ax.plot(x, mean, color=colour, label=label, lw=1.8, **style)
+    ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean of non-overlapping windows along the last axis, for losses of single batches."""
+    values = np.asarray(values)
+    count = max(1, values.shape[-1] // window)
+    window = values.shape[-1] // count
+    return values[..., : count * window].reshape(*values.shape[:-1], count, window).mean(-1)
+
+
+def dots(
+    ax: Axes,
+    labels: Sequence[str],
+    values: Sequence[np.ndarray],
+    colours: Sequence[str] | None = None,
+) -> None:
+    """One row a setting: every key as a dot, mean and 95 % interval over them."""
+    colours = colours or [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
+    for place, (x, colour) in enumerate(zip(values, colours, strict=True)):
+        x = np.asarray(x, np.float64).ravel()
+        ax.plot(x, np.full(x.size, place), "o", color=colour, ms=3.5, alpha=0.35, mew=0)
+        mean, low, high = t_interval(x)
+        ax.errorbar(
+            mean, place, xerr=[[mean - low], [high - mean]], fmt="D", color=colour, ms=5, capsize=3
+        )
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
