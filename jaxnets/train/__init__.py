@@ -3,6 +3,7 @@
 from jaxnets.train.arrays import restore_state, state_arrays
 from jaxnets.train.checkpoint import Checkpoint, Checkpoints
 from jaxnets.train.classifier import Classifier, ClassifierInfo, load_classifier
+from jaxnets.train.early_stopping import EarlyStopping, EarlyStoppingHook
 from jaxnets.train.evaluate import Evaluator
 from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
 from jaxnets.train.metrics_log import MetricsLog, read_metrics
@@ -20,6 +21,8 @@ __all__ = [
     "Classifier",
     "ClassifierInfo",
     "DataParallel",
+    "EarlyStopping",
+    "EarlyStoppingHook",
     "Evaluator",
     "LoopResult",
     "MetricsLog",

@@ -1,0 +1,53 @@
+"""Transfer: freeze layers, probe features, unfreeze gradually, rates by layer, and advice."""
+
+from jaxnets.train.transfer.advice import Advice, advise, measure_similarity
+from jaxnets.train.transfer.freeze import (
+    freeze,
+    frozen_apply,
+    keep,
+    label_layers,
+    transfer_state,
+)
+from jaxnets.train.transfer.layers import (
+    count_trainable,
+    head_layers,
+    layer_groups,
+    layer_names,
+    layers_up_to,
+    transplant,
+)
+from jaxnets.train.transfer.probe import (
+    LinearProbe,
+    compute_features,
+    endpoint_features,
+    fit_linear_probe,
+    head_inputs,
+    set_head,
+)
+from jaxnets.train.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
+
+__all__ = [
+    "Advice",
+    "LinearProbe",
+    "advise",
+    "compute_features",
+    "count_trainable",
+    "endpoint_features",
+    "fit_linear_probe",
+    "freeze",
+    "frozen_apply",
+    "head_inputs",
+    "head_layers",
+    "keep",
+    "label_layers",
+    "layer_groups",
+    "layer_names",
+    "layers_up_to",
+    "layerwise_factors",
+    "measure_similarity",
+    "scale_layers",
+    "set_head",
+    "transfer_state",
+    "transplant",
+    "unfreezing_phases",
+]

@@ -1,0 +1,233 @@
+"""A network's layers in order, in groups that freezing and learning rates go by."""
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.extend import core
+
+from jaxnets.errors import UnknownNameError
+from jaxnets.models.counting import abstract_variables
+
+Shape = tuple[int, int, int]
+
+
+def layer_names(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
+    """The network's direct submodules that have variables, in the order of computation.
+
+    Args:
+        model: a network.
+        input_shape: (H, W, C) of one image.
+
+    >>> from jaxnets.models import create_model
+    >>> layer_names(create_model("mlp", hidden=(4, 4)), (8, 8, 1))
+    ('fc1', 'fc2', 'classifier')
+    """
+    seen: list[str] = []
+
+    def watch(next_method, args, kwargs, context):
+        path = context.module.path
+        if path and path[0] not in seen:
+            seen.append(path[0])
+        return next_method(*args, **kwargs)
+
+    with nn.intercept_methods(watch):
+        variables = abstract_variables(model, input_shape)
+    present = {name for collection in variables.values() for name in collection}
+    # A parameter of the network itself belongs to no submodule; it counts as the first layer.
+    return (*sorted(present - set(seen)), *(name for name in seen if name in present))
+
+
+def head_layers(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
+    """The layers whose shapes depend on the number of classes.
+
+    >>> from jaxnets.models import create_model
+    >>> head_layers(create_model("resnet50"), (224, 224, 3))
+    ('fc',)
+    """
+    if getattr(model, "num_classes", None) is None:
+        return ()
+    more = model.clone(num_classes=model.num_classes + 1)
+    ours, others = (
+        flatten_dict(dict(abstract_variables(m, input_shape)["params"])) for m in (model, more)
+    )
+    changed = {path[0] for path, leaf in ours.items() if leaf.shape != others[path].shape}
+    return tuple(name for name in layer_names(model, input_shape) if name in changed)
+
+
+def layer_groups(model: nn.Module, input_shape: Shape) -> "OrderedDict[str, tuple[str, ...]]":
+    """Layers by the endpoint of the network that needs them first, then the head.
+
+    Which layers an endpoint needs is read off the traced computation, so that branches come out
+    right: its group holds those that no earlier endpoint needed. An endpoint without layers of its
+    own, such as a pooling, has an empty group.
+
+    Args:
+        model: a network with a head.
+        input_shape: (H, W, C) of one image.
+
+    Returns:
+        Endpoint → names of layers; then "neck", where layers lie between the last endpoint and the
+        head, and "head".
+
+    >>> from jaxnets.models import create_model
+    >>> layer_groups(create_model("resnet20", blocks=1), (32, 32, 3))["stem"]
+    ('conv1', 'bn1')
+    >>> list(layer_groups(create_model("resnet20", blocks=1), (32, 32, 3)))
+    ['stem', 'stage1', 'stage2', 'stage3', 'head']
+    """
+    names, head = layer_names(model, input_shape), head_layers(model, input_shape)
+    groups: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+    taken: set[str] = set(head)
+    for endpoint, needed in _needed_layers(model, input_shape).items():
+        groups[endpoint] = tuple(n for n in names if n in needed and n not in taken)
+        taken |= needed
+    if neck := tuple(n for n in names if n not in taken):
+        groups["neck"] = neck
+    groups["head"] = head
+    return groups
+
+
+def layers_up_to(model: nn.Module, input_shape: Shape, to: str | None) -> tuple[str, ...]:
+    """The layers from the first up to and with ``to``: what is frozen when training begins there.
+
+    Args:
+        model: a network with a head.
+        input_shape: (H, W, C) of one image.
+        to: an endpoint or group of `layer_groups`, or a layer of `layer_names`; "backbone" stands
+            for everything but the head, None for nothing.
+
+    Raises:
+        UnknownNameError: no such layer; the message offers the nearest names.
+
+    >>> from jaxnets.models import create_model
+    >>> layers_up_to(create_model("mlp", hidden=(4, 4)), (8, 8, 1), "fc1")
+    ('fc1',)
+    >>> layers_up_to(create_model("mlp", hidden=(4, 4)), (8, 8, 1), "fc9")
+    Traceback (most recent call last):
+    jaxnets.errors.UnknownNameError: unknown layer 'fc9'. Did you mean 'fc2' or 'fc1'?
+    """
+    if to is None:
+        return ()
+    names, groups = layer_names(model, input_shape), layer_groups(model, input_shape)
+    if to == "backbone":
+        return tuple(n for n in names if n not in groups["head"])
+    if to in groups:
+        chosen: set[str] = set()
+        for group, layers in groups.items():
+            chosen |= set(layers)
+            if group == to:
+                return tuple(n for n in names if n in chosen)
+    if to in names:
+        return names[: names.index(to) + 1]
+    raise UnknownNameError("layer", to, {*groups, *names, "backbone"})
+
+
+def count_trainable(model: nn.Module, input_shape: Shape, frozen: Collection[str] = ()) -> int:
+    """Parameters that are trained when the layers ``frozen`` are not.
+
+    Raises:
+        UnknownNameError: no such layer.
+
+    >>> from jaxnets.models import create_model
+    >>> net = create_model("resnet50")
+    >>> count_trainable(net, (224, 224, 3), layers_up_to(net, (224, 224, 3), "backbone"))
+    2049000
+    """
+    params = abstract_variables(model, input_shape)["params"]
+    check_layers(frozen, {"params": params})
+    return sum(leaf.size for path, leaf in flatten_dict(params).items() if not inside(path, frozen))
+
+
+def transplant(
+    target: Mapping[str, Any], donor: Mapping[str, Any], layers: Collection[str]
+) -> dict[str, Any]:
+    """``target`` with the variables of ``layers`` (running statistics as well) from ``donor``.
+
+    Args:
+        target: variables of the network to be trained.
+        donor: variables of one that was.
+        layers: names as in `layer_names`, or deeper paths such as "stage1_block0/conv1".
+
+    Raises:
+        UnknownNameError: a layer that ``target`` does not have.
+        ValueError: the donor lacks a variable, or has it in another shape.
+
+    >>> new, old = ({"params": {"a": {"w": v}, "b": {"w": v}}} for v in (0.0, 7.0))
+    >>> transplant(new, old, ["a"])["params"]
+    {'a': {'w': 7.0}, 'b': {'w': 0.0}}
+    """
+    check_layers(layers, target)
+    ours, theirs = (flatten_dict(dict(tree)) for tree in (target, donor))
+    for path, leaf in ours.items():
+        if not inside(path[1:], layers):
+            continue
+        found = theirs.get(path)
+        if found is None or jnp.shape(found) != jnp.shape(leaf):
+            raise ValueError(
+                f"donor has {'nothing' if found is None else list(jnp.shape(found))} at "
+                f"{'/'.join(path)}, expected {list(jnp.shape(leaf))}"
+            )
+        ours[path] = found
+    return unflatten_dict(ours)
+
+
+def inside(path: Iterable[str], layers: Collection[str]) -> bool:
+    """Whether a path of names lies in one of the layers.
+
+    >>> inside(("block1", "conv", "kernel"), {"block1/conv"})
+    True
+    >>> inside(("block10", "conv", "kernel"), {"block1"})
+    False
+    """
+    path = tuple(path)
+    return any("/".join(path[:depth]) in layers for depth in range(1, len(path) + 1))
+
+
+def check_layers(layers: Collection[str], variables: Mapping[str, Any]) -> None:
+    """Raise an `UnknownNameError` for a layer that is not in the variables."""
+    if isinstance(layers, str):
+        raise ValueError(f"layers must be a collection of names, got the string {layers!r}")
+    known = set()
+    for tree in variables.values():
+        for path in flatten_dict(tree):
+            known |= {"/".join(path[:depth]) for depth in range(1, len(path) + 1)}
+    for name in layers:
+        if name not in known:
+            raise UnknownNameError("layer", name, known)
+
+
+def _needed_layers(model: nn.Module, input_shape: Shape) -> "OrderedDict[str, set[str]]":
+    """For every endpoint the layers that its value depends on."""
+    backbone = model.clone(num_classes=None)
+    variables = abstract_variables(backbone, input_shape)
+    x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+    closed, shapes = jax.make_jaxpr(
+        lambda v, x: backbone.apply(v, x, train=False), return_shape=True
+    )(variables, x)
+    leaves = jax.tree_util.tree_flatten_with_path((variables, x))[0]
+    # Paths are (place in the tuple, collection, layer, …).
+    layer_of = {
+        var: path[2].key
+        for var, (path, _) in zip(closed.jaxpr.invars, leaves, strict=True)
+        if len(path) > 2
+    }
+    # Variables of the jaxpr → the layers behind them; an equation hands on those of all its inputs.
+    behind = {var: {layer} for var, layer in layer_of.items()}
+    for eqn in closed.jaxpr.eqns:
+        inputs = [behind.get(v, set()) for v in eqn.invars if not isinstance(v, core.Literal)]
+        union = set().union(*inputs)
+        behind.update(dict.fromkeys(eqn.outvars, union))
+    needed: OrderedDict[str, set[str]] = OrderedDict()
+    outputs = iter(closed.jaxpr.outvars)
+    for endpoint, value in shapes.items():
+        needed[endpoint] = set()
+        for _ in jax.tree.leaves(value):
+            var = next(outputs)
+            if not isinstance(var, core.Literal):
+                needed[endpoint] |= behind.get(var, set())
+    return needed
