@@ -89,21 +89,116 @@ OPS = [
     ),
     Op("dropout", lambda x: ops.dropout(x, KEY, 0.3), ((3, 4),)),
     Op("dropout_at_test", lambda x: ops.dropout_at_test(x, 0.3), ((3, 4),)),
+    Op("drop_connect", lambda x, w, b: ops.drop_connect(x, w, b, KEY, 0.3), ((3, 4), (4, 5), (5,))),
+    Op(
+        "drop_connect_scaled",
+        lambda x, w: ops.drop_connect(x, w, None, KEY, 0.5, scale_in_training=True),
+        ((2, 3, 4), (4, 5)),
+    ),
+    Op(
+        "drop_connect_mean",
+        lambda x, w, b: ops.drop_connect_moments(x, w, b, 0.3)[0],
+        ((3, 4), (4, 5), (5,)),
+    ),
+    Op(
+        "drop_connect_variance",
+        lambda x, w, b: ops.drop_connect_moments(x, w, b, 0.3, scale_in_training=True)[1],
+        ((3, 4), (4, 5), (5,)),
+    ),
+    Op(
+        "drop_connect_at_test",
+        lambda x, w, b: ops.drop_connect_at_test(
+            x, w, b, 0.3, activation=ops.tanh, key=KEY, samples=5
+        ),
+        ((3, 4), (4, 5), (5,)),
+    ),
+    Op("stochastic_depth", lambda x: ops.stochastic_depth(x, KEY, 0.3), ((4, 2, 3),)),
+    Op("stochastic_depth_at_test", lambda x: ops.stochastic_depth_at_test(x, 0.3), ((3, 4),)),
+    Op(
+        "join_paths",
+        lambda x, y: ops.join_paths([x, y], ops.keep_paths(KEY, 3, 2, 0.5)),
+        ((3, 4), (3, 4)),
+    ),
+    Op("gaussian_noise", lambda x: ops.gaussian_noise(x, KEY, 0.3), ((3, 4),)),
+    Op(
+        "gaussian_noise_multiplicative",
+        lambda x: ops.gaussian_noise(x, KEY, 0.3, multiplicative=True),
+        ((3, 4),),
+    ),
+    Op("fractional_max_pool", lambda x: ops.fractional_max_pool(x, KEY, ratio=1.4), (IMAGE,)),
+    Op(
+        "fractional_max_pool_random",
+        lambda x: ops.fractional_max_pool(
+            x, KEY, output_size=(3, 4), sequence="random", overlapping=False, share="channel"
+        ),
+        (IMAGE,),
+    ),
+    Op(
+        "fractional_max_pool_window",
+        lambda x: ops.fractional_max_pool(x, KEY, output_size=3, window=2, share="batch"),
+        (IMAGE,),
+    ),
     Op("activation_statistics", lambda x: ops.activation_statistics(x)["std"], ((3, 4),)),
     Op(
         "cross_entropy",
         lambda z: losses.cross_entropy(z, np.array([3, 0, 1]), label_smoothing=0.1),
         ((3, 4),),
     ),
+    Op("confidence_penalty", losses.confidence_penalty, ((3, 4),)),
 ]
 # Their results have the dtype of statistics, float32 at least, whatever the input's.
-WIDE = {"batch_norm_mean", "batch_norm_var", "activation_statistics", "cross_entropy"}
+WIDE = {
+    "batch_norm_mean",
+    "batch_norm_var",
+    "drop_connect_mean",
+    "drop_connect_variance",
+    "activation_statistics",
+    "cross_entropy",
+    "confidence_penalty",
+}
 
 MODULES = [
     Module("BatchNorm_train", nn.BatchNorm, (6, 2, 4), {"train": True}),
     Module("BatchNorm_test", nn.BatchNorm, (6, 2, 4), {"train": False}),
     Module("Dense", lambda **kw: nn.Dense(5, **kw), (3, 4)),
     Module("Dropout", lambda dtype=None: nn.Dropout(0.3), (3, 4), {"train": True}, ("dropout",)),
+    *(
+        Module(
+            f"DropConnect_{'train' if train else 'test'}",
+            lambda **kw: nn.DropConnect(5, 0.3, activation=ops.tanh, **kw),
+            (3, 4),
+            {"train": train},
+            ("dropout",) if train else (),
+        )
+        for train in (True, False)
+    ),
+    Module(
+        "StochasticDepth",
+        lambda dtype=None: nn.StochasticDepth(0.3),
+        (8, 3, 4),
+        {"train": True},
+        ("dropout",),
+    ),
+    Module(
+        "GaussianNoise",
+        lambda dtype=None: nn.GaussianNoise(0.3, multiplicative=True),
+        (3, 4),
+        {"train": True},
+        ("dropout",),
+    ),
+    Module(
+        "FractionalMaxPool_train",
+        lambda dtype=None: nn.FractionalMaxPool(1.4),
+        IMAGE,
+        {"train": True},
+        ("dropout",),
+    ),
+    Module(
+        "FractionalMaxPool_test",
+        lambda dtype=None: nn.FractionalMaxPool(output_size=3, window=2),
+        IMAGE,
+        {"train": False},
+    ),
     Module("Maxout", lambda **kw: nn.Maxout(5, pieces=3, **kw), (3, 4)),
     Module(
         "Maxout_conv", lambda **kw: nn.Maxout(5, kernel_size=(3, 3), padding=1, **kw), (2, 5, 6, 4)

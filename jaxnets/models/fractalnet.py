@@ -17,31 +17,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.registry import ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, max_pool
-
-
-def join(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> jax.Array:
-    """The mean of the paths, or, with ``keep`` (N, paths) of zeros and ones, of those kept.
-
-    >>> paths = [jnp.ones((1, 1, 1, 1)), 3 * jnp.ones((1, 1, 1, 1))]
-    >>> join(paths).item(), join(paths, jnp.array([[0.0, 1.0]])).item()
-    (2.0, 3.0)
-    """
-    if keep is None:
-        return sum(outputs) / len(outputs)
-    weights = (keep / keep.sum(axis=1, keepdims=True)).astype(outputs[0].dtype)
-    return sum(w[:, None, None, None] * y for w, y in zip(weights.T, outputs, strict=True))
-
-
-def local_keep(key: jax.Array, batch: int, paths: int, drop_rate: float) -> jax.Array:
-    """Keep each path with probability 1 − ``drop_rate``, and at least one: (batch, paths) of 0, 1.
-
-    Where all would be dropped, one of them, drawn uniformly, survives.
-    """
-    key_keep, key_one = jax.random.split(key)
-    keep = jax.random.bernoulli(key_keep, 1 - drop_rate, (batch, paths))
-    one = jax.nn.one_hot(jax.random.randint(key_one, (batch,), 0, paths), paths, dtype=bool)
-    return jnp.where(keep.any(axis=1, keepdims=True), keep, one).astype(jnp.float32)
+from jaxnets.ops import global_avg_pool, join_paths, keep_paths, max_pool
 
 
 class FractalBlock(nn.Module):
@@ -77,7 +53,7 @@ class FractalBlock(nn.Module):
                 name = f"column{c}_conv{step * 2**c // steps}"
                 conv = self.layer(self.features, (3, 3), padding=1, name=name)
                 outputs.append(conv(state[c], train))
-            joined = join(outputs, keep(done) if keep and len(done) > 1 else None)
+            joined = join_paths(outputs, keep(done) if keep and len(done) > 1 else None)
             for c in done:
                 state[c] = joined
         return joined
@@ -146,7 +122,7 @@ class FractalNet(nn.Module):
         column = jax.random.randint(key_column, (batch,), 0, self.columns)
 
         def keep(done: Sequence[int]) -> jax.Array:
-            local = local_keep(self.make_rng("dropout"), batch, len(done), self.drop_path)
+            local = keep_paths(self.make_rng("dropout"), batch, len(done), self.drop_path)
             chosen = (column[:, None] == jnp.array(done)).astype(jnp.float32)
             # A join without the chosen column does not lie on its path: any value will do.
             chosen = jnp.where(chosen.any(axis=1, keepdims=True), chosen, 1.0)

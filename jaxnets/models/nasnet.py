@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.registry import HALF, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu
+from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu, stochastic_depth
 
 # Figure 4. A pair is added; an operation reads "x" (the cell before), "prev" (the one before that)
 # or an earlier pair; "sep5" is a separable 5×5 convolution. Stride 2 is on what reads x or prev.
@@ -235,14 +235,8 @@ class NASNetA(nn.Module):
         """Drops the whole map of an example with probability drop_path · share, and rescales."""
         if self.drop_path == 0.0:
             return None
-        kept = 1.0 - self.drop_path * share
-
-        def drop(y: jax.Array) -> jax.Array:
-            shape = (y.shape[0], 1, 1, 1)
-            mask = jax.random.bernoulli(self.make_rng("dropout"), kept, shape)
-            return y * (mask / kept).astype(y.dtype)
-
-        return drop
+        rate = self.drop_path * share
+        return lambda y: stochastic_depth(y, self.make_rng("dropout"), rate)
 
     def _auxiliary(self, x: jax.Array, conv: Callable, norm: Callable, train: bool) -> None:
         if not self.auxiliary or self.num_classes is None:
@@ -264,7 +258,6 @@ def _nasnet(name: str, input_size: int, parameters: int, macs: int, published: s
     strides = {"stem": 2, "stack1": 8, "stack2": 16, "stack3": 32}
     if not fields.get("imagenet", True):
         strides = {"stem": 1, "stack1": 1, "stack2": 2, "stack3": 4}
-    half = (0.5, 0.5, 0.5)
     info = ModelInfo(
         name=name,
         family="nasnet",
@@ -273,8 +266,8 @@ def _nasnet(name: str, input_size: int, parameters: int, macs: int, published: s
         year=2017,
         input_size=input_size,
         channels=3,
-        mean=half,
-        std=half,
+        mean=HALF,
+        std=HALF,
         parameters=parameters,
         macs=macs,
         weights=fields.pop("weights", ()),

@@ -3,21 +3,29 @@
 from jaxnets.nn.batch_norm import BatchNorm
 from jaxnets.nn.conv import Conv
 from jaxnets.nn.dense import Dense
+from jaxnets.nn.drop_connect import DropConnect
 from jaxnets.nn.dropout import Dropout
 from jaxnets.nn.fold_batch_norm import fold_batch_norms
+from jaxnets.nn.fractional_max_pool import FractionalMaxPool
+from jaxnets.nn.gaussian_noise import GaussianNoise
 from jaxnets.nn.local_response_norm import LocalResponseNorm
 from jaxnets.nn.maxout import Maxout
 from jaxnets.nn.precise_batch_norm import precise_batch_statistics
 from jaxnets.nn.prelu import PReLU
+from jaxnets.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
     "BatchNorm",
     "Conv",
     "Dense",
+    "DropConnect",
     "Dropout",
+    "FractionalMaxPool",
+    "GaussianNoise",
     "LocalResponseNorm",
     "Maxout",
     "PReLU",
+    "StochasticDepth",
     "fold_batch_norms",
     "precise_batch_statistics",
 ]

@@ -21,7 +21,11 @@ from jaxnets.ops.activations import (
 from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference, fold_batch_norm
 from jaxnets.ops.convolution import conv
 from jaxnets.ops.dense import dense
+from jaxnets.ops.drop_connect import drop_connect, drop_connect_at_test, drop_connect_moments
+from jaxnets.ops.drop_path import join_paths, keep_paths
 from jaxnets.ops.dropout import dropout, dropout_at_test
+from jaxnets.ops.fractional_pooling import fractional_max_pool
+from jaxnets.ops.gaussian_noise import dropout_std, gaussian_noise
 from jaxnets.ops.initializers import (
     fans,
     glorot_normal,
@@ -33,6 +37,11 @@ from jaxnets.ops.initializers import (
 from jaxnets.ops.local_response_norm import local_response_norm
 from jaxnets.ops.pooling import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
 from jaxnets.ops.signal_propagation import activation_statistics, propagate, statistics_by_layer
+from jaxnets.ops.stochastic_depth import (
+    stochastic_depth,
+    stochastic_depth_at_test,
+    stochastic_depth_rates,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -43,11 +52,17 @@ __all__ = [
     "batch_norm_inference",
     "conv",
     "dense",
+    "drop_connect",
+    "drop_connect_at_test",
+    "drop_connect_moments",
     "dropout",
     "dropout_at_test",
+    "dropout_std",
     "elu",
     "fans",
     "fold_batch_norm",
+    "fractional_max_pool",
+    "gaussian_noise",
     "get_activation",
     "global_avg_pool",
     "glorot_normal",
@@ -55,6 +70,8 @@ __all__ = [
     "he_normal",
     "he_uniform",
     "identity",
+    "join_paths",
+    "keep_paths",
     "leaky_relu",
     "local_response_norm",
     "max_pool",
@@ -67,6 +84,9 @@ __all__ = [
     "sigmoid",
     "sigmoid_gradient_bound",
     "statistics_by_layer",
+    "stochastic_depth",
+    "stochastic_depth_at_test",
+    "stochastic_depth_rates",
     "tanh",
     "transcendentals",
     "xavier_normal",

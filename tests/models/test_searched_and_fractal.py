@@ -7,9 +7,9 @@ import pytest
 
 from jaxnets.models import create_model, features
 from jaxnets.models.counting import abstract_variables
-from jaxnets.models.fractalnet import join, local_keep
 from jaxnets.models.nasnet import same_padding
 from jaxnets.models.shufflenet import channel_shuffle
+from jaxnets.ops import join_paths, keep_paths
 
 X = np.random.RandomState(0).standard_normal((2, 8, 8, 3)).astype(np.float32)
 FRACTAL = {"widths": (4, 6), "columns": 3, "dropout_rates": (0.0, 0.0), "num_classes": 5}
@@ -76,18 +76,18 @@ def test_global_drop_path_trains_single_columns(filled_variables, quick_jit):
 
 
 def test_local_drop_path_keeps_at_least_one_path_and_drops_the_share():
-    keep = np.asarray(local_keep(jax.random.key(0), 20_000, 3, 0.15))
+    keep = np.asarray(keep_paths(jax.random.key(0), 20_000, 3, 0.15))
     assert set(np.unique(keep)) == {0.0, 1.0} and (keep.sum(axis=1) >= 1).all()
     # P(kept) = 0.85 + 0.15³/3; the standard error of 60,000 draws is 0.0015.
     assert keep.mean() == pytest.approx(0.85 + 0.15**3 / 3, abs=0.006)
-    alone = np.asarray(local_keep(jax.random.key(1), 3000, 2, 1.0))
+    alone = np.asarray(keep_paths(jax.random.key(1), 3000, 2, 1.0))
     assert (alone.sum(axis=1) == 1).all() and alone[:, 0].mean() == pytest.approx(0.5, abs=0.04)
 
 
 def test_a_join_is_the_mean_of_what_is_kept():
     paths = [jnp.full((2, 1, 1, 1), v) for v in (1.0, 3.0, 8.0)]
-    assert join(paths)[0].item() == 4.0
-    kept = join(paths, jnp.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    assert join_paths(paths)[0].item() == 4.0
+    kept = join_paths(paths, jnp.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
     np.testing.assert_allclose(kept.ravel(), [2.0, 8.0])
     with pytest.raises(ValueError, match="column must be None or 0 to 2, got 3"):
         abstract_variables(create_model("fractalnet", column=3), (32, 32, 3))

@@ -1,0 +1,60 @@
+"""Gaussian noise on units: added, or as a random factor."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+def gaussian_noise(
+    x: jax.Array, key: jax.Array, std: float = 0.1, *, multiplicative: bool = False
+) -> jax.Array:
+    """Noise of training: y = x + σ z, or y = x · (1 + σ z), with z ~ N(0, 1) for every unit.
+
+    Both leave the expectation at x, so the test pass does nothing. The multiplicative form with
+    σ² = rate / (1 − rate) has the mean and variance of inverted dropout ("Gaussian dropout").
+
+    Args:
+        x: any shape, floating.
+        key: random key; z is drawn in float32 whatever the dtype of ``x``.
+        std: σ, in units of ``x`` (added) or as a share of it (multiplicative); not negative.
+        multiplicative: a factor instead of a summand.
+
+    Returns:
+        like ``x``.
+
+    Raises:
+        ValueError: a negative or infinite σ, or an ``x`` that is not floating.
+
+    Source: Bishop 1995 (Training with Noise is Equivalent to Tikhonov Regularization); Srivastava
+    et al. 2014, §10; notes L99.
+
+    >>> import jax, jax.numpy as jnp
+    >>> y = gaussian_noise(jnp.full(10_000, 5.0), jax.random.key(0), 0.1, multiplicative=True)
+    >>> f"{float(y.std()):.1f}"
+    '0.5'
+    """
+    check_std(std)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x: got {x.dtype}; expected floating numbers")
+    if isinstance(std, int | float) and std == 0:
+        return x
+    z = (std * jax.random.normal(key, x.shape, jnp.float32)).astype(x.dtype)
+    return x + (x * z if multiplicative else z)
+
+
+def dropout_std(rate: float) -> float:
+    """σ of the multiplicative noise that has the variance of inverted dropout: √(rate/(1 − rate)).
+
+    >>> dropout_std(0.5)
+    1.0
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"rate: got {rate}; expected the share of units to drop, in [0, 1)")
+    return math.sqrt(rate / (1.0 - rate))
+
+
+def check_std(std: float) -> None:
+    """Refuse a static σ that is none; a traced one cannot be looked at."""
+    if isinstance(std, int | float) and not 0.0 <= std < math.inf:
+        raise ValueError(f"std: got {std}; expected a standard deviation of at least 0")
