@@ -87,6 +87,7 @@ class Candidates:
         device: jax.Device | None = None,
         *,
         measure_every: int = 1,
+        seed: int | None = None,
     ) -> Iterator[dict[str, jax.Array]]:
         """Train one network for each of ``settings``; several are vmapped into one program.
 
@@ -94,11 +95,13 @@ class Candidates:
             settings: names of `SEARCHABLE` to values; those that are not `TRACED` must agree.
             device: where.
             measure_every: measure on the held-out split after every so many epochs, and the last.
+            seed: another one than the constructor's; nothing is compiled again.
 
         Yields:
             after each measured epoch ``{"accuracy", "loss", "train_loss"}``, arrays
             (len(settings),), not waited for: held-out accuracy and cross entropy, and the mean
             loss over the epoch. The accuracy of a candidate whose loss is not finite is NaN.
+            ``"batch_losses"``, (steps, len(settings)), are those of the epoch's steps.
 
         Raises:
             UnknownNameError: a name that cannot be searched.
@@ -113,9 +116,10 @@ class Candidates:
         start, step, measure = self._programs(recipe, steps, len(settings))
         images, labels, held_images, held_labels = self._place(device)
         hyper = jax.device_put(hyper, device)
-        state = start(hyper)
+        seed = self._seed if seed is None else seed
+        state = start(hyper, jax.device_put(jax.random.key(seed), device))
         for epoch in range(self._epochs):
-            order = shuffle.permutation(count, self._seed, epoch)
+            order = shuffle.permutation(count, seed, epoch)
             losses = []
             for index in np.split(order[: steps * recipe.batch_size], steps):
                 state, loss = step(state, hyper, images, labels, index.astype(np.int32))
@@ -131,12 +135,14 @@ class Candidates:
                 new_hits, new_loss = measure(state, held_images[part], held_labels[part])
                 hits, loss = hits + new_hits, loss + new_loss
             size = len(held_labels)
-            train_loss = jnp.stack(losses).mean(0).reshape(len(settings))
+            batch_losses = jnp.stack(losses).reshape(steps, len(settings))
+            train_loss = batch_losses.mean(0)
             accuracy = jnp.where(jnp.isfinite(train_loss), hits / size, jnp.nan)
             yield {
                 "accuracy": accuracy.reshape(len(settings)),
                 "loss": jnp.reshape(loss / size, len(settings)),
                 "train_loss": train_loss,
+                "batch_losses": batch_losses,
             }
 
     def _split(self, settings: Sequence[Settings]) -> tuple[Recipe, dict[str, np.ndarray]]:
@@ -197,11 +203,8 @@ class Candidates:
             targets = labels if mixed else jax.nn.one_hot(labels, classes)
             return cross_entropy(logits, (1 - smoothing) * targets + smoothing / classes)
 
-        def start(hyper):
-            state = create_state(
-                network, rule_of(hyper), self._dataset.image_shape, jax.random.key(self._seed)
-            )
-            return _arrays(state)
+        def start(hyper, key):
+            return _arrays(create_state(network, rule_of(hyper), self._dataset.image_shape, key))
 
         def step(arrays, hyper, images, labels):
             state = TrainState(**arrays, apply_fn=network.apply, tx=rule_of(hyper))
@@ -222,7 +225,7 @@ class Candidates:
 
         if together > 1:
             start, step, measure = (
-                jax.vmap(start),
+                jax.vmap(start, in_axes=(0, None)),
                 jax.vmap(step, in_axes=(0, 0, None, None)),
                 jax.vmap(measure, in_axes=(0, None, None)),
             )
@@ -232,10 +235,10 @@ class Candidates:
                 hyper = jax.tree.map(lambda value: value[0], hyper)
             return step(arrays, hyper, images[index], labels[index])
 
-        def started(hyper):
+        def started(hyper, key):
             if together == 1:
                 hyper = jax.tree.map(lambda value: value[0], hyper)
-            return start(hyper)
+            return start(hyper, key)
 
         return jax.jit(started), jax.jit(gathered, donate_argnums=0), jax.jit(measure)
 

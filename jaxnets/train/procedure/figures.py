@@ -78,8 +78,12 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
     """The range test's loss over the rate, and the grid's losses over the steps."""
     figure, axes = new_figure(11, 4, 1, 2)
     left, right = axes
-    left.plot(test.rates, test.losses, color=TRAIN, alpha=0.3, lw=1)
-    left.plot(test.rates, test.smoothed, color=TRAIN, lw=2)
+    # Behind the divergence there is nothing to see.
+    shown = slice(None)
+    if test.diverged_at:
+        shown = slice(0, int(np.searchsorted(test.rates, test.diverged_at)) + 1)
+    left.plot(test.rates[shown], test.losses[shown], color=TRAIN, alpha=0.3, lw=1)
+    left.plot(test.rates[shown], test.smoothed[shown], color=TRAIN, lw=2)
     left.axvline(
         test.suggestion, color=GOOD, lw=1.5, ls="--", label=f"suggestion {test.suggestion:.2g}"
     )
@@ -88,16 +92,18 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
             test.diverged_at, color=VALID, lw=1.5, ls=":", label=f"diverges {test.diverged_at:.2g}"
         )
     start = test.smoothed[0]
-    lowest = np.nanmin(np.where(np.isfinite(test.smoothed), test.smoothed, np.nan))
+    seen = test.smoothed[shown]
+    lowest = np.min(seen[np.isfinite(seen)])
     room = 0.15 * (start - lowest) + 1e-9
     left.set(
         xscale="log",
+        xlim=(test.rates[0], test.rates[-1]),
         xlabel="learning rate",
         ylabel="loss",
         ylim=(lowest - room, start + 4 * room),
         title="range test: the rate rises with every step",
     )
-    left.legend(fontsize=9)
+    left.legend(fontsize=9, loc="lower left")
     if grid is not None:
         places = np.linspace(0.1, 0.9, len(grid.rates))
         from matplotlib import colormaps
@@ -144,8 +150,11 @@ def save_search(studies: Sequence[Study], path: Path | str) -> None:
                     label=f"{study.name}, {state}" if points else None,
                 )
         one.set(xlabel=name.replace("_", " "), ylabel="held-out accuracy")
-        if studies[0].space[name].log:
+        part = studies[0].space[name]
+        if part.log:
             one.set_xscale("log")
+        one.set_xlim(part.at(-0.03), part.at(1.03))
         one.grid(alpha=0.3)
-    np.atleast_1d(axes)[0].legend(fontsize=8, loc="lower left")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside upper center", ncols=6)
     figure.savefig(path, dpi=120)

@@ -1,0 +1,311 @@
+"""Find a recipe by the procedure of the notes (L114-L119), step by step, and check it.
+
+Command:  python -m experiments.find_recipe
+          python -m experiments.find_recipe --dataset cifar10 --train-examples 5000 --epochs 20 \
+              --coarse-trials 20 --fine-trials 16
+Time:     digits about a minute on two CPU cores; CIFAR-10 as above about 15 minutes.
+Result:   runs/find_recipe/DATASET-MODEL/: report.md with its pictures, recipe.json, summary.json
+          and study.db with every trial. It ends with the test accuracies of the recipe found and
+          of the default one, and the command that trains with the recipe.
+
+1. The loss of the untrained network is ln C. 2. It learns a small set by heart. 3. A range test
+finds the learning rate. 4. Random search: short trials over wide ranges, long ones around the best,
+each round stopping the worst early. 5. The curves are diagnosed. The search sees a validation part
+cut from the training images; the test images are used once, at the end. Needs jaxnets[search].
+
+The same command goes on where it was killed. --space name=log:low:high, name=low:high and
+name=a,b,c choose what is searched.
+"""
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.recipe_search import compare, first_steps, report
+from jaxnets import command
+from jaxnets.data import load_dataset
+from jaxnets.errors import JaxnetsError
+from jaxnets.train import RunDirectory, choose_devices
+from jaxnets.train.procedure import (
+    SEARCHABLE,
+    Candidates,
+    Choice,
+    Range,
+    Round,
+    coarse_to_fine,
+    edge_warnings,
+    figures,
+    parse_space,
+    split_held_out,
+)
+from jaxnets.train.procedure.candidates import TRACED
+from jaxnets.train.procedure.space import check_space, describe_space
+from jaxnets.train.procedure.study import import_optuna
+from jaxnets.train.recipe import Recipe
+from jaxnets.train.run_directory import read_json, write_json
+
+_HOW = ("workdir", "data_dir", "devices", "together", "restart", "quiet")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is searched, and how much.
+
+    Attributes:
+        dataset: "digits" (embedded), or a TFDS image-classification set.
+        train_examples: use this many training images.
+        model: a name of `jaxnets.list_models()`.
+        epochs: of the recipe.
+        space: what is searched (default: learning rate around the range test's suggestion, weight
+            decay, label smoothing, augmentation).
+        coarse_trials: settings of the first round.
+        coarse_epochs: epochs of its trials.
+        fine_trials: settings of the second round, which train for all epochs.
+        zoom: how many times narrower the second round's ranges are.
+        valid_share: of the training images, held out for the search.
+        keys: runs of each recipe on the test set.
+        small_set: images to learn by heart.
+        seed: of everything.
+        data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
+        devices: use this many devices, a trial on each (default: all).
+        together: trials that train on a device as one program (default: 4 where nothing that is
+            compiled in is searched and no convolution meets a CPU, else 1).
+        workdir: default: runs/find_recipe/DATASET-MODEL.
+        restart: begin anew; the old directory is moved aside.
+        quiet: no progress bar and no findings on the terminal.
+    """
+
+    dataset: str = "digits"
+    train_examples: int | None = None
+    model: str = "lenet5"
+    epochs: int = 12
+    space: tuple[str, ...] = ()
+    coarse_trials: int = 12
+    coarse_epochs: int = 3
+    fine_trials: int = 8
+    zoom: float = 2.0
+    valid_share: float = 0.2
+    keys: int = 5
+    small_set: int = 50
+    seed: int = 0
+    data_dir: Path | None = None
+    devices: int | None = None
+    together: int | None = None
+    workdir: Path | None = None
+    restart: bool = False
+    quiet: bool = False
+
+    @property
+    def run_path(self) -> Path:
+        name = f"{self.dataset}-{self.model}".replace("/", "-").replace(":", "-")
+        return self.workdir or Path("runs/find_recipe") / name
+
+    @property
+    def recipe(self) -> Recipe:
+        """The default recipe, for this network, data and length."""
+        return Recipe(
+            dataset=self.dataset,
+            train_examples=self.train_examples,
+            model=self.model,
+            epochs=self.epochs,
+            seed=self.seed,
+        )
+
+
+def smoke() -> Config:
+    """A perceptron, 200 images, a few trials of one and two epochs."""
+    return Config(
+        model="mlp",
+        train_examples=200,
+        epochs=2,
+        space=("learning_rate=log:1e-4:1e-1", "label_smoothing=0:0.1"),
+        coarse_trials=4,
+        coarse_epochs=1,
+        fine_trials=2,
+        keys=2,
+        small_set=20,
+        devices=1,
+        workdir=Path("runs/smoke/find_recipe"),
+        restart=True,
+        quiet=True,
+    )
+
+
+def check(config: Config) -> None:
+    """Raise a `JaxnetsError` for a budget or a space with which no search can run."""
+    import_optuna()
+    config.recipe.check()
+    for name, least in (
+        ("coarse_trials", 2),
+        ("fine_trials", 1),
+        ("coarse_epochs", 1),
+        ("keys", 2),
+    ):
+        if getattr(config, name) < least:
+            raise JaxnetsError(
+                f"--{name.replace('_', '-')} {getattr(config, name)} is too small a budget; give "
+                f"{least} or more"
+            )
+    if config.coarse_epochs > config.epochs:
+        raise JaxnetsError(
+            f"--coarse-epochs {config.coarse_epochs} is above --epochs {config.epochs}"
+        )
+    if config.space:
+        check_space(parse_space(config.space), SEARCHABLE)
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Run all steps (or the rest of them) and return the contents of ``summary.json``."""
+    check(config)
+    dataset = load_dataset(
+        config.dataset, data_dir=config.data_dir, train_examples=config.train_examples
+    )
+    if dataset.train.num_examples < 2 * dataset.num_classes:
+        raise JaxnetsError(
+            f"{dataset.train.num_examples} training images are too few for {dataset.num_classes} "
+            "classes: give at least two of each"
+        )
+    settings = {k: v for k, v in asdict(config).items() if k not in _HOW}
+    with RunDirectory(config.run_path, settings, restart=config.restart) as directory:
+        say = _silent if config.quiet else print
+        if directory.summary:
+            say(f"This search is finished ({config.run_path}); --restart begins anew.")
+            say(_ending(directory.summary, config))
+            return directory.summary
+        return _search(config, dataset, config.run_path, say)
+
+
+def _search(config, dataset, workdir, say) -> dict[str, Any]:
+    recipe = config.recipe
+    train, valid = split_held_out(dataset.train, config.valid_share, seed=config.seed)
+    searched = dataset._replace(train=train)
+    recipe = replace(recipe, batch_size=min(recipe.batch_size, train.num_examples))
+    say(f"{config.model} on {config.dataset}: {train.num_examples:,} images to train on, "
+        f"{valid.num_examples:,} held out for the search")  # fmt: skip
+
+    steps = read_json(workdir / "steps.json")
+    if steps is None or not (workdir / "rates.png").exists():
+        steps = first_steps.take(
+            recipe, searched, workdir, small_set=config.small_set, overfit_steps=400, rates=100
+        )
+        write_json(workdir / "steps.json", steps)
+    for number, name in enumerate(("first_loss", "overfit", "rates"), start=1):
+        for finding in steps[name]["findings"]:
+            say(f"{number}. {finding}")
+    for name in ("first_loss", "overfit"):
+        if not steps[name]["ok"]:
+            say("   Mend this first: what follows may be in vain.")
+
+    space = _space(config, steps["rates"]["suggestion"], dataset)
+    say("4. searching " + ", ".join(f"{k} in {v}" for k, v in describe_space(space).items()))
+    together = config.together or _together(space, dataset, config.model)
+    studies = coarse_to_fine(
+        lambda epochs: Candidates(recipe, searched, valid, epochs, seed=config.seed).objective(),
+        space,
+        [
+            Round(config.coarse_trials, config.coarse_epochs),
+            Round(config.fine_trials, config.epochs, config.zoom),
+        ],
+        store=workdir / "study.db",
+        configuration=json.loads(json.dumps(asdict(recipe) | {"valid_share": config.valid_share})),
+        seed=config.seed,
+        devices=choose_devices(config.devices),
+        together=together,
+        open_bar=None if config.quiet else _bar,
+    )
+    figures.save_search(studies, workdir / "search.png")
+    best = studies[-1].best()
+    warnings = edge_warnings(studies[0])
+    say(f"   best: {report.settings_in_words(best['params'])}: {100 * best['value']:.2f} % of the "
+        "held-out images")  # fmt: skip
+    for warning in warnings:
+        say(f"   note: in the coarse round {warning}")
+
+    curves = {
+        name: compare.curves(recipe, one, searched, valid, workdir / f"curves_{name}.png")
+        for name, one in (("recipe", best["params"]), ("default", {}))
+    }
+    for name, entry in curves.items():
+        say(f"5. {name}: {entry['kind'].replace('_', ' ')}. {entry['finding']}. "
+            f"Advice: {entry['advice']}")  # fmt: skip
+
+    with contextlib.ExitStack() as stack:
+        bar = None
+        if not config.quiet:
+            bar = stack.enter_context(_bar("test set", 2 * config.keys))
+        comparison = compare.on_the_test_set(
+            recipe,
+            best["params"],
+            dataset,
+            keys=config.keys,
+            store=workdir / "comparison.json",
+            progress=bar,
+        )
+    found = replace(recipe, **best["params"])
+    write_json(workdir / "recipe.json", asdict(found))
+    summary = {
+        "config": {k: v for k, v in asdict(config).items() if k not in _HOW},
+        "train_images": train.num_examples,
+        "valid_images": valid.num_examples,
+        "steps": steps,
+        "space": describe_space(space),
+        "trials": [len(study.table()) for study in studies],
+        "settings": best["params"],
+        "valid_accuracy": best["value"],
+        "warnings": warnings,
+        "curves": curves,
+        "comparison": comparison,
+        "command": report.command_line(found),
+    }
+    tables = [report.trials_table(study) for study in studies]
+    (workdir / "report.md").write_text(report.markdown(summary, tables), encoding="utf-8")
+    # Last: its presence says that the search is finished.
+    write_json(workdir / "summary.json", summary)
+    say(_ending(summary, config))
+    return summary
+
+
+def _space(config: Config, suggestion: float, dataset) -> dict[str, Range | Choice]:
+    if config.space:
+        return parse_space(config.space)
+    # A mirrored digit is no digit.
+    flips = () if dataset.image_shape[-1] == 1 else ("crop_flip",)
+    return {
+        "learning_rate": Range(suggestion / 20, suggestion * 5),
+        "weight_decay": Range(1e-6, 1e-2),
+        "label_smoothing": Range(0.0, 0.2, log=False),
+        "augment": Choice(("none", "crop", *flips)),
+    }
+
+
+def _together(space, dataset, model: str) -> int:
+    """Side by side, convolutions become grouped ones, which are slow on CPUs."""
+    if any(name not in TRACED for name in space):
+        return 1
+    on_cpu = jax.local_devices()[0].platform == "cpu"
+    return 4 if not on_cpu or model == "mlp" else 1
+
+
+def _bar(name: str, total: int):
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=f"   {name}", dynamic_ncols=True, smoothing=0.1)
+
+
+def _ending(summary: dict[str, Any], config: Config) -> str:
+    return (
+        report.comparison_in_words(summary["comparison"], summary["config"]["epochs"])
+        + f"\n{summary['command']}\n{config.run_path}: report.md, recipe.json, summary.json"
+    )
+
+
+def _silent(*_: Any) -> None:
+    """Says nothing."""
+
+
+if __name__ == "__main__":
+    command.run(main, Config, description=__doc__)

@@ -1,0 +1,86 @@
+"""Step 5 and the end: the curves of the recipe, and both recipes on the test set."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.shootout.claims import interval
+from jaxnets.data import Dataset, Split
+from jaxnets.errors import JaxnetsError
+from jaxnets.train.procedure import Candidates, diagnose, figures
+from jaxnets.train.procedure.diagnose import smoothing_entropy
+from jaxnets.train.recipe import Recipe
+from jaxnets.train.run_directory import read_json, write_json
+
+
+def curves(
+    recipe: Recipe, settings: dict[str, Any], dataset: Dataset, held_out: Split, target: Path
+) -> dict[str, str]:
+    """Train once, look at the curves, draw them; the diagnosis, or why there is none."""
+    candidates = Candidates(recipe, dataset, held_out, recipe.epochs, seed=recipe.seed)
+    train, valid = [], []
+    for measured in candidates.train([settings]):
+        train.append(np.asarray(measured["batch_losses"][:, 0]))
+        valid.append(float(measured["loss"][0]))
+    train = np.concatenate(train)
+    smoothing = settings.get("label_smoothing", recipe.label_smoothing)
+    try:
+        found = diagnose(
+            train,
+            valid if len(valid) >= 4 else None,
+            floor=smoothing_entropy(smoothing, dataset.num_classes),
+            rate_decayed=settings.get("schedule", recipe.schedule) != "constant",
+        )
+    except JaxnetsError as error:
+        return {"kind": "too short", "finding": str(error), "advice": "train for more epochs"}
+    figures.save_curves(train, valid, found, target, unit="epoch", length=recipe.epochs)
+    return {"kind": found.kind, "finding": found.finding, "advice": found.advice}
+
+
+def on_the_test_set(
+    recipe: Recipe,
+    settings: dict[str, Any],
+    dataset: Dataset,
+    *,
+    keys: int,
+    store: Path,
+    progress: Any = None,
+) -> dict[str, Any]:
+    """Test accuracies of the recipe found and of the default one, key by key, and their interval.
+
+    Both train on all training images for the same epochs, with equal keys: first parameters,
+    order and augmentation of a pair are the same. Pairs that are in ``store`` are not run again.
+
+    Returns:
+        ``{"found", "default": accuracies, "difference", "half": of the 95 % interval over keys,
+        "verdict"}``.
+    """
+    pairs = (read_json(store) or {}).get("pairs", [])
+    if progress is not None:
+        progress.update(2 * len(pairs[:keys]))
+    candidates = Candidates(recipe, dataset, dataset.test, recipe.epochs)
+    for key in range(len(pairs), keys):
+        pair = []
+        for one in (settings, {}):
+            # Keys that the search has not seen.
+            seed = recipe.seed + 1000 + key
+            *_, last = candidates.train([one], measure_every=recipe.epochs, seed=seed)
+            pair.append(float(last["accuracy"][0]))
+            if progress is not None:
+                progress.update(1)
+        pairs.append(pair)
+        write_json(store, {"pairs": pairs})
+    found, default = np.array(pairs[:keys]).T
+    difference, half = interval(found - default)
+    if not abs(difference) > half:
+        verdict = "undecided: the interval holds 0"
+    else:
+        verdict = "the recipe found is better" if difference > 0 else "the default is better"
+    return {
+        "found": found.tolist(),
+        "default": default.tolist(),
+        "difference": difference,
+        "half": half,
+        "verdict": verdict,
+    }

@@ -1,0 +1,92 @@
+"""Steps 1 to 3: first loss, a small set by heart, the range of learning rates."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxnets.data import Dataset, stratified_subset
+from jaxnets.data.preprocessing import fit_channel_mean_std
+from jaxnets.optim import mask_by_rank
+from jaxnets.optim.regularize import elastic_penalty
+from jaxnets.train import recipe as build
+from jaxnets.train.procedure import (
+    check_first_loss,
+    classification_loss,
+    draw_batches,
+    figures,
+    overfit_small_set,
+    range_test,
+    rate_grid,
+)
+from jaxnets.train.recipe import Recipe
+
+
+def take(
+    recipe: Recipe,
+    dataset: Dataset,
+    workdir: Path,
+    *,
+    small_set: int,
+    overfit_steps: int,
+    rates: int,
+) -> dict[str, Any]:
+    """Run the three; returns what they found as JSON values, and draws rates.png.
+
+    Args:
+        recipe: network, optimizer and batch size.
+        dataset: whose training split is used.
+        workdir: for the picture.
+        small_set: images to learn by heart.
+        overfit_steps: budget for that.
+        rates: steps of the range test.
+    """
+    network = build.build_network(recipe.model, dataset.num_classes, recipe.dtype)
+    preprocess = fit_channel_mean_std(dataset.train.images).apply
+    few = stratified_subset(dataset.train, min(256, dataset.train.num_examples))
+    keys = {"params": jax.random.key(recipe.seed), "dropout": jax.random.key(recipe.seed + 1)}
+    variables = jax.jit(lambda x: network.init(keys, preprocess(x), train=False))(few.images[:1])
+    loss = check_first_loss(
+        network,
+        variables,
+        few.images,
+        few.labels,
+        num_classes=dataset.num_classes,
+        preprocess=preprocess,
+        penalty=lambda params: elastic_penalty(params, l2=1e-4, mask=mask_by_rank),
+    )
+
+    small = stratified_subset(dataset.train, min(small_set, dataset.train.num_examples))
+    overfit = overfit_small_set(
+        network, small.images, small.labels, steps=overfit_steps, preprocess=preprocess
+    )
+
+    batch_size = min(recipe.batch_size, dataset.train.num_examples)
+    batches = draw_batches(dataset.train, batch_size, rates, seed=recipe.seed)
+    loss_of = classification_loss(network, variables, preprocess=preprocess)
+    swept = range_test(loss_of, variables["params"], batches, optimizer=recipe.optimizer)
+    grid = rate_grid(loss_of, variables["params"], batches, optimizer=recipe.optimizer)
+    figures.save_rates(swept, grid, workdir / "rates.png")
+    return {
+        "first_loss": {
+            "loss": loss.loss,
+            "expected": loss.expected,
+            "with_penalty": loss.penalised,
+            "ok": loss.ok,
+            "findings": list(loss.findings),
+        },
+        "overfit": {
+            "images": small.num_examples,
+            "steps": overfit.steps,
+            "accuracy": overfit.accuracy,
+            "ok": overfit.ok,
+            "findings": list(overfit.findings),
+        },
+        "rates": {
+            "suggestion": swept.suggestion,
+            "diverged_at": swept.diverged_at,
+            "grid": dict(zip(map(str, grid.rates.tolist()), grid.verdicts, strict=True)),
+            "grid_best": grid.best,
+            "findings": [swept.finding, grid.finding],
+        },
+    }
