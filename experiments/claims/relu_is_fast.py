@@ -18,8 +18,8 @@ from experiments.claims.framework import (
     train_many,
 )
 from jaxnets import optim
-from jaxnets.nn import Dense, Maxout, PReLU
-from jaxnets.ops import elu, leaky_relu, relu, sigmoid, tanh, xavier_normal
+from jaxnets.nn import Conv, Dense, Maxout, PReLU
+from jaxnets.ops import elu, he_normal, leaky_relu, relu, sigmoid, tanh, xavier_normal
 
 ACTIVATIONS: dict[str, Callable] = {
     "ReLU": relu,
@@ -33,31 +33,47 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 class Net(nn.Module):
-    """Dense hidden layers with the named activation; Maxout has two pieces a unit."""
+    """Hidden layers with the named activation, dense or 3×3 convolutions of stride 2.
+
+    Maxout has two pieces a unit. Weights after He, behind tanh and sigmoid after Xavier.
+    """
 
     activation: str
-    width: int = 64
-    depth: int = 4
+    widths: tuple[int, ...]
+    convolutional: bool
 
     @nn.compact
     def __call__(self, x, *, train: bool = False):
-        x = x.reshape(x.shape[0], -1)
-        for i in range(self.depth):
+        saturates = self.activation in ("tanh", "sigmoid")
+        init = xavier_normal if saturates else he_normal
+        shape = {"strides": 2, "padding": 1} if self.convolutional else {}
+        size = (3, 3) if self.convolutional else None
+        if not self.convolutional:
+            x = x.reshape(x.shape[0], -1)
+        for i, width in enumerate(self.widths):
+            options = {"kernel_init": init, "name": f"hidden{i}", **shape}
             if self.activation == "Maxout":
-                x = Maxout(self.width, pieces=2, name=f"maxout{i}")(x)
+                x = Maxout(width, pieces=2, kernel_size=size, **options)(x)
                 continue
-            init = {"kernel_init": xavier_normal} if self.activation in ("tanh", "sigmoid") else {}
-            x = Dense(self.width, name=f"fc{i}", **init)(x)
+            x = Conv(width, size, **options)(x) if size else Dense(width, **options)(x)
             function = ACTIVATIONS[self.activation]
             x = PReLU(name=f"prelu{i}")(x) if function is None else function(x)
-        return Dense(10, name="classifier")(x)
+        return Dense(10, name="classifier")(x.reshape(x.shape[0], -1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BakeOff(Settings):
-    """Every activation gets the rate at which it is fastest."""
+    """Every activation gets the rate at which it is fastest.
 
-    rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    Attributes:
+        activations: of `ACTIVATIONS`; ReLU, tanh and sigmoid must be among them.
+        error: training error to reach.
+    """
+
+    activations: tuple[str, ...] = tuple(ACTIVATIONS)
+    widths: tuple[int, ...] = (64, 64, 64, 64)
+    convolutional: bool = False
+    rates: tuple[float, ...] = (0.03, 0.3)
     steps: int = 1000
     evaluations: int = 50
     error: float = 0.25
@@ -66,10 +82,10 @@ class BakeOff(Settings):
 def measure(settings: BakeOff) -> Outcome:
     data, keys = settings.data(), make_keys(settings.keys)
     needed, curves = {}, {}
-    for name in ACTIVATIONS:
+    for name in settings.activations:
         runs = train_many(
-            Net(name),
-            optim.sgd,
+            Net(name, settings.widths, settings.convolutional),
+            optim.momentum,
             np.float32(settings.rates),
             data,
             keys,
@@ -86,8 +102,9 @@ def measure(settings: BakeOff) -> Outcome:
     left.axhline(100 * settings.error, color="0.5", lw=1, ls="--")
     left.set(xlabel="step", ylabel="training error, %", ylim=(0, 95), title="each at its best rate")
     left.legend(fontsize=8)
+    right.set_xscale("log")
     figures.dots(right, list(needed), list(needed.values()))
-    right.set(xscale="log", xlabel=f"steps to {100 * settings.error:g} % training error")
+    right.set(xlabel=f"steps to {100 * settings.error:g} % training error")
     slower = {name: needed[name] / needed["ReLU"] for name in needed}
     others = [np.log(needed[n]) for n in needed if n != "sigmoid"]
     last = np.exp(np.log(needed["sigmoid"]) - np.max(others, axis=0))
@@ -97,7 +114,8 @@ def measure(settings: BakeOff) -> Outcome:
             effect("steps, sigmoid / slowest other", last, above(1), unit="×", method="log"),
             *(
                 effect(f"steps, {n} / ReLU", slower[n], unit="×", method="log")
-                for n in ("leaky ReLU", "ELU", "PReLU", "Maxout", "sigmoid")
+                for n in settings.activations
+                if n not in ("ReLU", "tanh")
             ),
         ],
         figure=figure,
@@ -108,12 +126,30 @@ CLAIM = Claim(
     sentence="ReLU trains faster than tanh, and sigmoid is the slowest of all",
     notes="L16, L18-L23",
     row="A07",
-    experiment="Four dense hidden layers of 64 units with each of seven activations, SGD without "
-    "momentum, each at the fastest of a grid of rates; counted are the steps until a quarter of "
-    "the training images is still wrong (AlexNet's figure 1, which found a factor of six for a "
-    "convolutional network). Same keys, same batches for all.",
+    experiment="Three convolutions of stride 2 (a quick run: four dense layers) with each of seven "
+    "activations, momentum 0.9, each at the fastest of the same rates; counted are the steps until "
+    "the training error falls to a limit. AlexNet's figure 1 found ReLU six times faster than tanh "
+    "at 25 %. Same batches for all.",
     measure=measure,
-    full=BakeOff(dataset="mnist", train=10_000, test=1000, keys=8),
-    quick=BakeOff(keys=4, steps=200, rates=(0.03, 0.3), evaluations=40),
-    tiny=BakeOff(keys=2, steps=4, rates=(0.1,), evaluations=2),
+    full=BakeOff(
+        dataset="cifar10",
+        train=4000,
+        test=500,
+        keys=3,
+        convolutional=True,
+        widths=(16, 32, 64),
+        rates=(0.01, 0.03, 0.1),
+        steps=300,
+        evaluations=30,
+        error=0.5,
+    ),
+    quick=BakeOff(activations=("ReLU", "tanh", "sigmoid"), keys=4, steps=120, evaluations=24),
+    tiny=BakeOff(
+        activations=("ReLU", "tanh", "sigmoid"),
+        keys=2,
+        train=100,
+        steps=2,
+        rates=(0.1,),
+        evaluations=1,
+    ),
 )

@@ -12,7 +12,7 @@ from experiments.claims.framework.statistics import (
     effect,
     within,
 )
-from experiments.claims.framework.training import Runs, make_keys, steps_to, train_many
+from experiments.claims.framework.training import Runs, best, make_keys, steps_to, train_many
 
 __all__ = [
     "Claim",
@@ -26,6 +26,7 @@ __all__ = [
     "at_least",
     "at_most",
     "below",
+    "best",
     "effect",
     "figures",
     "make_keys",

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.claims.framework.statistics import t_interval
+from experiments.claims.framework.statistics import log_interval, t_interval
 
 HEIGHT, WIDTH = 3.4, 4.6
 # Okabe and Ito's colours, which people with any colour vision tell apart.
@@ -29,10 +29,18 @@ def new(columns: int = 1, *, width: float = WIDTH, height: float = HEIGHT) -> tu
 
 
 def band(ax: Axes, x: np.ndarray, values: np.ndarray, label: str, colour: str, **style) -> None:
-    """Mean over keys (axis 0 of (keys, points)) as a line, its 95 % interval as a band."""
-    mean, low, high = np.array([t_interval(column) for column in np.asarray(values).T]).T
+    """Mean over keys (axis 0 of (keys, points)) as a line, its 95 % interval as a band.
+
+    On an axis that is logarithmic already: the geometric mean of positive values.
+    """
+    mean, low, high = np.array([_interval(c, ax.get_yscale()) for c in np.asarray(values).T]).T
     ax.plot(x, mean, color=colour, label=label, lw=1.8, **style)
     ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+
+
+def _interval(x: np.ndarray, scale: str) -> tuple[float, float, float]:
+    positive = np.isfinite(x).all() and (np.asarray(x) > 0).all()
+    return log_interval(x) if scale == "log" and positive else t_interval(x)
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -49,12 +57,15 @@ def dots(
     values: Sequence[np.ndarray],
     colours: Sequence[str] | None = None,
 ) -> None:
-    """One row a setting: every key as a dot, mean and 95 % interval over them."""
+    """One row a setting: every key as a dot, mean and 95 % interval over them.
+
+    On an axis that is logarithmic already: the geometric mean of positive values.
+    """
     colours = colours or [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
     for place, (x, colour) in enumerate(zip(values, colours, strict=True)):
         x = np.asarray(x, np.float64).ravel()
         ax.plot(x, np.full(x.size, place), "o", color=colour, ms=3.5, alpha=0.35, mew=0)
-        mean, low, high = t_interval(x)
+        mean, low, high = _interval(x, ax.get_xscale())
         ax.errorbar(
             mean, place, xerr=[[mean - low], [high - mean]], fmt="D", color=colour, ms=5, capsize=3
         )

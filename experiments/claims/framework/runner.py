@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 import pkgutil
+import re
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ import experiments.claims
 from experiments.claims.framework.claim import Claim, Settings
 from experiments.claims.framework.data import available
 from experiments.claims.framework.statistics import Effect, combine
-from jaxnets.errors import UnknownNameError
+from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.train.run_directory import read_json, write_json
 
 # Whose text decides results beside the claim's own file.
@@ -27,14 +28,15 @@ SHARED = ("statistics.py", "training.py", "data.py")
 
 
 def find_claims() -> dict[str, Claim]:
-    """Every module of `experiments.claims` that has a ``CLAIM``, by its file's name."""
+    """Every module of `experiments.claims` that has a ``CLAIM``, in the order of the matrix."""
     names = sorted(
         module.name
         for module in pkgutil.iter_modules(experiments.claims.__path__)
         if not module.ispkg and not module.name.startswith("_")
     )
     found = {name: importlib.import_module(f"experiments.claims.{name}") for name in names}
-    return {name: module.CLAIM for name, module in found.items() if hasattr(module, "CLAIM")}
+    claims = {name: module.CLAIM for name, module in found.items() if hasattr(module, "CLAIM")}
+    return dict(sorted(claims.items(), key=lambda item: (item[1].row, item[0])))
 
 
 def choose(claims: Mapping[str, Claim], only: Sequence[str]) -> dict[str, Claim]:
@@ -53,13 +55,20 @@ def settings_of(claim: Claim, mode: str, data_dir: Path | None) -> Settings:
 
 
 def fingerprint(claim: Claim, settings: Settings) -> str:
-    """Changes when a result would: the settings, the claim's own file, the shared code."""
-    own = Path(importlib.import_module(claim.measure.__module__).__file__)
-    shared = [Path(__file__).with_name(name) for name in SHARED]
+    """Changes when a result would: the settings, the claim's code, the shared code."""
     digest = hashlib.sha256(json.dumps(_plain(settings), sort_keys=True).encode())
-    for path in (own, *shared):
+    for path in sources(Path(importlib.import_module(claim.measure.__module__).__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def sources(own: Path) -> list[Path]:
+    """A claim's file, the files beside it that it imports from, and the framework's."""
+    folder = Path(experiments.claims.__file__).parent
+    beside = re.findall(r"experiments\.claims\.(\w+) import", own.read_text(encoding="utf-8"))
+    paths = [own, *(folder / f"{name}.py" for name in sorted(set(beside)))]
+    shared = [Path(__file__).with_name(name) for name in SHARED]
+    return [path for path in paths if path.exists()] + shared
 
 
 def run_claims(
@@ -89,9 +98,14 @@ def run_claims(
 
 
 def stored(path: Path, mark: str) -> dict[str, Any] | None:
-    """A finished record with this fingerprint."""
-    record = read_json(path) if path.exists() else None
-    return record if record and record["fingerprint"] == mark and "error" not in record else None
+    """A finished record with this fingerprint; None for no, a damaged or another one."""
+    try:
+        record = read_json(path)
+    except JaxnetsError:
+        return None
+    return (
+        record if record and record.get("fingerprint") == mark and "error" not in record else None
+    )
 
 
 def measure(name: str, claim: Claim, settings: Settings, mark: str) -> dict[str, Any]:

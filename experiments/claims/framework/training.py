@@ -184,6 +184,15 @@ def steps_to(steps: np.ndarray, curve: np.ndarray, target: float) -> np.ndarray:
     return out.reshape(curve.shape[:-1])
 
 
+def best(scores: np.ndarray) -> int:
+    """Which row of (V, keys) has the lowest mean; a run that diverged (NaN, inf) is the worst.
+
+    >>> best(np.array([[0.1, np.nan], [0.3, 0.3], [0.2, 0.2]]))
+    2
+    """
+    return int(np.argmin(np.where(np.isfinite(scores), scores, np.inf).mean(-1)))
+
+
 def _settings(values: PyTree, swept: bool) -> list[PyTree]:
     """One value of the setting after the other."""
     if not swept:
