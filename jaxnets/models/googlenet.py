@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from jaxnets.models.checks import check_images
 from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.registry import HALF, IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.models.spatial_dense import SpatialDense
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import (
@@ -178,8 +178,6 @@ _info = partial(
     year=2014,
     input_size=224,
     channels=3,
-    mean=IMAGENET_MEAN,
-    std=IMAGENET_STD,
     feature_strides={
         "conv1": 2,
         "conv2": 4,
@@ -190,6 +188,8 @@ _info = partial(
 googlenet = register(
     _info(
         name="googlenet",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         parameters=6_998_552,
         macs=1_582_671_872,
         published="ImageNet top-5 error 10.07 % (one network, one crop)",
@@ -200,6 +200,10 @@ googlenet = register(
 googlenet_bn = register(
     _info(
         name="googlenet_bn",
+        # torchvision's published network first turns images that are normalised with ImageNet's
+        # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
+        mean=HALF,
+        std=HALF,
         parameters=6_624_904,
         macs=1_498_376_192,
         weights=("torchvision googlenet",),

@@ -137,10 +137,9 @@ bn_inception = register(
         paper="Ioffe, Szegedy, Batch Normalization: Accelerating Deep Network Training by Reducing "
         "Internal Covariate Shift",
         year=2015,
-        # The released weights take BGR images of 0 to 255 minus (104, 117, 128).
         parameters=11_295_240,
         macs=2_032_600_064,
-        weights=("Cadene bninception",),
+        weights=("Cadene bninception (images BGR, 0 to 255, minus 104, 117, 128)",),
         published="ImageNet top-1/top-5 accuracy 73.5/91.6 %",
     ),
     BNInception,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from jaxnets.models.checks import check_images
 from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.registry import HALF, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool
 
@@ -216,8 +216,10 @@ inception_v3 = register(
         year=2015,
         input_size=299,
         channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        # torchvision's published network first turns images that are normalised with ImageNet's
+        # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
+        mean=HALF,
+        std=HALF,
         parameters=23_834_568,
         macs=5_713_216_096,
         weights=("torchvision inception_v3", "timm inception_v3"),

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.registry import HALF, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, relu
 
@@ -108,8 +108,9 @@ def _mobilenet(name: str, width: float, parameters: int, macs: int, accuracy: st
         year=2017,
         input_size=224,
         channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        # Of timm's weights.
+        mean=HALF,
+        std=HALF,
         parameters=parameters,
         macs=macs,
         feature_strides={f"stage{i}": 2**i for i in range(1, 6)},

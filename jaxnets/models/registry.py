@@ -10,6 +10,8 @@ from jaxnets.errors import JaxnetsError, UnknownNameError, suggest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Images from −1 to 1: mean and standard deviation of TensorFlow's networks.
+HALF = (0.5, 0.5, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
