@@ -55,9 +55,11 @@ def measure(settings: Rates) -> Outcome:
         probe=dead_share,
     )
     dead = 100 * runs.probe[..., -1]
-    rising = [stats.spearmanr(settings.rates, column).statistic for column in dead.T]
-    # Without any dead unit there is no order to find.
-    rising = np.nan_to_num(rising)
+    # Equal everywhere, such as no dead unit at all: there is no order to find.
+    rising = [
+        stats.spearmanr(settings.rates, column).statistic if np.ptp(column) > 0 else 0.0
+        for column in dead.T
+    ]
     figure, (left, right) = figures.new(2)
     figures.band(left, settings.rates, dead.T, "", figures.COLOURS[0], marker="o", ms=3)
     left.set(xscale="log", xlabel="learning rate", ylabel="dead units, %", ylim=(-2, 102))

@@ -20,13 +20,20 @@ from jaxnets import optim
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic(Settings):
-    """Logistic regression of low against high digits, with a little L2 penalty."""
+    """Logistic regression of low against high digits, with a little L2 penalty.
+
+    Attributes:
+        examples: images a key draws.
+        tolerance: done when the largest entry of the gradient is at most this.
+        most: steps of gradient descent.
+        features: larger images are averaged over blocks of pixels down to about this many.
+    """
 
     examples: int = 500
     penalty: float = 1e-2
     tolerance: float = 1e-4
     most: int = 20_000
-    hidden_size: int = 64
+    features: int = 64
 
 
 def objective(w, x, sign, penalty):
@@ -61,7 +68,7 @@ def measure(settings: Logistic) -> Outcome:
     data = settings.data()
     flat = np.asarray(data.train.images).reshape(len(data.train.labels), -1)
     # Block means keep the Hessian small on larger images.
-    group = -(-flat.shape[1] // settings.hidden_size)
+    group = -(-flat.shape[1] // settings.features)
     flat = flat[:, : flat.shape[1] // group * group].reshape(len(flat), -1, group).mean(2)
     sign = np.where(np.asarray(data.train.labels) < 5, 1.0, -1.0).astype(np.float32)
     steps = {"gradient descent": [], "Newton": []}

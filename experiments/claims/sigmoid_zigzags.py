@@ -78,7 +78,9 @@ def measure(settings: Watch) -> Outcome:
     mean = {name: share.mean(1) for name, share in shares.items()}
     return Outcome(
         effects=[
-            effect("sigmoid, one example: one-sided units", last["sigmoid"][:, 0], above(99)),
+            effect(
+                "sigmoid, one example: one-sided units", last["sigmoid"][:, 0], above(99), unit="%"
+            ),
             effect(
                 "sigmoid, batch of 64: one-sided units", mean["sigmoid"][:, 1], above(50), unit="%"
             ),

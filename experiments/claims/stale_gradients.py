@@ -22,7 +22,7 @@ from experiments.claims.framework import (
 from jaxnets import optim
 from jaxnets.models.mlp import MLP
 
-SLOTS = 64
+SLOTS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
