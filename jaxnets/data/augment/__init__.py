@@ -35,6 +35,7 @@ from jaxnets.data.augment.geometry import (
     window,
 )
 from jaxnets.data.augment.mixup import mixup, mixup_at
+from jaxnets.data.augment.policies import create_policy, list_policies
 from jaxnets.data.augment.resample import METHODS, resample, resize_shorter
 from jaxnets.data.augment.resized_crop import (
     random_method,
@@ -57,6 +58,7 @@ __all__ = [
     "augment_batch",
     "color_jitter",
     "compose",
+    "create_policy",
     "crop",
     "cutmix",
     "cutmix_at",
@@ -64,6 +66,7 @@ __all__ = [
     "cutout_at",
     "fit_color_pca",
     "flip",
+    "list_policies",
     "mixup",
     "mixup_at",
     "per_example",

@@ -112,8 +112,8 @@ def add_color_noise(
 
     Source: Krizhevsky et al. 2012, section 4.1; notes L202 (F06).
 
-    >>> print(add_color_noise(jnp.zeros((1, 1, 3)), jnp.array([1.0, 0, 0]))[0, 0].round(4))
-    [-0.1234 -0.1263 -0.1269]
+    >>> add_color_noise(jnp.full((1, 1, 3), 99, jnp.uint8), jnp.array([1.0, 0, 0]))[0, 0].tolist()
+    [68, 67, 67]
     """
     check_image(image, channels=len(colors.eigenvalues))
     check_gray_levels(image)

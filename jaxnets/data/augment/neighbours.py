@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -47,10 +48,12 @@ def as_distributions(labels: jax.Array, num_classes: int | None) -> jax.Array:
         )
     if num_classes is None:
         raise ValueError("num_classes: got None; integer labels need the number of classes")
+    if not isinstance(labels, jax.core.Tracer):
+        # In NumPy: inside jit even what is computed from known values would be traced.
+        values = np.asarray(labels)
+        for wrong in values[(values < 0) | (values >= num_classes)]:
+            raise ValueError(f"labels: got {wrong}; expected class numbers 0 … {num_classes - 1}")
     valid = (labels >= 0) & (labels < num_classes)
-    if not isinstance(labels, jax.core.Tracer) and not valid.all():
-        wrong = labels[~valid][0]
-        raise ValueError(f"labels: got {wrong}; expected class numbers 0 … {num_classes - 1}")
     one_hot = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
     return jnp.where(valid[:, None], one_hot, jnp.nan)
 
