@@ -13,8 +13,8 @@ finds the learning rate. 4. Random search: short trials over wide ranges, long o
 each round stopping the worst early. 5. The curves are diagnosed. The search sees a validation part
 cut from the training images; the test images are used once, at the end. Needs jaxnets[search].
 
-The same command goes on where it was killed. --space name=log:low:high, name=low:high and
-name=a,b,c choose what is searched.
+The same command goes on where it was killed, and with more trials or keys where it ended.
+--space name=log:low:high, name=low:high and name=a,b,c choose what is searched.
 """
 
 import contextlib
@@ -49,6 +49,8 @@ from jaxnets.train.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
 
 _HOW = ("workdir", "data_dir", "devices", "together", "restart", "quiet")
+# More of these go on with the same search.
+_BUDGETS = ("coarse_trials", "fine_trials", "keys")
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,14 @@ def main(config: Config) -> dict[str, Any]:
             f"{dataset.train.num_examples} training images are too few for {dataset.num_classes} "
             "classes: give at least two of each"
         )
-    settings = {k: v for k, v in asdict(config).items() if k not in _HOW}
+    settings = {k: v for k, v in asdict(config).items() if k not in _HOW + _BUDGETS}
     with RunDirectory(config.run_path, settings, restart=config.restart) as directory:
         say = _silent if config.quiet else print
-        if directory.summary:
+        done = directory.summary
+        if done and all(getattr(config, name) <= done["config"][name] for name in _BUDGETS):
             say(f"This search is finished ({config.run_path}); --restart begins anew.")
-            say(_ending(directory.summary, config))
-            return directory.summary
+            say(_ending(done, config))
+            return done
         return _search(config, dataset, config.run_path, say)
 
 
@@ -196,9 +199,10 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
     for number, name in enumerate(("first_loss", "overfit", "rates"), start=1):
         for finding in steps[name]["findings"]:
             say(f"{number}. {finding}")
-    for name in ("first_loss", "overfit"):
-        if not steps[name]["ok"]:
-            say("   Mend this first: what follows may be in vain.")
+    if not steps["first_loss"]["ok"]:
+        say("   note: step 1 is worth mending; the first steps of training go into it otherwise.")
+    if not steps["overfit"]["ok"]:
+        say("   note: mend what step 2 found first; what follows may be in vain.")
 
     space = _space(config, steps["rates"]["suggestion"], dataset)
     say("4. searching " + ", ".join(f"{k} in {v}" for k, v in describe_space(space).items()))
@@ -212,6 +216,7 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
         ],
         store=workdir / "study.db",
         configuration=json.loads(json.dumps(asdict(recipe) | {"valid_share": config.valid_share})),
+        reduction=2,
         seed=config.seed,
         devices=choose_devices(config.devices),
         together=together,

@@ -50,13 +50,15 @@ def on_the_test_set(
     """Test accuracies of the recipe found and of the default one, key by key, and their interval.
 
     Both train on all training images for the same epochs, with equal keys: first parameters,
-    order and augmentation of a pair are the same. Pairs that are in ``store`` are not run again.
+    order and augmentation of a pair are the same. Pairs of the same settings that are in ``store``
+    are not run again.
 
     Returns:
         ``{"found", "default": accuracies, "difference", "half": of the 95 % interval over keys,
         "verdict"}``.
     """
-    pairs = (read_json(store) or {}).get("pairs", [])
+    before = read_json(store) or {}
+    pairs = before["pairs"] if before.get("settings") == settings else []
     if progress is not None:
         progress.update(2 * len(pairs[:keys]))
     candidates = Candidates(recipe, dataset, dataset.test, recipe.epochs)
@@ -70,7 +72,7 @@ def on_the_test_set(
             if progress is not None:
                 progress.update(1)
         pairs.append(pair)
-        write_json(store, {"pairs": pairs})
+        write_json(store, {"settings": settings, "pairs": pairs})
     found, default = np.array(pairs[:keys]).T
     difference, half = interval(found - default)
     if not abs(difference) > half:

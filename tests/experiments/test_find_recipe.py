@@ -35,6 +35,10 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     (config.workdir / "summary.json").unlink()
     again = find_recipe.main(config)
     assert again == first
+    # A finished one goes on with a larger budget, and keeps what it has.
+    more = find_recipe.main(dataclasses.replace(config, fine_trials=3, keys=3))
+    assert more["trials"] == [4, 3]
+    assert len(more["comparison"]["found"]) == 3
     with pytest.raises(JaxnetsError, match="epochs: the run has 2, asked for 3"):
         find_recipe.main(dataclasses.replace(config, epochs=3))
 

@@ -171,7 +171,7 @@ def _explain(
             "normalisation that lag behind, or a layer that ignores `train`)"
         )
     if len(found) == 1:
-        tail = losses[-max(len(losses) // 5, 2) :]
+        tail = losses[-max(len(losses) // 5, 5) :]
         if losses[-1] > 1.05 * losses[0]:
             found.append("the loss rises: the rate is too high, or the gradient's sign is wrong")
         elif tail[-1] < 0.95 * tail[0]:

@@ -140,8 +140,8 @@ def _sweep(
 
 
 def _read(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
-    start = float(np.mean(losses[: max(len(losses) // 20, 1)]))
-    if not np.isfinite(start):
+    start = float(np.fmin(losses[0], np.mean(losses[: max(len(losses) // 20, 1)])))
+    if not np.isfinite(losses[0]):
         raise JaxnetsError(
             f"the loss is {losses[0]} before the first step: mend that before looking for a rate"
         )
@@ -248,7 +248,9 @@ def rate_grid(
     window = max(steps // 10, 1)
     first = losses[:, :1].mean(1)
     last = losses[:, -window:].mean(1)
+    # A jump far above the start counts as well: what comes back from it is mostly dead units.
     diverged = ~np.isfinite(last) | (last > first + 0.5 * np.abs(first))
+    diverged |= losses.max(1) > first + 2 * np.abs(first)
     if diverged.all():
         raise JaxnetsError(
             f"every rate diverges ({', '.join(f'{r:g}' for r in rates)}): try lower ones"

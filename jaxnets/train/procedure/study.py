@@ -33,7 +33,7 @@ class Study:
     Every trial is on the disk when it begins and after each of its measurements. Opening the study
     again takes the trials that were cut off up once more, with the same settings. The n-th
     drawing depends on (seed, n) alone, so an interrupted random search tries the same settings as
-    an undisturbed one.
+    an undisturbed one. One process at a time: it takes the running trials of another for cut off.
 
     Args:
         path: the SQLite file; several studies may share it. None keeps the study in memory.
@@ -43,8 +43,9 @@ class Study:
             values.
         sampler: "random", "grid" (``grid_points`` a range) or "tpe" (Optuna's model-based one).
         pruner: "halving" (asynchronous successive halving), "hyperband", or "none".
-        reduction: of the trials that reach a rung, one in so many goes on.
-        epochs: measurements of a complete trial; needed by "hyperband".
+        reduction: of the trials that reach a rung, one in so many goes on. The first rung is at a
+            fifth of the epochs, each next one ``reduction`` times later.
+        epochs: measurements of a complete trial.
         seed: of the drawings.
 
     Raises:
@@ -84,13 +85,15 @@ class Study:
         self._grid = _grid(space, grid_points) if sampler == "grid" else None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # Before a fifth of the run, what regularises is merely slow.
+        first_rung = max(1, epochs // 5)
         pruners = {
             "none": lambda: optuna.pruners.NopPruner(),
             "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=1, reduction_factor=reduction
+                min_resource=first_rung, reduction_factor=reduction
             ),
             "hyperband": lambda: optuna.pruners.HyperbandPruner(
-                min_resource=1, max_resource=epochs, reduction_factor=reduction
+                min_resource=first_rung, max_resource=epochs, reduction_factor=reduction
             ),
         }
         self._study = optuna.create_study(

@@ -160,12 +160,12 @@ class Broken(nn.Module):
             x = nn.relu(x - 1e3)
         elif self.fault == "cut":
             x = jax.lax.stop_gradient(nn.relu(x))
+        elif self.fault == "narrow":
+            x = nn.tanh(x)[:, :1]
         else:
             x = nn.relu(x)
         if self.fault == "evaluation":
             x = x if train else x[:, ::-1]
-        if self.fault == "narrow":
-            x = x[:, :1]
         return nn.Dense(10, name="output")(x)
 
 
