@@ -4,6 +4,15 @@ from jaxnets.models.inspect.accuracy import TORCHVISION_V1, Accuracy, accuracies
 from jaxnets.models.inspect.cards import model_cards
 from jaxnets.models.inspect.layer import Layer, Trace
 from jaxnets.models.inspect.principles import Check, Stage, check_principles, checks_of, stages
+from jaxnets.models.inspect.sparse_structure import (
+    SparseLayer,
+    cluster_units,
+    dense_branches,
+    energy_in_best_cluster,
+    propose_sparse_layer,
+    spatial_reach,
+    unit_correlations,
+)
 from jaxnets.models.inspect.table import (
     Totals,
     as_markdown,
@@ -20,6 +29,7 @@ __all__ = [
     "Accuracy",
     "Check",
     "Layer",
+    "SparseLayer",
     "Stage",
     "Totals",
     "Trace",
@@ -28,11 +38,17 @@ __all__ = [
     "as_text",
     "check_principles",
     "checks_of",
+    "cluster_units",
+    "dense_branches",
+    "energy_in_best_cluster",
     "layer_table",
     "model_cards",
+    "propose_sparse_layer",
     "receptive_fields",
+    "spatial_reach",
     "stages",
     "totals",
     "trace",
     "trace_network",
+    "unit_correlations",
 ]
