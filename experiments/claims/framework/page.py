@@ -26,6 +26,7 @@ p { margin: .4rem 0; } small, .dim { color: #59636e; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; font-size: .92rem; }
 th { text-align: left; border-bottom: 2px solid #d1d9e0; padding: .35rem .5rem; }
 td { border-bottom: 1px solid #e6eaef; padding: .35rem .5rem; vertical-align: top; }
+th.n { text-align: right; }
 td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
 a { color: #0b57a4; text-decoration: none; } a:hover { text-decoration: underline; }
@@ -41,14 +42,14 @@ section { break-inside: avoid; }
 def number(x: float) -> str:
     """Three significant digits, large numbers with separators.
 
-    >>> number(0.012345), number(12345.6), number(2.0), number(1e-9)
-    ('0.0123', '12,346', '2', '1e-09')
+    >>> number(0.012345), number(12345.6), number(-2.0), number(1e-9)
+    ('0.0123', '12,346', '−2', '1e-09')
     """
-    if x != 0 and (abs(x) >= 1e9 or abs(x) < 1e-4):
-        return f"{x:.3g}"
-    if abs(x) >= 1000:
-        return f"{x:,.0f}"
-    return f"{x:.3g}"
+    if abs(x) >= 1000 and abs(x) < 1e9:
+        text = f"{x:,.0f}"
+    else:
+        text = f"{x:.3g}"
+    return text.replace("-", "−", 1) if x < 0 else text
 
 
 def interval(row: Mapping[str, Any]) -> str:
@@ -70,7 +71,7 @@ def verdict_of(record: Mapping[str, Any]) -> str:
 def introduction(records: Mapping[str, Mapping], mode: str, machine: str) -> list[str]:
     """What the reader must know before the table."""
     counts = {v: sum(verdict_of(r) == v for r in records.values()) for v in _ORDER}
-    said = ", ".join(f"{count} {v}" for v, count in counts.items() if count)
+    said = ", ".join(f"{v} {count}" for v, count in counts.items() if count)
     minutes = sum(r["seconds"] for r in records.values()) / 60
     paragraphs = [
         f"{len(records)} claims: {said}. Small networks, a few random keys each; a verdict is "
@@ -133,8 +134,8 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
     parts = [f"<h1>{e(TITLE)}</h1>"]
     parts += [f"<p>{e(p)}</p>" for p in introduction(records, mode, machine)]
     parts.append(
-        "<table><thead><tr><th>claim</th><th>effect</th><th>95 % interval</th><th>verdict</th>"
-        "<th>time</th></tr></thead><tbody>"
+        '<table><thead><tr><th>claim</th><th class="n">effect</th><th class="n">95 % interval</th>'
+        '<th>verdict</th><th class="n">time</th></tr></thead><tbody>'
     )
     for name, r in records.items():
         first = None if "error" in r else r["effects"][0]
@@ -154,8 +155,9 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
             continue
         parts.append(f"<p>Verdict: {e(r['reason'])}.</p>")
         parts.append(
-            "<table><thead><tr><th>measured</th><th>effect</th><th>95 % interval</th>"
-            "<th>claimed</th><th>verdict</th></tr></thead><tbody>"
+            '<table><thead><tr><th>measured</th><th class="n">effect</th>'
+            '<th class="n">95 % interval</th><th class="n">claimed</th><th>verdict</th></tr>'
+            "</thead><tbody>"
         )
         for label, effect, span, claimed, verdict in _rows(r):
             badge = _badge(verdict) if verdict else ""

@@ -206,9 +206,10 @@ def combine(effects: Sequence[Effect]) -> tuple[str, str]:
             DEPENDS: "the interval reaches over the limit: these keys do not decide",
         }
         return judged[0][1], reasons[judged[0][1]]
+    count = "both" if len(judged) == 2 else f"all {len(judged)}"
     if not by[FAILS] and not by[DEPENDS]:
-        return HOLDS, f"all {len(judged)} effects lie where the claim says"
+        return HOLDS, f"{count} effects lie where the claim says"
     if not by[HOLDS] and not by[DEPENDS]:
-        return FAILS, f"all {len(judged)} effects lie where the claim says they do not"
+        return FAILS, f"{count} effects lie where the claim says they do not"
     words = {HOLDS: "holds for", FAILS: "fails for", DEPENDS: "not decided by these keys for"}
     return DEPENDS, "; ".join(f"{words[v]} {', '.join(names)}" for v, names in by.items() if names)
