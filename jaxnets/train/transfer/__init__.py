@@ -19,6 +19,7 @@ from jaxnets.train.transfer.layers import (
 from jaxnets.train.transfer.probe import (
     LinearProbe,
     compute_features,
+    cross_validate,
     endpoint_features,
     fit_linear_probe,
     head_inputs,
@@ -32,6 +33,7 @@ __all__ = [
     "advise",
     "compute_features",
     "count_trainable",
+    "cross_validate",
     "endpoint_features",
     "fit_linear_probe",
     "freeze",

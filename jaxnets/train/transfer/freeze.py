@@ -115,7 +115,8 @@ def transfer_state(
     """A `TrainState` that goes on from given variables and trains the layers that are not frozen.
 
     `train_step` takes it as any other; after any number of steps the frozen parameters and running
-    statistics are those of ``variables``, bit for bit.
+    statistics are those of ``variables``, bit for bit. (Under `pmap` the step averages statistics
+    over the devices, which is exact where their number is a power of two.)
 
     Args:
         model: the network.

@@ -12,7 +12,7 @@ from jaxnets.errors import UnknownNameError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import features
 from jaxnets.optim import minimize
-from jaxnets.optim.trees import check_number
+from jaxnets.optim.trees import check_count, check_number
 from jaxnets.train.transfer.layers import head_layers
 
 
@@ -33,10 +33,21 @@ class LinearProbe(NamedTuple):
         return float((self(x).argmax(-1) == jnp.asarray(labels)).mean())
 
 
-def _probe_loss(params, x, labels, l2):
-    return cross_entropy(x @ params["kernel"] + params["bias"], labels) + 0.5 * l2 * jnp.sum(
-        params["kernel"] ** 2
-    )
+def _probe_loss(params, x, labels, weights, l2):
+    loss = cross_entropy(x @ params["kernel"] + params["bias"], labels, weights=weights)
+    return loss + 0.5 * l2 * jnp.sum(params["kernel"] ** 2)
+
+
+@jax.jit
+def _standardise(x, weights):
+    """(standardised x, mean, 1/std), with 0 for a feature that does not change."""
+    share = weights / weights.sum()
+    mean = share @ x
+    std = jnp.sqrt(share @ (x - mean) ** 2)
+    # A feature that hardly changes says nothing; dividing by its spread would only magnify noise.
+    varies = std > 1e-6 * jnp.maximum(std.max(), 1e-30)
+    scale = jnp.where(varies, 1 / jnp.maximum(std, 1e-30), 0.0)
+    return (x - mean) * scale, mean, scale
 
 
 def fit_linear_probe(
@@ -45,6 +56,7 @@ def fit_linear_probe(
     num_classes: int,
     *,
     l2: float = 1e-3,
+    weights: jax.Array | None = None,
     tol: float = 1e-4,
     max_iterations: int = 500,
 ) -> LinearProbe:
@@ -59,13 +71,16 @@ def fit_linear_probe(
         labels: (N,) class numbers.
         num_classes: K.
         l2: λ ≥ 0, on the standardised features' weights.
+        weights: (N,) ≥ 0, of the examples; those of weight 0 are as if they were not there. Folds
+            of a cross-validation then share one compiled program.
         tol, max_iterations: of `jaxnets.optim.minimize`.
 
     Raises:
         ValueError: shapes that do not fit, labels outside 0 … K−1, or λ below 0.
 
-    >>> x = jnp.array([[0.0, 1.0], [0.1, 1.0], [1.0, 1.0], [0.9, 1.0]])
-    >>> fit_linear_probe(x, jnp.array([0, 0, 1, 1]), 2).accuracy(x, jnp.array([0, 0, 1, 1]))
+    >>> x = jnp.array([[0.0], [0.1], [0.2], [1.0], [0.9], [0.8]])
+    >>> labels = jnp.array([0, 0, 0, 1, 1, 1])
+    >>> fit_linear_probe(x, labels, 2).accuracy(x, labels)
     1.0
     """
     x, labels = jnp.asarray(x), jnp.asarray(labels)
@@ -75,9 +90,12 @@ def fit_linear_probe(
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= num_classes:
         raise ValueError(f"labels must lie in 0 … {num_classes - 1}, got {lowest} … {highest}")
-    mean, std = x.mean(0), x.std(0)
-    # A feature that hardly changes says nothing; dividing by its spread would only magnify noise.
-    scale = jnp.where(std > 1e-6 * jnp.maximum(std.max(), 1e-30), 1 / jnp.maximum(std, 1e-30), 0.0)
+    weights = jnp.ones(len(x), x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
+    if weights.shape != labels.shape or not bool((weights >= 0).all() & (weights.sum() > 0)):
+        raise ValueError(
+            f"weights must be (N,), not negative and not all 0, got shape {weights.shape}"
+        )
+    standard, mean, scale = _standardise(x, weights)
     start = {
         "kernel": jnp.zeros((x.shape[1], num_classes), x.dtype),
         "bias": jnp.zeros(num_classes, x.dtype),
@@ -85,7 +103,7 @@ def fit_linear_probe(
     found = minimize(
         _probe_loss,
         start,
-        args=((x - mean) * scale, labels, jnp.asarray(l2, x.dtype)),
+        args=(standard, labels, weights, jnp.asarray(l2, x.dtype)),
         tol=tol,
         max_iterations=max_iterations,
     )
@@ -93,6 +111,35 @@ def fit_linear_probe(
     return LinearProbe(
         kernel, found.x["bias"] - mean @ kernel, int(found.iterations), bool(found.converged)
     )
+
+
+def cross_validate(
+    x: jax.Array, labels: jax.Array, num_classes: int, *, folds: int = 4, seed: int = 0, **options
+) -> float:
+    """Accuracy of `fit_linear_probe` on examples that it was not fitted on, every example once.
+
+    Args:
+        x, labels, num_classes: as `fit_linear_probe` takes them.
+        folds: at least 2, at most N.
+        seed: of the folds.
+        **options: of `fit_linear_probe`.
+
+    >>> x = jnp.array([[0.0], [0.1], [0.2], [1.0], [0.9], [0.8]])
+    >>> cross_validate(x, jnp.array([0, 0, 0, 1, 1, 1]), 2, folds=3)
+    1.0
+    """
+    x, labels = jnp.asarray(x), np.asarray(labels)
+    check_count("folds", folds, low=2)
+    if len(labels) < folds:
+        raise ValueError(
+            f"folds must be at most {len(labels)}, the number of examples, got {folds}"
+        )
+    fold = np.random.default_rng(seed).permutation(len(labels)) % folds
+    right = 0
+    for f in range(folds):
+        probe = fit_linear_probe(x, labels, num_classes, weights=fold != f, **options)
+        right += int(((np.asarray(probe(x)).argmax(-1) == labels) & (fold == f)).sum())
+    return right / len(labels)
 
 
 def head_inputs(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
@@ -140,16 +187,24 @@ def endpoint_features(
 
 
 def compute_features(
-    feature_fn: Callable[[jax.Array], jax.Array], images: np.ndarray, batch_size: int = 256
+    feature_fn: Callable[[Any, jax.Array], jax.Array],
+    variables: Any,
+    images: np.ndarray,
+    batch_size: int = 256,
 ) -> np.ndarray:
-    """A function of batches of images over a whole set, compiled once.
+    """A function of batches of images over a whole set.
 
     Args:
-        feature_fn: (B, H, W, C) → (B, D); preprocessing belongs into it.
+        feature_fn: (variables, (B, H, W, C)) → (B, D); preprocessing belongs into it. The same
+            function object is compiled once, for whatever variables.
+        variables: its first argument.
         images: (N, H, W, C) as stored.
         batch_size: B; the last batch is filled up, and cut off again.
 
-    >>> compute_features(lambda x: x.reshape(len(x), -1), np.ones((5, 2, 2, 1)), 2).shape
+    Raises:
+        ValueError: no images.
+
+    >>> compute_features(lambda v, x: v * x.reshape(len(x), -1), 2, np.ones((5, 2, 2, 1)), 2).shape
     (5, 4)
     """
     if not len(images):
@@ -161,7 +216,7 @@ def compute_features(
         missing = batch_size - len(part)
         if missing:
             part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-        parts.append(np.asarray(run(part))[: batch_size - missing])
+        parts.append(np.asarray(run(variables, part))[: batch_size - missing])
     return np.concatenate(parts)
 
 
