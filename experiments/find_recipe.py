@@ -3,7 +3,8 @@
 Command:  python -m experiments.find_recipe
           python -m experiments.find_recipe --dataset cifar10 --train-examples 5000 --epochs 20 \
               --coarse-trials 20 --fine-trials 16
-Time:     digits about a minute on two CPU cores; CIFAR-10 as above about 15 minutes.
+Time:     digits two and a half minutes on two busy, shared CPU cores; CIFAR-10 as above is not
+          measured to its end on free ones yet.
 Result:   runs/find_recipe/DATASET-MODEL/: report.md with its pictures, recipe.json, summary.json
           and study.db with every trial. It ends with the test accuracies of the recipe found and
           of the default one, and the command that trains with the recipe.
