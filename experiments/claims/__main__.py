@@ -62,8 +62,8 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
         return {name: {"sentence": claim.sentence} for name, claim in claims.items()}
     mode = mode or ("quick" if config.quick else "full")
     workdir = config.workdir or Path("runs/claims" if mode == "full" else f"runs/claims_{mode}")
-    # The lock only: what was asked for may differ from call to call, results carry their own mark.
-    with RunDirectory(workdir, {"mode": mode}):
+    # For its lock: what is asked for may differ from call to call, every result carries its mark.
+    with RunDirectory(workdir, {"experiment": "claims"}):
         if config.restart:
             for name in claims:
                 (workdir / "results" / f"{name}.json").unlink(missing_ok=True)
