@@ -22,6 +22,7 @@ FLOORS = {
     "metrics": 1,
     "data": 1,
     "nn": 2,
+    "noise": 2,
     "models": 3,
     "pretrained": 4,
     "train": 4,

@@ -77,16 +77,31 @@ def fractional_max_pool(
 
     def one(x, numbers):
         draw = [r.random if sequence == "random" else r.pseudo_random for r in regions]
-        places = [draw[axis](numbers[axis]) for axis in range(rank)]
-        # Last axis first: then the first of equal maxima is the first in reading order.
-        for axis in reversed(range(rank)):
-            x = _max_of_regions(x, axis, *places[axis], regions[axis].longest)
-        return x
+        return pool_places(x, regions, [draw[axis](numbers[axis]) for axis in range(rank)])
 
     of_channels = jax.vmap(one, (-1, 0), -1) if shape[1] > 1 else lambda x, n: one(x, n[0])
     if shape[0] == 1:
         return jax.vmap(of_channels, (0, None))(x, numbers[0])
     return jax.vmap(of_channels)(x, numbers)
+
+
+def pool_places(
+    x: jax.Array,
+    regions: Sequence[Regions],
+    places: Sequence[tuple[jax.Array, jax.Array]],
+) -> jax.Array:
+    """Largest values of given regions of one map (spatial…, C): (first, last) cells an axis.
+
+    >>> import jax.numpy as jnp
+    >>> first, last = jnp.array([0, 2]), jnp.array([2, 3])
+    >>> pool_places(jnp.array([[1.0], [5.0], [2.0], [3.0]]), [Regions(4, 2, None, True)],
+    ...     [(first, last)]).ravel().tolist()
+    [5.0, 3.0]
+    """
+    # Last axis first: then the first of equal maxima is the first in reading order.
+    for axis in reversed(range(len(regions))):
+        x = _max_of_regions(x, axis, *places[axis], regions[axis].longest)
+    return x
 
 
 def fractional_regions(

@@ -1,0 +1,76 @@
+"""Noise of the company: batch normalisation depends on which other examples are in the batch."""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.noise.source import MOST_OUTCOMES, After, NoiseSource, Outcomes
+from jaxnets.ops.activations import identity
+from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm(NoiseSource):
+    """x (…, C) ↦ x normalised with the statistics of itself and random companions.
+
+    Companions are drawn without replacement from a population that does not hold x itself. Exact
+    for any function while the choices of companions number up to 65,536. `test_pass` normalises by
+    the statistics of x and the whole population (what running averages estimate), and is exact for
+    no function: a batch's variance is in the denominator.
+
+    Args (fields):
+        population: (M, …, C), the other examples.
+        batch_size: examples in a batch, x included.
+        epsilon: added to the variance.
+
+    Raises:
+        ValueError: a batch of one, or larger than the population and x.
+
+    Source: Ioffe & Szegedy 2015, §3.4 ("a training example is seen in conjunction with other
+    examples"); notes L44, L99.
+
+    >>> noise = BatchNorm(jnp.array([[0.0], [4.0]]), batch_size=2)
+    >>> float(noise.marginalise(jnp.array([2.0]))[0].round(3))  # (2 − 1)/1 and (2 − 3)/1
+    0.0
+    """
+
+    population: jax.Array
+    batch_size: int
+    epsilon: float = 1e-5
+
+    def __post_init__(self):
+        if not 2 <= self.batch_size <= len(self.population) + 1:
+            raise ValueError(
+                f"batch_size: got {self.batch_size}; expected 2 to {len(self.population) + 1}, x "
+                f"and some of a population of {len(self.population)}"
+            )
+
+    def _with(self, x: jax.Array, companions: jax.Array) -> jax.Array:
+        batch = jnp.concatenate([x[None], self.population[companions]])
+        return batch_norm(batch, epsilon=self.epsilon)[0][0]
+
+    def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        order = jnp.argsort(jax.random.bits(key, (len(self.population),)))
+        return self._with(x, order[: self.batch_size - 1])
+
+    def outcomes(self, x: jax.Array) -> Outcomes:
+        members, others = len(self.population), self.batch_size - 1
+        count = math.comb(members, others)
+        if count > MOST_OUTCOMES:
+            choices = None  # never asked for
+        else:
+            choices = jnp.asarray(
+                np.array(list(itertools.combinations(range(members), others))), jnp.int32
+            )
+        return Outcomes(
+            count, lambda i: self._with(x, choices[i]), lambda i: jnp.asarray(1.0 / count, float)
+        )
+
+    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
+        everyone = jnp.concatenate([x[None], self.population])
+        _, mean, variance = batch_norm(everyone, epsilon=self.epsilon)
+        return after(batch_norm_inference(x, mean, variance, epsilon=self.epsilon))
