@@ -7,6 +7,7 @@ from jaxnets.models import (  # noqa: F401
     fractalnet,
     googlenet,
     inception_bn,
+    inception_v2,
     inception_v3,
     lenet,
     mlp,

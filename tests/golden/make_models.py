@@ -201,11 +201,7 @@ def fractalnet(columns):
 
 
 def nasnet(filters, cells, stem, size, imagenet):
-    """Every cell squeezes its two inputs; a separable convolution is two depthwise and two 1×1.
-
-    Cadene's mobile network pads strided maps by one and cuts them again: its 568,234,858 products
-    are not the paper's 564 M.
-    """
+    """Every cell squeezes its two inputs; a separable convolution is two depthwise and two 1×1."""
     layers = [conv(size, 3, 3, stem), norm(stem)]
 
     def separable(n, k, before, after):
@@ -247,7 +243,66 @@ def nasnet(filters, cells, stem, size, imagenet):
     return total(*layers, dense(x, 1000 if imagenet else 10))
 
 
+def nasnet_padded(filters, sizes):
+    """What Cadene's and pytorchcv's networks compute and throw away.
+
+    PyTorch pads both sides alike, TensorFlow puts the odd pixel behind. To have TensorFlow's
+    windows on an even map they put one row and column more in front of it, and cut the first ones
+    of the result. So in each such reduction cell the first half of all five separable convolutions
+    (also of the 3×3 of stride 1) runs on a map that is larger by one.
+
+    ``sizes``: (factor of ``filters``, size of the cell's result) of the cells whose input is even.
+    """
+    excess = 0
+    for factor, size in sizes:
+        f = round(filters * factor)
+        for k in (5, 7, 7, 5, 3):
+            excess += ((size + 1) ** 2 - size**2) * (k * k * f + f * f)
+    return excess
+
+
+def inception_v2():
+    """Table 1 of the paper line by line; inside the modules the released v3's numbers."""
+
+    def branch(size, seen, *steps):
+        """steps: (height, width, channels, size of the result)."""
+        for h, w, out, n in steps:
+            weights = h * w * seen * out
+            layers.extend([(weights, weights * n * n), norm(out)])
+            seen = out
+
+    layers = []
+    branch(299, 3, (3, 3, 32, 149), (3, 3, 32, 147), (3, 3, 64, 147), (3, 3, 80, 71))
+    branch(71, 80, (3, 3, 192, 35), (3, 3, 288, 35))
+    for _ in range(3):
+        n = 35
+        branch(n, 288, (1, 1, 64, n))
+        branch(n, 288, (1, 1, 48, n), (3, 3, 64, n))
+        branch(n, 288, (1, 1, 64, n), (3, 3, 96, n), (3, 3, 96, n))
+        branch(n, 288, (1, 1, 64, n))
+    branch(35, 288, (3, 3, 384, 17))
+    branch(35, 288, (1, 1, 64, 35), (3, 3, 96, 35), (3, 3, 96, 17))
+    for f in (128, 160, 160, 160, 192):
+        n = 17
+        branch(n, 768, (1, 1, 192, n))
+        branch(n, 768, (1, 1, f, n), (1, 7, f, n), (7, 1, 192, n))
+        branch(n, 768, (1, 1, f, n), (7, 1, f, n), (1, 7, f, n), (7, 1, f, n), (1, 7, 192, n))
+        branch(n, 768, (1, 1, 192, n))
+    branch(17, 768, (1, 1, 192, 17), (3, 3, 320, 8))
+    branch(17, 768, (1, 1, 192, 17), (3, 3, 192, 17), (3, 3, 192, 8))
+    for seen in (1280, 2048):
+        branch(8, seen, (1, 1, 320, 8))
+        branch(8, seen, (1, 1, 384, 8))
+        branch(8, seen, (1, 1, 448, 8), (3, 3, 384, 8))
+        for _ in range(2):
+            branch(8, 384, (1, 3, 384, 8))
+            branch(8, 384, (3, 1, 384, 8))
+        branch(8, seen, (1, 1, 192, 8))
+    return total(*layers, dense(2048, 1000))
+
+
 FORMULAS = {
+    "inception_v2": inception_v2,
     "nasnet_a_mobile": lambda: nasnet(44, 4, 32, 111, True),
     "nasnet_a_cifar": lambda: nasnet(32, 6, 96, 32, False),
     **{f"fractalnet_c{c}": lambda c=c: fractalnet(c) for c in range(1, 7)},
@@ -300,6 +355,11 @@ def main(path):
     assert nasnet(168, 6, 96, 165, True) == {
         key: out["nasnet_a_large"][key] for key in ("parameters", "macs")
     }
+    # Cadene's networks pad and cut: exactly this much more, of 224 → 112 … 56, 28, 14 and of 331.
+    mobile = out["nasnet_a_mobile"]["macs"] + nasnet_padded(44, ((0.5, 28), (2, 14), (4, 7)))
+    assert mobile == table["cadene/nasnetamobile"]["macs_conv_linear_eval"]
+    large = out["nasnet_a_large"]["macs"] + nasnet_padded(168, ((2, 21),))
+    assert large == table["cadene/nasnetalarge"]["macs_conv_linear_eval"], large
     for name, (formula, key) in DERIVED.items():
         out[name] = {**formula(table), "source": f"layer formula on top of {key}"}
     target = Path(__file__).with_name("models.json")

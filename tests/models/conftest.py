@@ -111,6 +111,7 @@ TINY = {
         (32, 32, 3),
     ),
     "se_bn_inception": Tiny("se_bn_inception", {"width": 0.125, "reduction": 4}, (32, 32, 3)),
+    "inception_v2": Tiny("inception_v2", {"width": 0.0625}, (75, 75, 3)),
     "inception_v3": Tiny("inception_v3", {"width": 0.0625}, (75, 75, 3)),
     "fractalnet": Tiny(
         "fractalnet", {"widths": (8, 12), "columns": 3, "dropout_rates": (0.0, 0.1)}, (16, 16, 3)

@@ -39,6 +39,7 @@ STRIDED = [
     "googlenet",
     "shufflenet_v1_g3",
     "bn_inception",
+    "inception_v2",
     "inception_v3",
     "fractalnet_c2",
     "nasnet_a_mobile",
@@ -69,6 +70,19 @@ def test_the_smallest_image_is_as_small_as_the_message_says(name):
     assert all(min(shape) > 0 for shape in map_shapes(name, smallest).values())
     with pytest.raises(ValueError, match=f"at least {smallest}"):
         map_shapes(name, smallest - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_every_network_gives_the_maps_of_its_registry_entry(name):
+    """The same names, and as many steps of its stride as the image has room for, and one or two."""
+    info = model_info(name)
+    maps = map_shapes(name, info.input_size)
+    spatial = {endpoint: shape[1] for endpoint, shape in maps.items() if len(shape) == 4}
+    if info.feature_strides:
+        assert list(spatial) == list(info.feature_strides)
+    for endpoint, stride in info.feature_strides.items():
+        assert abs(spatial[endpoint] - info.input_size / stride) <= 2, (endpoint, maps[endpoint])
 
 
 def test_feature_maps_of_the_resnet_paper():

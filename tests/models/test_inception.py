@@ -11,6 +11,7 @@ from jaxnets.models import count_macs, count_parameters, create_model, features
 from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.counting import abstract_variables, jaxpr_macs
 from jaxnets.models.googlenet import Inception
+from jaxnets.models.inception_v2 import MODULES as V2_MODULES
 from jaxnets.models.inception_v3 import MODULES
 from jaxnets.nn import Conv
 
@@ -39,6 +40,24 @@ def test_inception_v3_has_the_shapes_of_the_paper():
     assert [shapes[m][0] for m in MODULES] == [sizes[m[5]] for m in MODULES]
     channels = [256, 288, 288, 768, 768, 768, 768, 768, 1280, 2048, 2048]
     assert [shapes[m][1] for m in MODULES] == channels
+
+
+def test_inception_v2_has_the_shapes_of_table_1():
+    """147×147×64, 71×71×80, 35×35×288, 17×17×768, 8×8×1280, 8×8×2048."""
+    shapes = shapes_of("inception_v2", 299)
+    assert [shapes[f"stem{i}"] for i in (1, 2, 3)] == [(147, 64), (71, 80), (35, 288)]
+    modules = {name: shape for name, shape in shapes.items() if name.startswith("mixed")}
+    rows = [(35, 288)] * 3 + [(17, 768)] * 6 + [(8, 1280)] + [(8, 2048)] * 2
+    assert list(modules.values()) == rows
+
+
+def test_inception_v2_has_42_layers_with_four_modules_of_figure_6():
+    """Convolutions on the longest path, reductions not counted, and the classifier."""
+    deepest = {name: max(map(len, paths)) for name, (paths, _) in V2_MODULES.items()}
+    stem, classifier = 6, 1
+    counted = [depth for name, depth in deepest.items() if name not in ("mixed6a", "mixed7a")]
+    assert stem + sum(counted) + classifier == 47
+    assert stem + sum(counted) - deepest["mixed6f"] + classifier == 42
 
 
 def test_bn_inception_passes_its_input_through_where_it_halves_the_map():

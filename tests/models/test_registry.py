@@ -43,6 +43,21 @@ def test_counts_are_the_published_ones(name):
     assert (info.parameters, info.macs) == expected
 
 
+def test_nasnet_s_other_count_is_a_map_larger_by_one_in_its_reductions():
+    """568,234,858 and 23,809,955,634 of the PyTorch ports, to the product.
+
+    They pad even maps in front and cut the result: the first half of all five separable
+    convolutions of such a reduction cell, of f channels, runs on a map of (n + 1)² for n².
+    """
+
+    def cut(f, n):
+        return ((n + 1) ** 2 - n**2) * sum(k * k * f + f * f for k in (5, 7, 7, 5, 3))
+
+    mobile = model_info("nasnet_a_mobile").macs + cut(22, 28) + cut(88, 14) + cut(176, 7)
+    assert mobile == 568_234_858
+    assert model_info("nasnet_a_large").macs + cut(336, 21) == 23_809_955_634
+
+
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(UnknownNameError, match=r"unknown network 'resnet5'.*resnet50"):
         create_model("resnet5")
