@@ -3,7 +3,7 @@
 Command:  python -m experiments.evaluate --workdir runs/train_classifier/digits-lenet5
           python -m experiments.evaluate --workdir runs/… --step 4000
           python -m experiments.evaluate --weights resnet20-12fca82f.th --model resnet20 \\
-              --dataset cifar10
+              --dataset cifar10 --views flip
 Time:     seconds for digits; CIFAR-10 with ResNet-20 about ten seconds on two CPU cores.
 Result:   accuracy, loss and the accuracy of every class; for a finished run the same accuracy as
           its summary.json. The results also go to evaluation.json in the run's directory. The
@@ -17,15 +17,20 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxnets import command
-from jaxnets.data import Dataset, load_dataset
+from jaxnets.data import Dataset, load_dataset, views
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import model_info
 from jaxnets.pretrained import load
 from jaxnets.train import DataParallel, Evaluator, choose_devices, load_classifier
 from jaxnets.train.classifier import Classifier, ClassifierInfo
 from jaxnets.train.run_directory import write_json
+from jaxnets.train.test_time import apply_to_views
 
 RUN = Path("runs/train_classifier/digits-lenet5")
+VIEWS = {
+    "flip": views.flip_views,
+    "ten_crop": lambda images: views.padded_ten_crop(images, max(1, images.shape[1] // 8)),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Config:
         model: … of this network. Images are normalised with the network's published statistics.
         dataset: measure on this dataset (default: the one it was trained on).
         split: which part of it.
+        views: average the probabilities over views of each image: itself and its mirror image, or
+            ten crops of the image with an eighth of zeros around it.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
         batch_size: images at once, over all devices.
         parallel, devices: as in train_classifier.
@@ -53,6 +60,7 @@ class Config:
     model: str | None = None
     dataset: str | None = None
     split: Literal["test", "train"] = "test"
+    views: Literal["one", "flip", "ten_crop"] = "one"
     data_dir: Path | None = None
     batch_size: int = 256
     parallel: Literal["pmap", "jit"] = "pmap"
@@ -71,14 +79,20 @@ def main(config: Config) -> dict[str, Any]:
         classifier, dataset = _foreign(config)
         info, step = classifier.info, None
         workdir = config.workdir or Path("runs/evaluate") / info.model
+    height, width, _ = dataset.image_shape
+    if config.views == "ten_crop" and height != width:
+        raise JaxnetsError(f"--views ten_crop wants square images; {dataset.name} has others")
     parallel = DataParallel(config.parallel, choose_devices(config.devices))
+
+    def apply(variables, images, *, train):
+        return classifier.network.apply(variables, info.preprocess(images), train=train)
+
     evaluate = Evaluator(
-        classifier.network.apply,
+        apply if config.views == "one" else apply_to_views(apply, VIEWS[config.views]),
         getattr(dataset, config.split),
         info.num_classes,
         parallel,
         batch_size=config.batch_size,
-        preprocess=info.preprocess,
     )
     measured = evaluate(parallel.replicate(classifier.variables))
     confusion = measured["confusion"]
@@ -86,6 +100,7 @@ def main(config: Config) -> dict[str, Any]:
     results = {
         "dataset": dataset.name,
         "split": config.split,
+        "views": config.views,
         "model": info.model,
         "step": step,
         "examples": int(confusion.sum()),
@@ -96,9 +111,10 @@ def main(config: Config) -> dict[str, Any]:
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "evaluation.json", results)
     origin = f"of {config.weights}" if config.weights else f"of step {step}"
+    looked = "" if config.views == "one" else f", views: {config.views}"
     print(
         f"{info.model} {origin} on {dataset.name} ({config.split}, "
-        f"{results['examples']:,} images): accuracy {100 * results['accuracy']:.2f} %, "
+        f"{results['examples']:,} images{looked}): accuracy {100 * results['accuracy']:.2f} %, "
         f"loss {results['loss']:.4f}"
     )
     worst = sorted(results["class_accuracy"].items(), key=lambda item: item[1])[:5]

@@ -186,6 +186,7 @@ def _run(config, dataset, parallel, batches, network, state, plateau_hook, say) 
             train_step,
             loss_fn=build.build_loss(config),
             augment=build.build_augmentation(config, dataset),
+            mix=build.build_mix(config, dataset.num_classes),
             preprocess=info.preprocess,
             microbatches=config.microbatches,
         )

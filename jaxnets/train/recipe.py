@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 
 from jaxnets.data import Dataset
-from jaxnets.data.augment import augment_batch
+from jaxnets.data.augment import create_policy, cutmix, mixup, per_example
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model
@@ -37,7 +37,11 @@ class Recipe:
         weight_decay: λ of the optimizer; not applied to biases and normalisation.
         clip_norm: scale gradients down to this global norm.
         label_smoothing: ε: targets (1 − ε)·one-hot + ε/K.
-        augment: random crops (padded by an eighth of the image), on request mirrored.
+        augment: a name of `jaxnets.data.augment.list_policies()`: crops of the image padded by an
+            eighth, on request mirrored; or as AlexNet or GoogLeNet did.
+        cutout: hide a square of so many pixels a side; 16 is usual on CIFAR-10.
+        mixup: α: train on weighted means of two images and labels; 1 is usual on CIFAR-10.
+        cutmix: α: paste a rectangle of another image and mix the labels by area; usually 1.
         dtype: compute in this dtype; parameters, statistics and losses stay float32.
         microbatches: work through each device's batch in this many parts (gradient accumulation).
         seed: of the initial parameters, the order of the data and all randomness of the steps.
@@ -55,7 +59,10 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     label_smoothing: float = 0.05
-    augment: Literal["none", "crop", "crop_flip"] = "crop"
+    augment: Literal["none", "crop", "crop_flip", "alexnet", "googlenet"] = "crop"
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
     microbatches: int = 1
     seed: int = 0
@@ -66,7 +73,8 @@ class Recipe:
             option = f"--{name.replace('_', '-')}"
             if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
                 raise JaxnetsError(f"{option} must be above 0, got {value}")
-            if name in ("warmup_epochs", "weight_decay", "seed") and value < 0:
+            not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
+            if name in not_negative and value < 0:
                 raise JaxnetsError(f"{option} must be 0 or more, got {value}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
@@ -74,6 +82,8 @@ class Recipe:
             raise JaxnetsError(
                 f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}"
             )
+        if self.mixup and self.cutmix:
+            raise JaxnetsError("--mixup and --cutmix exclude each other; give one of them")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise JaxnetsError(f"--clip-norm must be above 0, got {self.clip_norm}")
 
@@ -141,8 +151,18 @@ def build_loss(recipe: Recipe):
 
 
 def build_augmentation(recipe: Recipe, dataset: Dataset):
-    """(key, images, example_ids) → images, or None."""
-    if recipe.augment == "none":
-        return None
-    padding = max(1, dataset.image_shape[0] // 8)
-    return partial(augment_batch, padding=padding, flips=recipe.augment == "crop_flip")
+    """(key, images, example_ids) → images, or None: the ``augment`` of `train_step`."""
+    try:
+        policy = create_policy(recipe.augment, dataset.train.images, cutout_size=recipe.cutout)
+    except ValueError as error:
+        raise JaxnetsError(f"--augment {recipe.augment}: {error}") from error
+    return None if policy is None else per_example(policy)
+
+
+def build_mix(recipe: Recipe, num_classes: int):
+    """(key, images, labels, axis_name) → (images, labels), or None: the ``mix`` of `train_step`."""
+    if recipe.mixup:
+        return partial(mixup, alpha=recipe.mixup, num_classes=num_classes)
+    if recipe.cutmix:
+        return partial(cutmix, alpha=recipe.cutmix, num_classes=num_classes)
+    return None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import struct
 
 import numpy as np
@@ -83,6 +84,29 @@ def test_evaluate_agrees_with_the_run(finished, capsys):
     np.testing.assert_allclose(results["loss"], summary["test_loss"], rtol=1e-6)
     assert results["examples"] == 360
     assert "accuracy" in capsys.readouterr().out
+
+
+def test_evaluate_averages_over_views(finished, tmp_path):
+    workdir, _ = finished
+    copy = shutil.copytree(workdir, tmp_path / "run")
+    test = load_dataset("digits").test
+    classifier, _ = load_classifier(copy)
+    images = np.asarray(test.images)
+    # Eight pixels with one of zeros around.
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    corners = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+    crops = [padded[:, y : y + 8, x : x + 8] for y, x in corners]
+    crops += [padded[:, y : y + 8, ::-1][:, :, x : x + 8] for y, x in corners]
+    by_hand = {"flip": [images, images[:, :, ::-1]], "ten_crop": crops}
+    for name, views in by_hand.items():
+        arguments = ["--workdir", str(copy), "--views", name]
+        results = command.run(evaluate.main, evaluate.Config, arguments)
+        mean = np.mean([np.asarray(classifier(view)) for view in views], 0)
+        right = (mean.argmax(1) == test.labels).mean()
+        np.testing.assert_allclose(results["accuracy"], right, atol=1e-6)
+        loss = -np.log(mean[np.arange(len(mean)), test.labels]).mean()
+        np.testing.assert_allclose(results["loss"], loss, rtol=1e-4)
+        assert results["views"] == name
 
 
 def test_predict_reads_an_image(finished, tmp_path, capsys):
