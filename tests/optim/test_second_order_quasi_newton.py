@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.optim import minimize
+from jaxnets.optim import Status, minimize
 from jaxnets.optim.second_order import bfgs
 from jaxnets.optim.second_order import lbfgs as pairs
+from jaxnets.optim.second_order.descent import descend
+from jaxnets.optim.second_order.line_search import WolfeRule
+from jaxnets.optim.second_order.objective import flat_objective, flatten
+from jaxnets.optim.second_order.problems import UNCONSTRAINED
 
 
 def spd(rng, size, condition=100.0):
@@ -92,11 +96,8 @@ def test_a_pair_without_positive_curvature_is_left_out_and_forgetting_is_steepes
     np.testing.assert_array_equal(pairs.times_inverse_hessian(empty, vector), vector)
 
 
-def test_lbfgs_with_full_memory_takes_the_steps_of_bfgs(x64):
-    def fun(x):
-        return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-
-    # The directions: the same pairs and γ from the first pair in both.
+def test_lbfgs_with_full_memory_has_the_directions_of_bfgs(x64):
+    # The same pairs and γ from the first pair in both.
     rng = np.random.default_rng(3)
     size, count = 10, 25
     a = spd(rng, size)
@@ -112,13 +113,59 @@ def test_lbfgs_with_full_memory_takes_the_steps_of_bfgs(x64):
         limited = -pairs.times_inverse_hessian(history, gradient)
         assert jnp.abs(limited - direction).max() <= 1e-10 * jnp.abs(direction).max()
 
-    # Whole runs: the first step is the same, γ is set by the first pair in both; then compare
-    # where both end, since L-BFGS renews γ and so takes other steps.
-    start = jnp.tile(jnp.asarray([-1.2, 1.0]), 5)
-    dense = minimize(fun, start, method="bfgs")
-    limited = minimize(fun, start, memory=200)
-    assert bool(dense.converged) and bool(limited.converged)
-    assert 60 <= int(dense.iterations) <= 110
+
+def _iterates(fun, start, model, count):
+    """x after 0, 1, …, count accepted steps of `descend`, shape (count + 1, n)."""
+    flat = flatten(jnp.asarray(start))
+    evaluate = flat_objective(fun, flat)
+
+    @jax.jit
+    def after(steps):
+        return descend(
+            evaluate, flat.vector, model, tol=1e-6, max_iterations=steps, rule=WolfeRule()
+        )
+
+    outcomes = [after(steps) for steps in range(count + 1)]
+    return np.stack([out.x for out in outcomes]), int(outcomes[-1].status)
+
+
+def _scaled_once(memory):
+    """L-BFGS whose γ stays the first pair's, as BFGS's does."""
+
+    def learn(history, step, change, x, gradient):
+        first = history.count == 0
+        scaled, plain = (pairs.push(history, step, change, rescale) for rescale in (True, False))
+        history = jax.tree.map(lambda a, b: jnp.where(first, a, b), scaled, plain)
+        direction = -pairs.times_inverse_hessian(history, gradient)
+        return history, direction, history.count == 0, 0
+
+    return pairs.model(memory)._replace(learn=learn)
+
+
+def _quadratic_20(x):
+    return 0.5 * jnp.sum(jnp.geomspace(1.0, 100.0, 20) * (x - 1) ** 2) + jnp.sum(x) ** 2
+
+
+def _logistic_6(x):
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(40, 6))
+    signs = np.where(features[:, 0] + rng.normal(size=40) > 0, 1.0, -1.0)
+    return jnp.mean(jnp.logaddexp(0, -signs * (features @ x))) + 1e-2 * jnp.sum(x**2)
+
+
+WHOLE_RUNS = [
+    (p.fun, p.start) for p in UNCONSTRAINED if p.name in ("beale_2", "wood_4", "gaussian_3")
+] + [(_quadratic_20, np.zeros(20)), (_logistic_6, np.zeros(6))]
+
+
+@pytest.mark.parametrize(("fun", "start"), WHOLE_RUNS, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_whole_run_of_lbfgs_with_full_memory_is_the_run_of_bfgs(x64, fun, start):
+    count = 120
+    dense, status = _iterates(fun, start, bfgs.model(), count)
+    limited, same = _iterates(fun, start, _scaled_once(count), count)
+    assert status == same == Status.CONVERGED  # within `count` steps: these are whole runs
+    scale = np.maximum(1, np.abs(dense).max(axis=1, keepdims=True))
+    assert (np.abs(limited - dense) / scale).max() <= 1e-10
 
 
 def test_two_dimensional_rosenbrock_takes_about_as_many_iterations_as_elsewhere(x64):

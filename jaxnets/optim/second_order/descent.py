@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxnets.optim.second_order import line_search
 from jaxnets.optim.second_order.model import EXACT, Model
+from jaxnets.optim.second_order.packing import Packed, pack, unpack
 
 
 class Status(enum.IntEnum):
@@ -67,15 +68,30 @@ class Outcome(NamedTuple):
     trace: Trace | None
 
 
-class _Loop(NamedTuple):
-    out: Outcome
-    model: Any
-    direction: jax.Array
+class _Numbers(NamedTuple):
+    """The scalars of the loop; they travel packed."""
+
+    value: jax.Array
+    gradient_norm: jax.Array
+    iterations: jax.Array
+    evaluations: jax.Array
+    products: jax.Array
+    status: jax.Array
     fresh: jax.Array
     expected: jax.Array  # |slope| of the last direction that knew curvature
     stalled: jax.Array
     best_value: jax.Array
     best_norm: jax.Array
+
+
+class _Loop(NamedTuple):
+    numbers: Packed
+    x: jax.Array
+    gradient: jax.Array
+    direction: jax.Array
+    aux: Any
+    trace: Trace | None
+    model: Any
 
 
 # Iterations in a row without a lower value (beyond rounding) or a clearly smaller gradient.
@@ -114,69 +130,71 @@ def descend(
     if record:
         blank = jnp.full(record, jnp.nan, dtype)
         trace = Trace(blank, blank, jnp.full(record, -1, jnp.int32))
-    begin = _Loop(
-        out=Outcome(
-            x=x,
-            value=number,
-            gradient=jnp.zeros_like(x),
-            gradient_norm=number + jnp.inf,
-            iterations=integer - 1,
-            evaluations=integer,
-            products=integer,
-            status=integer,
-            aux=aux,
-            trace=trace,
-        ),
-        model=model.empty(x),
-        direction=jnp.zeros_like(x),
+    sample = _Numbers(
+        value=number,
+        gradient_norm=number + jnp.inf,
+        iterations=integer - 1,
+        evaluations=integer,
+        products=integer,
+        status=integer,
         fresh=jnp.ones((), bool),
         expected=number + jnp.inf,
         stalled=integer,
         best_value=number + jnp.inf,
         best_norm=number + jnp.inf,
     )
+    begin = _Loop(
+        numbers=pack(sample),
+        x=x,
+        gradient=jnp.zeros_like(x),
+        direction=jnp.zeros_like(x),
+        aux=aux,
+        trace=trace,
+        model=model.empty(x),
+    )
 
     def iterate(loop: _Loop) -> _Loop:
-        old = loop.out
+        old = unpack(loop.numbers, sample)
         first = old.iterations < 0
-        slope = jnp.vdot(old.gradient, loop.direction, precision=EXACT)
-        length = jnp.sqrt(jnp.vdot(old.gradient, old.gradient, precision=EXACT))
+        slope = jnp.vdot(loop.gradient, loop.direction, precision=EXACT)
+        length = jnp.sqrt(jnp.vdot(loop.gradient, loop.gradient, precision=EXACT))
         # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
-        guess = jnp.where(loop.fresh & (length > 1), 1 / length, 1)
-        search = line_search.start(
-            old.value, slope, guess, model.longest(old.x, loop.direction, loop.fresh)
+        guess = jnp.where(old.fresh & (length > 1), 1 / length, 1)
+        search = like = line_search.start(
+            old.value, slope, guess, model.longest(loop.x, loop.direction, old.fresh)
         )
 
         def try_step(carry):
-            search = carry[0]
-            value, gradient, aux = evaluate(model.place(old.x, loop.direction, search.step))
+            search = unpack(carry[0], like)
+            value, gradient, aux = evaluate(model.place(loop.x, loop.direction, search.step))
             slope = jnp.vdot(gradient, loop.direction, precision=EXACT)
             following = line_search.advance(search, value, slope, rule)
             outcome = jnp.where(first, line_search.WOLFE, following.outcome)
-            return following._replace(outcome=outcome), value, gradient, aux
+            return pack(following._replace(outcome=outcome)), value, gradient, aux
 
-        search, value, gradient, aux = jax.lax.while_loop(
-            lambda carry: carry[0].outcome == line_search.SEARCHING,
+        packed, value, gradient, aux = jax.lax.while_loop(
+            lambda carry: unpack(carry[0], like).outcome == line_search.SEARCHING,
             try_step,
-            (search, old.value, old.gradient, old.aux),
+            (pack(search), old.value, loop.gradient, loop.aux),
         )
+        search = unpack(packed, search)
         found = search.outcome != line_search.FAILED
 
         def keep(new, previous):
             return jax.tree.map(lambda a, b: jnp.where(found, a, b), new, previous)
 
-        place = jnp.where(first, old.x, model.place(old.x, loop.direction, search.step))
+        place = jnp.where(first, loop.x, model.place(loop.x, loop.direction, search.step))
         new_x, value, gradient, aux = keep(
-            (place, value, gradient, aux), (old.x, old.value, old.gradient, old.aux)
+            (place, value, gradient, aux), (loop.x, old.value, loop.gradient, loop.aux)
         )
-        step = new_x - old.x
-        change = jnp.where(first, 0, gradient - old.gradient)
+        step = new_x - loop.x
+        change = jnp.where(first, 0, gradient - loop.gradient)
 
         norm = model.norm(new_x, gradient).astype(dtype)
         rounding = eps * jnp.abs(value)
-        better = (value < loop.best_value - rounding) | (norm < 0.9 * loop.best_norm)
-        stalled = jnp.where(better | first, 0, loop.stalled + found)
-        expected = jnp.where(loop.fresh, loop.expected, jnp.abs(slope))
+        better = (value < old.best_value - rounding) | (norm < 0.9 * old.best_norm)
+        stalled = jnp.where(better | first, 0, old.stalled + found)
+        expected = jnp.where(old.fresh, old.expected, jnp.abs(slope))
 
         # A failed search: forget the curvature and try steepest descent once, then give up.
         forgotten = model.forget(loop.model, ~found)
@@ -185,7 +203,7 @@ def descend(
         direction = jnp.where(uphill, model.steepest(new_x, gradient), direction)
         fresh = fresh | uphill
 
-        given_up = ~found & loop.fresh
+        given_up = ~found & old.fresh
         lost = jnp.minimum(expected, jnp.abs(slope)) <= 100 * rounding
         stuck = found & ~first & jnp.all(step == 0)
         status = _decide(
@@ -197,37 +215,45 @@ def descend(
         )
         iterations = old.iterations + found.astype(jnp.int32)
         evaluations = old.evaluations + search.trials
-        trace = old.trace
+        trace = loop.trace
         if record:
             trace = Trace(
-                old.trace.value.at[iterations].set(value),
-                old.trace.gradient_norm.at[iterations].set(norm),
-                old.trace.evaluations.at[iterations].set(evaluations),
+                loop.trace.value.at[iterations].set(value),
+                loop.trace.gradient_norm.at[iterations].set(norm),
+                loop.trace.evaluations.at[iterations].set(evaluations),
             )
-        return _Loop(
-            out=Outcome(
-                x=new_x,
-                value=value,
-                gradient=gradient,
-                gradient_norm=norm,
-                iterations=iterations,
-                evaluations=evaluations,
-                products=old.products + products,
-                status=status,
-                aux=aux,
-                trace=trace,
-            ),
-            model=state,
-            direction=direction,
+        numbers = _Numbers(
+            value=value,
+            gradient_norm=norm,
+            iterations=iterations,
+            evaluations=evaluations,
+            products=old.products + products,
+            status=status,
             fresh=fresh,
             expected=expected,
-            stalled=stalled.astype(jnp.int32),
-            best_value=jnp.minimum(value, loop.best_value),
-            best_norm=jnp.minimum(norm, loop.best_norm),
+            stalled=stalled,
+            best_value=jnp.minimum(value, old.best_value),
+            best_norm=jnp.minimum(norm, old.best_norm),
         )
+        return _Loop(pack(numbers), new_x, gradient, direction, aux, trace, state)
 
-    done = jax.lax.while_loop(lambda loop: loop.out.status == Status.RUNNING, iterate, begin)
-    return done.out
+    def running(loop: _Loop) -> jax.Array:
+        return unpack(loop.numbers, sample).status == Status.RUNNING
+
+    done = jax.lax.while_loop(running, iterate, begin)
+    numbers = unpack(done.numbers, sample)
+    return Outcome(
+        x=done.x,
+        value=numbers.value,
+        gradient=done.gradient,
+        gradient_norm=numbers.gradient_norm,
+        iterations=numbers.iterations,
+        evaluations=numbers.evaluations,
+        products=numbers.products,
+        status=numbers.status,
+        aux=done.aux,
+        trace=done.trace,
+    )
 
 
 def _decide(*cases) -> jax.Array:

@@ -33,7 +33,8 @@ class History(NamedTuple):
     Args:
         steps: S, (m, n), one s a row.
         changes: Y, (m, n), one y a row.
-        inverse: R⁻¹, (m, m), in the order of slots; zero where a slot is empty.
+        inverse: R⁻¹, (m, m), in the order of slots; zero where a slot is empty (stale while
+            count is 0: the first pair clears it).
         diagonal: s_iᵀy_i, (m,).
         scale: γ of the initial matrix γI.
         count: pairs taken so far; the next goes to slot count mod m.
@@ -62,7 +63,6 @@ def empty_history(size: int, memory: int, dtype=jnp.float32) -> History:
 def forget(history: History, when: jax.Array) -> History:
     """Drop all pairs where `when` is true; their rows stay where they are and no longer count."""
     return history._replace(
-        inverse=jnp.where(when, 0, history.inverse),
         scale=jnp.where(when, 1, history.scale),
         count=jnp.where(when, 0, history.count),
     )
@@ -107,11 +107,13 @@ def push(history: History, step: jax.Array, change: jax.Array, rescale: bool = T
 
     steps, changes = write(history.steps, step), write(history.changes, change)
     here = jnp.arange(memory) == slot
-    kept = jnp.where(here[:, None] | here[None, :], 0, history.inverse)
-    # Empty slots hold zeros or stale numbers, but their columns of R⁻¹ are zero.
-    products = jnp.where(keep, jnp.matmul(steps, change, precision=EXACT), 0)
-    column = jnp.where(here, 1, -jnp.matmul(kept, products, precision=EXACT)) / safe
-    inverse = jnp.where(here[None, :], column[:, None], kept)
+    old_inverse = jnp.where(history.count > 0, history.inverse, 0)
+    # Empty slots hold zeros or stale numbers, but their columns of R⁻¹ are zero; the column and
+    # the row of the pair that goes are left out.
+    products = jnp.where(keep & ~here, jnp.matmul(steps, change, precision=EXACT), 0)
+    below = jnp.matmul(old_inverse, products, precision=EXACT)
+    column = jnp.where(here, 1, -below) / safe
+    inverse = jnp.where(here[None, :], column[:, None], jnp.where(here[:, None], 0, old_inverse))
     scale = safe / jnp.where(keep, squared, 1.0) if rescale else history.scale
     return History(
         steps=steps,
@@ -129,10 +131,12 @@ def times_inverse_hessian(history: History, vector: jax.Array) -> jax.Array:
     def times(matrix, vector):
         return jnp.matmul(matrix, vector, precision=EXACT)
 
-    inner = times(history.inverse, times(history.steps, vector))
+    known = history.count > 0
+    inner = jnp.where(known, times(history.inverse, times(history.steps, vector)), 0)
     vector = history.scale * (vector - times(inner, history.changes))
     outer = history.diagonal * inner - times(history.changes, vector)
-    return vector + times(times(outer, history.inverse), history.steps)
+    outer = jnp.where(known, times(outer, history.inverse), 0)
+    return vector + times(outer, history.steps)
 
 
 def two_loop(history: History, vector: jax.Array) -> jax.Array:
