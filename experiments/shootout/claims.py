@@ -51,7 +51,8 @@ def summarise(curves: Curves, rates: Sequence[float]) -> dict[str, Any]:
         "test_accuracy_half": half,
         "train_loss": loss,
         "train_loss_half": loss_half,
-        "decades_within_2_points": float(width[near].sum()),
+        # Rounded: equal grids must not differ in the last bit of a logarithm.
+        "decades_within_2_points": round(float(width[near].sum()), 6),
         "by_rate": [interval(v) for v in curves.test_accuracy[..., -1]],
     }
 

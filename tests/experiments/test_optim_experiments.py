@@ -114,6 +114,13 @@ class TestClaims:
         assert bad["momentum_needs_more_tuning"]["verdict"] == "fails"
         assert bad["lbfgs_lower_per_pass"]["verdict"] == "fails"
 
+    def test_as_many_rates_are_as_many_decades(self):
+        """The widths of equal shares of the grid must not differ in a last bit."""
+        rates = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+        low = claims.summarise(self.curves([0.1, 0.5, 0.5, 0.1, 0.1, 0.1]), rates)
+        high = claims.summarise(self.curves([0.1, 0.1, 0.5, 0.5, 0.1, 0.1]), rates)
+        assert low["decades_within_2_points"] == high["decades_within_2_points"] == 1.0
+
     def test_no_verdict_within_the_noise(self):
         """A difference between keys of opposite signs decides nothing."""
         found = {m: self.curves([0.8, 0.9, 0.9, 0.8]) for m in ("adam", "momentum")}
