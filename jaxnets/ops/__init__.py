@@ -42,6 +42,7 @@ from jaxnets.ops.stochastic_depth import (
     stochastic_depth_at_test,
     stochastic_depth_rates,
 )
+from jaxnets.ops.written_out import written_out
 
 __all__ = [
     "ACTIVATIONS",
@@ -89,5 +90,6 @@ __all__ = [
     "stochastic_depth_rates",
     "tanh",
     "transcendentals",
+    "written_out",
     "xavier_normal",
 ]

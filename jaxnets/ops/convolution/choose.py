@@ -40,11 +40,12 @@ def _choose(problem: Problem, limits: dict[str, float]) -> str:
         and problem.pixels >= wide * limits["winograd_pixels_per_channel"]
     ):
         return "winograd"
-    if problem.taps <= 9:
-        if problem.unit_stride and problem.in_channels <= limits["few_channels"]:
-            return "im2col"
-        if not problem.unit_stride and problem.in_channels >= limits["strided_im2col_channels"]:
-            return "im2col"
+    plain = problem.taps <= 9 and problem.unit_stride
+    if problem.in_channels <= limits["few_channels" if plain else "first_layer_channels"]:
+        return "im2col"
+    strided = problem.taps <= 9 and not problem.unit_stride
+    if strided and problem.in_channels >= limits["strided_im2col_channels"]:
+        return "im2col"
     return "direct"
 
 

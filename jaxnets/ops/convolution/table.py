@@ -11,43 +11,47 @@ winograd_pixels_per_channel: output pixels of the batch per channel for it: tran
     must be small beside transforming the pictures.
 strided_blocked_channels: input channels of a group up to which strided groups are put together.
 few_channels: input channels up to which a 3×3 window is laid out as columns.
+first_layer_channels: the same for larger and for strided windows, as in first layers.
 strided_im2col_channels: input channels from which a strided 3×3 window is.
 """
 
 NEVER = 1_000_000
 
-# Measured with jax 0.10.2 on two cores of an AMD EPYC (Zen 5), float32, batch 8.
+# Measured with jax 0.10.2 on cpu, float32.
 TABLES: dict[str, dict[str, dict[str, float]]] = {
     "cpu": {
         "forward": {
-            "least_macs": 1_000_000,
-            "depthwise_fft_taps": 110,
+            "least_macs": 1000000,
+            "depthwise_fft_taps": 225,
             "dense_fft_taps": 81,
             "winograd_channels": 32,
-            "winograd_pixels_per_channel": 4,
+            "winograd_pixels_per_channel": 6.125,
             "strided_blocked_channels": 8,
             "few_channels": 0,
-            "strided_im2col_channels": NEVER,
+            "first_layer_channels": 0,
+            "strided_im2col_channels": 1000000,
         },
         "input_gradient": {
-            "least_macs": 1_000_000,
-            "depthwise_fft_taps": 110,
-            "dense_fft_taps": 81,
+            "least_macs": 1000000,
+            "depthwise_fft_taps": 225,
+            "dense_fft_taps": 49,
             "winograd_channels": 32,
-            "winograd_pixels_per_channel": 5,
+            "winograd_pixels_per_channel": 6.125,
             "strided_blocked_channels": 16,
-            "few_channels": 0,
-            "strided_im2col_channels": NEVER,
+            "few_channels": 8,
+            "first_layer_channels": 3,
+            "strided_im2col_channels": 1000000,
         },
         "kernel_gradient": {
-            "least_macs": 1_000_000,
-            "depthwise_fft_taps": 60,
-            "dense_fft_taps": 81,
+            "least_macs": 1000000,
+            "depthwise_fft_taps": 121,
+            "dense_fft_taps": 49,
             "winograd_channels": 32,
-            "winograd_pixels_per_channel": 4,
-            "strided_blocked_channels": NEVER,
-            "few_channels": 0,
-            "strided_im2col_channels": 256,
+            "winograd_pixels_per_channel": 1.53125,
+            "strided_blocked_channels": 32,
+            "few_channels": 16,
+            "first_layer_channels": 16,
+            "strided_im2col_channels": 64,
         },
     },
 }
