@@ -166,10 +166,10 @@ class TestTraining:
         state = train.create_state(model, optim.momentum(0.1), (4, 4, 1), key)
         params = model.init({"params": key}, data.train.images[:2])["params"]
         state = state.replace(params=params)
-        losses = []
+        losses, step = [], jax.jit(train.train_step)
         for rows in orders([2], 96, 6, 16)[0]:
             batch = {"image": data.train.images[rows], "label": data.train.labels[rows]}
-            state, metrics = train.train_step(state, batch)
+            state, metrics = step(state, batch)
             losses.append(metrics["loss"])
         np.testing.assert_allclose(runs.batch_loss[1, 2], losses, rtol=1e-4)
         found = jax.tree.map(lambda v: v[1, 2], runs.variables["params"])
