@@ -16,8 +16,10 @@ GOOGLENET = NameMap(
         ("inception{place}/5x5_reduce/{layer}", "inception{place}.branch3.0.{layer}"),
         ("inception{place}/5x5/{layer}", "inception{place}.branch3.1.{layer}"),
         ("inception{place}/pool_proj/{layer}", "inception{place}.branch4.1.{layer}"),
+        ("aux{i}_head/conv/{layer}", "aux{i}.conv.{layer}"),
+        ("aux{i}_head/fc{j}", "aux{i}.fc{j}"),
     ),
-    linear=("aux./fc.",),
+    linear=("aux._head/fc.",),
     optional=(r"aux[12]\.",),
     applies=lambda model: model.variant == "torchvision",
 )

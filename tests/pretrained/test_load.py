@@ -66,6 +66,15 @@ def test_the_registry_promises_no_weights_without_a_table():
     assert {info.family for info in map(model_info, list_models())} >= set(MAPS)
 
 
+@pytest.mark.parametrize("name", ["googlenet_bn", "inception_v3"])
+def test_auxiliary_classifiers_have_the_library_s_names(name):
+    model, info = create_model(name, auxiliary=True), model_info(name)
+    name_map = MAPS[info.family][0]
+    found = places(abstract_variables(model, info.input_shape), name_map, model)
+    ours = {there: list(place.their_shape) for place in found for there in place.names}
+    assert ours == PEERS["models"][f"torchvision/{name}"]
+
+
 # ---- equality with PyTorch ---------------------------------------------------------------------
 
 
