@@ -6,11 +6,13 @@ Ran with torch 2.13.0, torchvision 0.28.0, timm 1.0.31 and the source of pretrai
 (Cadene; its folder is the argument). No values are stored: only names and shapes of the networks
 that the registry says it reads, made on the "meta" device ("models"); and, of each case of
 torch_cases.py that a library defines, the names of its layers in the order of their calls, so
-that a state dict of seeded values can be written in PyTorch's layout ("cases").
+that a state dict of seeded values can be written in PyTorch's layout ("cases"); and the mean and
+standard deviation, of images in [0, 1], that each library states for its weights ("statistics").
 """
 
 import gzip
 import importlib
+import inspect
 import json
 import sys
 import types
@@ -24,6 +26,7 @@ import make_torch_networks  # noqa: E402
 import seeded  # noqa: E402
 import timm  # noqa: E402
 import torch_cases  # noqa: E402
+import torch_cases_more  # noqa: E402
 import torchvision  # noqa: E402
 
 # Our name → libraries' names, where they differ from ours.
@@ -59,7 +62,7 @@ CADENE = {
     "se_resnext50_32x4d": ("senet", "se_resnext50_32x4d"),
 }
 # Networks that torch_cases.py defines itself, under names of no library.
-OWN = ("alexnet", "wrn_16_2")
+OWN = ("alexnet", "wrn_16_2", *torch_cases_more.CASES)
 
 
 def shapes(model):
@@ -75,13 +78,34 @@ def layers(case):
     model = case["build"]().eval()
     batch, *image = case.get("images", (2, 64, 64, 3))
     x = torch.from_numpy(seeded.images(batch, *image).transpose(0, 3, 1, 2).copy())
-    kernels, norms = make_torch_networks.leaves_in_call_order(model, x)
+    kernels, norms = make_torch_networks.leaves_in_call_order(model, x, case.get("order"))
     names = {module: name for name, module in model.named_modules()}
     return {
         "kernels": [[names[m], list(m.weight.shape), m.bias is not None] for m in kernels],
         "norms": [[names[m], m.num_features] for m in norms],
         "flatten": case.get("flatten", {}),
     }
+
+
+def statistics_of_torchvision(name):
+    """What the network's first convolution wants, its own transform_input included."""
+    preset = torchvision.models.get_model_weights(name).IMAGENET1K_V1.transforms()
+    mean, std = torch.tensor(preset.mean), torch.tensor(preset.std)
+    # Some builders turn this on where they load weights.
+    if "transform_input" in inspect.getsource(getattr(torchvision.models, name)):
+        network = getattr(torchvision.models, name)(init_weights=False, transform_input=True)
+        black, white = (
+            network._transform_input(((v - mean) / std)[None, :, None, None])[0, :, 0, 0]
+            for v in (torch.zeros(3), torch.ones(3))
+        )
+        std = 1 / (white - black)
+        mean = -black * std
+    return [[round(float(v), 6) for v in values] for values in (mean, std)]
+
+
+def statistics_of_timm(name):
+    config = timm.get_pretrained_cfg(name)
+    return [list(config.mean), list(config.std)]
 
 
 def build_cadene(folder, name):
@@ -105,7 +129,10 @@ def main(cadene):
         for ours in CADENE:
             models[f"cadene/{ours}"] = shapes(build_cadene(cadene, ours))
     cases = {name: layers(case) for name, case in torch_cases.CASES.items() if name not in OWN}
-    text = json.dumps({"models": models, "cases": cases}, separators=(",", ":"))
+    statistics = {f"torchvision/{o}": statistics_of_torchvision(t) for o, t in TORCHVISION.items()}
+    statistics |= {f"timm/{o}": statistics_of_timm(t) for o, t in TIMM.items()}
+    table = {"models": models, "cases": cases, "statistics": statistics}
+    text = json.dumps(table, separators=(",", ":"))
     (HERE / "pretrained_names.json.gz").write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     print(len(models), "networks,", len(cases), "cases")
 

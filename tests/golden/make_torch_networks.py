@@ -2,10 +2,10 @@
 
     python tests/golden/make_torch_networks.py [CASE…]
 
-Ran with torch 2.13.0, torchvision 0.28.0, timm 1.0.31 on a CPU. Every layer gets the values of
-`seeded.py` by the order of the calls. Of each case are stored: the first logits, of each named
-feature map its norm and a corner, and, where the case trains, the loss, the norm of the gradient
-of every kernel, bias and normalisation, and the norms of the updated running statistics.
+Ran with torch 2.13.0, torchvision 0.28.0, timm 1.0.31, pytorchcv 0.0.74 on a CPU. Every layer gets
+the values of `seeded.py` by the order of the calls. Of each case are stored: the first logits, of
+each named feature map its norm and a corner, and, where the case trains, the loss, the norm of the
+gradient of every kernel, bias and normalisation, and the norms of the updated running statistics.
 """
 
 import json
@@ -22,8 +22,12 @@ import seeded  # noqa: E402
 import torch_cases  # noqa: E402
 
 
-def leaves_in_call_order(model, x):
-    """Layers with a kernel, and normalisations, each in the order of their first call."""
+def leaves_in_call_order(model, x, order=None):
+    """Layers with a kernel, and normalisations, each in the order of their first call.
+
+    In training mode, so that auxiliary classifiers are among them. ``order``: a sort key of the
+    layers' names, where another order is wanted.
+    """
     kernels, norms = [], []
 
     def hook(module, *_):
@@ -33,10 +37,15 @@ def leaves_in_call_order(model, x):
 
     wanted = (nn.Conv2d, nn.Linear, nn.modules.batchnorm._BatchNorm)
     handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, wanted)]
+    training = model.training
     with torch.no_grad():
-        model(x)
+        model.train()(x)
+    model.train(training)
     for handle in handles:
         handle.remove()
+    if order is not None:
+        names = {module: name for name, module in model.named_modules()}
+        kernels, norms = (sorted(ms, key=lambda m: order(names[m])) for ms in (kernels, norms))
     return kernels, norms
 
 
@@ -50,8 +59,8 @@ def to_torch(kernel, module, flattened):
     return kernel.T
 
 
-def fill(model, x, flatten):
-    kernels, norms = leaves_in_call_order(model, x)
+def fill(model, x, flatten, order):
+    kernels, norms = leaves_in_call_order(model, x, order)
     names = {module: name for name, module in model.named_modules()}
     with torch.no_grad():
         for i, m in enumerate(kernels):
@@ -82,7 +91,7 @@ def run(case):
             m.p = 0.0
     batch, *image = case.get("images", (2, 64, 64, 3))
     x = torch.from_numpy(seeded.images(batch, *image).transpose(0, 3, 1, 2).copy())
-    kernels, norms = fill(model, x, case.get("flatten", {}))
+    kernels, norms = fill(model, x, case.get("flatten", {}), case.get("order"))
     out, maps = {}, {}
 
     def keep(endpoint):
@@ -107,10 +116,12 @@ def run(case):
         out[f"corner/{name}"] = nhwc[0, :3, :3, :8].numpy() if value.ndim == 4 else nhwc[0, :16]
     if case.get("train"):
         model.train()
-        logits = model(x)
-        loss = nn.functional.cross_entropy(
-            logits, torch.from_numpy(seeded.labels(batch, logits.shape[1]))
-        )
+        outputs = model(x)
+        logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        labels = torch.from_numpy(seeded.labels(batch, logits.shape[1]))
+        loss = nn.functional.cross_entropy(logits, labels)
+        # The weight of GoogLeNet's auxiliary classifiers.
+        loss = loss + 0.3 * sum(nn.functional.cross_entropy(head, labels) for head in heads)
         loss.backward()
         out["loss"] = loss.item()
         out["grad/kernel"] = [norm_of(m.weight.grad) for m in kernels]

@@ -2,11 +2,13 @@
 
 model, fields: ours. build: theirs. endpoints: our feature map → the path of their module.
 flatten: their Linear that follows a flattened (C, H, W) map. train: the loss, gradients and
-statistics as well. slow: full size, seconds to compile.
+statistics as well. order: a sort key of their layers' names where they call them in another order
+than ours. slow: full size, seconds to compile.
 """
 
 import timm
 import torch.nn.functional as F
+import torch_cases_more
 import torchvision
 from timm.models import senet
 from torch import nn
@@ -197,6 +199,7 @@ CASES = {
         "build": lambda: timm.create_model("mobilenetv1_100", act_layer=nn.ReLU),
         "endpoints": {f"stage{i + 1}": f"blocks.{i}" for i in range(5)},
         "images": (4, 64, 64, 3),
+        "train": True,
     },
     "mobilenet_v2": {
         "model": "mobilenet_v2",
@@ -253,6 +256,7 @@ CASES = {
         ),
         "endpoints": SE_ENDPOINTS,
         "images": (4, 64, 64, 3),
+        "train": True,
     },
     "senet154_one_block_a_stage": {
         "model": "senet154",
@@ -267,8 +271,11 @@ CASES = {
             downsample_kernel_size=3,
             downsample_padding=1,
             num_classes=10,
+            drop_rate=0.0,
         ),
         "endpoints": SE_ENDPOINTS,
+        "images": (4, 64, 64, 3),
+        "train": True,
     },
     "densenet_two_layers_a_block": {
         "model": "densenet121",
@@ -315,7 +322,8 @@ CASES = {
                 for m in ("5b", "5c", "5d", "6a", "6b", "6e", "7a", "7b", "7c")
             },
         },
-        "images": (2, 107, 107, 3),
+        "images": (4, 107, 107, 3),
+        "train": True,
     },
     "shufflenet_v2_x0_5": {
         "model": "shufflenet_v2_x0_5",
@@ -336,4 +344,5 @@ CASES = {
         "images": (4, 64, 64, 3),
         "train": True,
     },
+    **torch_cases_more.CASES,
 }

@@ -75,6 +75,15 @@ def test_auxiliary_classifiers_have_the_library_s_names(name):
     assert ours == PEERS["models"][f"torchvision/{name}"]
 
 
+@pytest.mark.parametrize("peer", PEERS["statistics"])
+def test_statistics_are_those_that_the_library_states(peer):
+    """torchvision's Inception networks change their input themselves: from ImageNet's to 0.5."""
+    mean, std = PEERS["statistics"][peer]
+    info = model_info(peer.split("/")[1])
+    np.testing.assert_allclose(info.mean, mean, atol=1e-5)
+    np.testing.assert_allclose(info.std, std, atol=1e-5)
+
+
 # ---- equality with PyTorch ---------------------------------------------------------------------
 
 
