@@ -4,8 +4,8 @@ Command:  python -m experiments.compare_models
           python -m experiments.compare_models --models all --modes inference --batch-sizes 1 8
           python -m experiments.compare_models --models vgg16 resnet50 --batch-sizes 1 2 4 8 16
 Time:     the layer tables of all networks five minutes on two CPU cores (--table resnet50 vgg16:
-          seconds); the default's 48 measurements (12 networks, inference and training, batch 8,
-          torchvision beside) about eight seconds each, most of it compilation.
+          seconds); the default's 24 pairs of measurements (12 networks, inference and training,
+          batch 8, torchvision beside) about half a minute each, half of it compilation.
           Interrupt it, or give --max-minutes, and call it again: it goes on where it was.
 Result:   runs/compare_models/: models.md (every registered network), measured.md (seconds, ratio
           to torchvision, memory), bubbles.png (accuracy against MACs, area = parameters),
@@ -14,7 +14,7 @@ Result:   runs/compare_models/: models.md (every registered network), measured.m
 
 After Canziani, Paszke & Culurciello, "An Analysis of Deep Neural Network Models for Practical
 Applications", 2016/17 (notes L372-374). Where torch and torchvision are installed, their network is
-timed right after ours, in the same process, on as many threads, in channels-last.
+timed in turn with ours, three rounds or more, in one process, on as many threads, in channels-last.
 """
 
 import math
@@ -61,6 +61,7 @@ class Config:
         dtype: compute dtype of ours; torchvision runs in float32 only, beside float32 only.
         peer: time torchvision's networks too, where it is installed.
         seconds: repeat a call for at least this long.
+        rounds: ours and torchvision's take turns at least this often.
         max_minutes: begin no measurement after this long; call again to go on.
         workdir: where the results are, and the measurements that are done already.
     """
@@ -71,7 +72,8 @@ class Config:
     batch_sizes: tuple[int, ...] = (8,)
     dtype: Literal["float32", "bfloat16"] = "float32"
     peer: bool = True
-    seconds: float = 2.0
+    seconds: float = 1.0
+    rounds: int = 3
     max_minutes: float | None = None
     workdir: Path = Path("runs/compare_models")
 
@@ -123,6 +125,8 @@ def _check(config: Config) -> None:
         raise JaxnetsError(f"--batch-sizes must be positive, got {config.batch_sizes}")
     if config.seconds <= 0:
         raise JaxnetsError(f"--seconds must be positive, got {config.seconds}")
+    if config.rounds < 1:
+        raise JaxnetsError(f"--rounds must be positive, got {config.rounds}")
     known = list_models()
     for name in _names(config.models) + _names(config.table):
         if name not in known:
@@ -142,42 +146,57 @@ def _measure(config: Config, path: Path) -> int:
     peer = config.peer and config.dtype == "float32" and torch_peer.available()
     plan = []
     for name in _names(config.models):
+        beside = ["torchvision"] if peer and torch_peer.peer_name(name) else []
         for mode in config.modes:
             for batch_size in config.batch_sizes:
-                for library in ("jaxnets", "torchvision"):
-                    if library == "torchvision" and not (peer and torch_peer.peer_name(name)):
-                        continue
-                    record = dict(
-                        zip(
-                            records.KEY,
-                            (library, name, mode, batch_size, config.dtype, machine),
-                            strict=True,
-                        )
-                    )
-                    if records.key_of(record) not in done:
-                        plan.append(record)
+                values = [
+                    (library, name, mode, batch_size, config.dtype, machine)
+                    for library in ["jaxnets", *beside]
+                ]
+                group = [dict(zip(records.KEY, v, strict=True)) for v in values]
+                # A pair is only worth something if both were timed in turn.
+                if not all(records.key_of(record) in done for record in group):
+                    plan.append(group)
     # A single bar where there is something to do; nothing on the screen where there is not.
     started = time.monotonic()
     with tqdm(plan, unit="measurement", disable=not plan) as bar:
-        for i, record in enumerate(bar):
+        for i, group in enumerate(bar):
             minutes = (time.monotonic() - started) / 60
             if config.max_minutes is not None and minutes > config.max_minutes:
                 return len(plan) - i
-            name, mode, batch_size = record["model"], record["mode"], record["batch_size"]
-            bar.set_description(f"{record['library']} {name} {mode} × {batch_size}")
-            if record["library"] == "jaxnets":
-                result = timing.measure(name, mode, batch_size, config.seconds, config.dtype)
-            else:
-                result = torch_peer.measure(name, mode, batch_size, config.seconds)
-                if result.pop("parameters") != model_info(name).parameters:
-                    raise JaxnetsError(
-                        f"torchvision's {torch_peer.peer_name(name)} is not {name}: their numbers "
-                        "of parameters differ. Take --no-peer, or another version of torchvision."
-                    )
-            assert math.isfinite(result["seconds"])
-            records.append(path, {**record, **result})
+            first = group[0]
+            bar.set_description(f"{first['model']} {first['mode']} × {first['batch_size']}")
+            for record in _measure_in_turn(group, config):
+                records.append(path, record)
             jax.clear_caches()
     return 0
+
+
+def _measure_in_turn(group: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
+    """Time one network of one or two libraries, a round of each and so on."""
+    calls, facts = {}, {}
+    for record in group:
+        name, mode, batch_size = record["model"], record["mode"], record["batch_size"]
+        if record["library"] == "jaxnets":
+            calls["jaxnets"], facts["jaxnets"] = timing.prepare(
+                name, mode, batch_size, config.dtype
+            )
+            continue
+        calls["torchvision"], parameters = torch_peer.prepare(name, mode, batch_size)
+        facts["torchvision"] = {}
+        if parameters != model_info(name).parameters:
+            raise JaxnetsError(
+                f"torchvision's {torch_peer.peer_name(name)} is not {name}: their numbers "
+                "of parameters differ. Take --no-peer, or another version of torchvision."
+            )
+    blocks = timing.time_calls(calls, config.seconds, config.rounds)
+    results = []
+    for record in group:
+        library = record["library"]
+        result = {**timing.summary(blocks[library]), **facts[library]}
+        assert math.isfinite(result["seconds"])
+        results.append({**record, **result})
+    return results
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -73,36 +73,48 @@ def training(model: nn.Module) -> tuple[Callable, optax.GradientTransformation]:
     return jax.jit(step, donate_argnums=(0, 1, 2)), tx
 
 
-def time_calls(call: Callable[[], Any], seconds: float, least: int = 3) -> list[dict[str, float]]:
-    """Time a call, in blocks of at least a fifth of a second; one call before that is thrown away.
+def time_calls(
+    calls: Mapping[str, Callable[[], Any]], seconds: float, least: int = 3
+) -> dict[str, list[dict[str, float]]]:
+    """Time calls in turn, in blocks of at least a fifth of a second; a first round is thrown away.
 
-    Goes on until ``seconds`` have passed in at least ``least`` blocks in which the rest of the
-    machine was at rest, or until five times that; a short program on a busy machine is measured for
-    what it can do, a long one for what it got, and the record says which.
+    Each round has a block of every call, so that a slow minute of the machine meets all of them.
+    Goes on until each call has run for ``seconds`` in at least ``least`` blocks in which the rest
+    of the machine was at rest, or until five times that; a short program on a busy machine is
+    measured for what it can do, a long one for what it got, and the record says which.
 
     Args:
-        call: must itself wait for its result.
-        seconds: how long to go on, on a machine at rest.
-        least: blocks to measure at least.
+        calls: name → what to call; it must itself wait for its result.
+        seconds: how long to go on with each, on a machine at rest.
+        least: rounds at least.
 
     Returns:
-        For each block the ``seconds`` of one call, and the share of the machine's cores that
-        ``others`` used meanwhile (0 where the system does not say).
+        For each call its blocks: the ``seconds`` of one call, and the share of the machine's cores
+        that ``others`` used meanwhile (0 where the system does not say).
     """
-    call()
-    blocks: list[dict[str, float]] = []
-    spent, limit = 0.0, 5 * seconds
-    while len(blocks) < least or (spent < limit and not _enough(blocks, seconds, least)):
-        busy, own, clock, count = _busy_seconds(), time.process_time(), time.perf_counter(), 0
-        while count == 0 or time.perf_counter() - clock < min(0.2, seconds):
-            call()
-            count += 1
-        wall = time.perf_counter() - clock
-        others = _busy_seconds() - busy - (time.process_time() - own)
-        share = max(0.0, others) / (wall * (os.cpu_count() or 1))
-        blocks.append({"seconds": wall / count, "others": share, "wall": wall})
-        spent += wall
+    for call in calls.values():
+        call()
+    blocks: dict[str, list[dict[str, float]]] = {name: [] for name in calls}
+    spent, limit, rounds = 0.0, 5 * seconds * len(calls), 0
+    while rounds < least or (
+        spent < limit and not all(_enough(b, seconds, least) for b in blocks.values())
+    ):
+        for name, call in calls.items():
+            blocks[name].append(_block(call, min(0.2, seconds)))
+            spent += blocks[name][-1]["wall"]
+        rounds += 1
     return blocks
+
+
+def _block(call: Callable[[], Any], seconds: float) -> dict[str, float]:
+    busy, own, clock, count = _busy_seconds(), time.process_time(), time.perf_counter(), 0
+    while count == 0 or time.perf_counter() - clock < seconds:
+        call()
+        count += 1
+    wall = time.perf_counter() - clock
+    others = _busy_seconds() - busy - (time.process_time() - own)
+    share = max(0.0, others) / (wall * (os.cpu_count() or 1))
+    return {"seconds": wall / count, "others": share, "wall": wall}
 
 
 AT_REST = 0.1
@@ -123,12 +135,14 @@ def _busy_seconds() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(name: str, mode: Mode, batch_size: int, seconds: float, dtype: str) -> dict[str, Any]:
-    """Compile and run a registered network on random images of its published size.
+def prepare(
+    name: str, mode: Mode, batch_size: int, dtype: str
+) -> tuple[Callable[[], None], dict[str, Any]]:
+    """Compile a registered network for random images of its published size.
 
     Returns:
-        What `summary` says, ``compile_seconds``, and what the compiled program needs:
-        ``memory_bytes`` in all, of it ``temporary_bytes``.
+        A call that runs it once and waits, and what is known already: ``compile_seconds``, and
+        what the compiled program needs: ``memory_bytes`` in all, of it ``temporary_bytes``.
     """
     info = model_info(name)
     model = create_model(name, dtype=jnp.dtype(dtype))
@@ -157,8 +171,7 @@ def measure(name: str, mode: Mode, batch_size: int, seconds: float, dtype: str) 
             loss.block_until_ready()
 
     compile_seconds = time.perf_counter() - clock
-    times = time_calls(call, seconds)
-    return {**summary(times), "compile_seconds": compile_seconds, **memory(compiled)}
+    return call, {"compile_seconds": compile_seconds, **memory(compiled)}
 
 
 def summary(blocks: list[dict[str, float]]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The same network out of torchvision, where that is installed: for a ratio, not for results."""
 
 import os
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from experiments.comparison.timing import Mode, summary, time_calls
+from experiments.comparison.timing import Mode
 from jaxnets.models import model_info
 
 # Without the second and third classifier: ours are off by default as well.
@@ -38,11 +38,11 @@ def peer_name(name: str) -> str | None:
     return None
 
 
-def measure(name: str, mode: Mode, batch_size: int, seconds: float) -> dict[str, Any]:
-    """Time torchvision's network in channels-last float32 on as many threads as JAX has.
+def prepare(name: str, mode: Mode, batch_size: int) -> tuple[Callable[[], None], int]:
+    """Torchvision's network in channels-last float32, on as many threads as JAX has.
 
     Returns:
-        What `experiments.comparison.timing.summary` says, and ``parameters``.
+        A call that runs it once, and its number of parameters.
     """
     import torch
     import torchvision
@@ -72,5 +72,4 @@ def measure(name: str, mode: Mode, batch_size: int, seconds: float) -> dict[str,
             torch.nn.functional.cross_entropy(network(images), labels).backward()
             optimizer.step()
 
-    parameters = sum(p.numel() for p in network.parameters())
-    return {**summary(time_calls(call, seconds)), "parameters": parameters}
+    return call, sum(p.numel() for p in network.parameters())

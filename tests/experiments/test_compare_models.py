@@ -19,18 +19,15 @@ from jaxnets.models import create_model, list_models, model_info
 def test_goes_on_where_it_was(tmp_path, monkeypatch):
     calls = []
 
-    def measure(name, mode, batch_size, seconds, dtype):
+    def prepare(name, mode, batch_size, dtype):
         calls.append((name, mode, batch_size))
-        return {
-            "seconds": 0.1 * batch_size,
-            "fastest": 0.1 * batch_size,
-            "calls": 3,
+        return lambda: None, {
             "compile_seconds": 1.0,
             "memory_bytes": 2**20 * (5 + batch_size),
             "temporary_bytes": 1,
         }
 
-    monkeypatch.setattr(timing, "measure", measure)
+    monkeypatch.setattr(timing, "prepare", prepare)
     config = dataclasses.replace(
         compare_models.smoke(),
         batch_sizes=(1, 2, 4),
@@ -150,7 +147,7 @@ def test_the_training_step_trains():
 
 def test_measured_memory_is_linear_in_the_batch():
     memory = [
-        timing.measure("lenet5", "inference", batch, 1e-3, "float32")["memory_bytes"]
+        timing.prepare("lenet5", "inference", batch, "float32")[1]["memory_bytes"]
         for batch in (32, 64, 128)
     ]
     # Twice the step for twice the images; 5 % for what the compiler aligns or fuses otherwise.
@@ -165,9 +162,49 @@ def test_mistakes_are_named(tmp_path):
         compare_models.main(dataclasses.replace(smoke, models=("resnet5o",)))
     with pytest.raises(JaxnetsError, match="batch-sizes"):
         compare_models.main(dataclasses.replace(smoke, batch_sizes=(0,)))
+    with pytest.raises(JaxnetsError, match="rounds"):
+        compare_models.main(dataclasses.replace(smoke, rounds=0))
     with pytest.raises(JaxnetsError, match="seconds"):
         compare_models.main(dataclasses.replace(smoke, seconds=0.0))
     assert set(compare_models._names(("all",))) == set(list_models())
+
+
+def test_libraries_take_turns(tmp_path, monkeypatch):
+    """Ours, theirs, ours, theirs: a pair is measured together, and again if one is missing."""
+    order = []
+
+    def ours(name, mode, batch_size, dtype):
+        return lambda: order.append("ours"), {"compile_seconds": 1.0, "memory_bytes": None}
+
+    def theirs(name, mode, batch_size):
+        return lambda: order.append("theirs"), model_info(name).parameters
+
+    monkeypatch.setattr(timing, "prepare", ours)
+    monkeypatch.setattr(torch_peer, "prepare", theirs)
+    monkeypatch.setattr(torch_peer, "available", lambda: True)
+    config = dataclasses.replace(
+        compare_models.smoke(),
+        models=("resnet18",),
+        table=("lenet5",),
+        modes=("inference",),
+        batch_sizes=(2,),
+        peer=True,
+        seconds=1e-9,
+        workdir=tmp_path,
+    )
+    summary = compare_models.main(config)
+    # A first call of each, then at least three rounds.
+    assert order[:2] == ["ours", "theirs"] and len(order) >= 8
+    assert order == ["ours", "theirs"] * (len(order) // 2)
+    assert len(summary["ratios"]["pairs"]) == 1
+    path = tmp_path / "measurements.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    order.clear()
+    compare_models.main(config)
+    assert set(order) == {"ours", "theirs"} and len(records.read(path)) == 2
+    monkeypatch.setattr(torch_peer, "prepare", lambda *_: (lambda: None, 7))
+    with pytest.raises(JaxnetsError, match="their numbers of parameters differ"):
+        compare_models.main(dataclasses.replace(config, batch_sizes=(3,)))
 
 
 def test_blocks_on_a_busy_machine_do_not_count(monkeypatch):
@@ -182,7 +219,7 @@ def test_blocks_on_a_busy_machine_do_not_count(monkeypatch):
     monkeypatch.setattr(timing.time, "perf_counter", lambda: clock["now"])
     monkeypatch.setattr(timing.time, "process_time", lambda: 0.0)
     monkeypatch.setattr(timing, "_busy_seconds", lambda: clock["busy"])
-    blocks = timing.time_calls(call, seconds=2.0)
+    blocks = timing.time_calls({"ours": call}, seconds=2.0)["ours"]
     # The call before them took the first second; then bad and good ones take turns.
     assert [block["others"] for block in blocks[:4]] == [1, 0, 1, 0]
     kept = timing.summary(blocks)
