@@ -55,6 +55,7 @@ def test_ensemble_keeps_jensens_promise(tmp_path):
     assert (tmp_path / "ensemble.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_ensemble_of_finished_runs(tmp_path, capsys):
     """The mean softmax of two runs, computed here from the classifiers."""
     places = [tmp_path / "a", tmp_path / "b"]
