@@ -37,7 +37,7 @@ def test_derivatives_of_any_order_and_mode_and_vmap_are_those_of_the_identity():
 
 
 def test_on_cpu_readers_do_not_compute_it_again():
-    """Without it XLA puts the sums of two residual blocks into the loop of each of their readers."""
+    """Without it XLA puts the sums of two residual blocks into the loops of all readers."""
 
     def f(written, a, b):
         first = written(jnp.maximum(a + b, 0))

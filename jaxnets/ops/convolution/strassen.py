@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxnets.ops.convolution import im2col, window
 from jaxnets.ops.convolution.problem import Problem
 
-# Below this side XLA's own product wins: the eighteen additions cost more memory traffic than the
+# Up to this side XLA's own product wins: the eighteen additions cost more memory traffic than the
 # eighth product costs arithmetic (experiments/strassen.py measures the crossover).
-CUTOFF = 512
+CUTOFF = 2048
 
 
 def levels(m: int, k: int, n: int, cutoff: int = CUTOFF) -> int:
