@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from experiments.claims.framework.statistics import log_interval, t_interval
 
@@ -43,6 +44,12 @@ def _interval(x: np.ndarray, scale: str) -> tuple[float, float, float]:
     return log_interval(x) if scale == "log" and positive else t_interval(x)
 
 
+def _decades(ax: Axes) -> int:
+    """Powers of ten on the axis: where there is one, labels between them only run together."""
+    low, high = np.log10(ax.get_xlim())
+    return int(np.floor(high) - np.ceil(low)) + 1
+
+
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
     """Mean of non-overlapping windows along the last axis, for losses of single batches."""
     values = np.asarray(values)
@@ -69,6 +76,8 @@ def dots(
         ax.errorbar(
             mean, place, xerr=[[mean - low], [high - mean]], fmt="D", color=colour, ms=5, capsize=3
         )
+    if ax.get_xscale() == "log" and _decades(ax) > 0:
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
