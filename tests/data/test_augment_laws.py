@@ -73,17 +73,54 @@ def test_mixup_weights_are_beta(alpha):
 def test_cutmix_labels_are_areas():
     """Image i is filled with i, so the pasted pixels can be counted."""
     images = jnp.arange(3.0).reshape(3, 1, 1, 1) * jnp.ones((3, 16, 12, 1))
-    sides = []
-    mixing = jax.jit(lambda key: a.cutmix(key, images, jnp.arange(3), num_classes=3))
-    for key in keys(40):
-        mixed, soft = mixing(key)
+    mixing = jax.jit(jax.vmap(lambda key: a.cutmix(key, images, jnp.arange(3), num_classes=3)))
+    for mixed, soft in zip(*map(np.asarray, mixing(keys(40))), strict=True):
         for i, previous in enumerate((2, 0, 1)):
-            share = np.mean(np.asarray(mixed[i]) == previous)
-            assert np.mean(np.asarray(mixed[i]) == i) + share == 1
+            share = np.mean(mixed[i] == previous)
+            assert np.mean(mixed[i] == i) + share == 1
             np.testing.assert_allclose(soft[i, previous], share, atol=1e-6)
             np.testing.assert_allclose(soft[i, i], 1 - share, atol=1e-6)
-        sides.append(share)
-    assert min(sides) < 0.1 and max(sides) > 0.5
+
+
+@pytest.mark.parametrize("alpha", [0.4, 1.0])
+def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
+    """Against all centres and all half sides: how often are so many pixels pasted?
+
+    The box's share of the sides is s = √(1−λ). Its half height ⌊sH/2⌋ is constant between the
+    numbers 2k/H, its half width between 2k/W, and s < x has the probability that 1−λ < x².
+    """
+    height, width, count = 12, 10, 6000
+    ends = np.unique(
+        [*(np.arange(0, height + 1, 2) / height), *(np.arange(0, width + 1, 2) / width)]
+    )
+    chances = np.zeros(height * width + 1)
+    for low, high in itertools.pairwise(ends):
+        half = [int((low + high) / 4 * n) for n in (height, width)]
+        tall, wide = (
+            [sum(0 <= i < n for i in range(centre - h, centre + h)) for centre in range(n)]
+            for n, h in zip((height, width), half, strict=True)
+        )
+        areas, ways = np.unique(np.multiply.outer(tall, wide), return_counts=True)
+        probability = np.diff(stats.beta(alpha, alpha).cdf([low**2, high**2]))[0]
+        chances[areas] += probability * ways / (height * width)
+    assert chances.sum() == pytest.approx(1)
+
+    # Image 1 is blank, so what it gets of image 0 can be counted.
+    images = jnp.stack([jnp.ones((height, width, 1)), jnp.zeros((height, width, 1))])
+
+    def area(key):
+        mixed, _ = a.cutmix(key, images, jnp.array([0, 1]), alpha, num_classes=2)
+        return mixed[1].sum().astype(int)
+
+    drawn = np.asarray(jax.jit(jax.vmap(area))(keys(count)))
+    seen = np.bincount(drawn, minlength=len(chances))
+    assert seen[chances == 0].sum() == 0
+    # Neighbouring areas are counted together, about 20 expected ones each time.
+    bins = (np.cumsum(count * chances) // 20).astype(int).clip(max=int(count // 20) - 1)
+    seen, expected = (np.bincount(bins, weights) for weights in (seen, count * chances))
+    filled = expected > 0
+    assert filled.sum() > 20
+    assert chi_square(seen[filled], expected[filled]) > LEVEL
 
 
 def numpy_part(random, height, width):

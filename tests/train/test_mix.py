@@ -65,20 +65,22 @@ def test_accuracy_is_against_the_larger_share():
     """With λ = 0.7 the own class counts, with 0.3 the partner's; the loss knows both."""
     state, batch = state_of(), batch_of(9)
 
-    def mix(share):
-        return lambda key, images, labels, *, axis_name: mixup_at(
-            images, labels, share, num_classes=3, axis_name=axis_name
-        )
+    @partial(jax.jit, static_argnames="microbatches")
+    def step(share, microbatches):
+        def mix(key, images, labels, *, axis_name):
+            return mixup_at(images, labels, share, num_classes=3, axis_name=axis_name)
+
+        return train_step(state, batch, mix=mix, microbatches=microbatches)[1]
 
     for share, classes in ((0.7, batch["label"]), (0.3, np.roll(batch["label"], 1))):
         images = share * batch["image"] + (1 - share) * np.roll(batch["image"], 1, 0)
         logits = np.asarray(state.apply_fn(state.variables, images, train=False))
+        log_p = np.asarray(jax.nn.log_softmax(logits))
+        own, other = batch["label"], np.roll(batch["label"], 1)
+        loss = -share * log_p[np.arange(9), own] - (1 - share) * log_p[np.arange(9), other]
         for parts in (1, 3):
-            _, metrics = train_step(state, batch, mix=mix(share), microbatches=parts)
+            metrics = step(share, parts)
             np.testing.assert_allclose(metrics["accuracy"], (logits.argmax(1) == classes).mean())
-            log_p = jax.nn.log_softmax(logits)
-            own, other = batch["label"], np.roll(batch["label"], 1)
-            loss = -share * log_p[np.arange(9), own] - (1 - share) * log_p[np.arange(9), other]
             np.testing.assert_allclose(metrics["loss"], loss.mean(), rtol=1e-5)
 
 
