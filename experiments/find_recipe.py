@@ -10,9 +10,10 @@ Result:   runs/find_recipe/DATASET-MODEL/: report.md with its pictures, recipe.j
           of the default one, and the command that trains with the recipe.
 
 1. The loss of the untrained network is ln C. 2. It learns a small set by heart. 3. A range test
-finds the learning rate. 4. Random search: short trials over wide ranges, long ones around the best,
-each round stopping the worst early. 5. The curves are diagnosed. The search sees a validation part
-cut from the training images; the test images are used once, at the end. Needs jaxnets[search].
+finds the learning rate. 4. Random search: short trials over wide ranges, the default recipe first,
+then long ones around the best, each round stopping the worst early. 5. The curves are diagnosed.
+The search sees a validation part cut from the training images; the test images are used once, at
+the end. Needs jaxnets[search].
 
 The same command goes on where it was killed, and with more trials or keys where it ended.
 --space name=log:low:high, name=low:high and name=a,b,c choose what is searched.
@@ -221,6 +222,7 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
         seed=config.seed,
         devices=choose_devices(config.devices),
         together=together,
+        start=_start(space, recipe),
         open_bar=None if config.quiet else _bar,
     )
     figures.save_search(studies, workdir / "search.png")
@@ -278,14 +280,25 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
 def _space(config: Config, suggestion: float, dataset) -> dict[str, Range | Choice]:
     if config.space:
         return parse_space(config.space)
+    usual = config.recipe.learning_rate
     # A mirrored digit is no digit.
     flips = () if dataset.image_shape[-1] == 1 else ("crop_flip",)
     return {
-        "learning_rate": Range(suggestion / 20, suggestion * 5),
+        # The default recipe's rate is among them: what is found has to beat it.
+        "learning_rate": Range(min(suggestion / 20, usual / 2), max(suggestion * 5, usual * 2)),
         "weight_decay": Range(1e-6, 1e-2),
         "label_smoothing": Range(0.0, 0.2, log=False),
         "augment": Choice(("none", "crop", *flips)),
     }
+
+
+def _start(space, recipe: Recipe) -> dict[str, Any] | None:
+    """The default recipe as the first trial; None where a choice excludes it."""
+    usual = {name: getattr(recipe, name) for name in space}
+    excluded = any(
+        usual[name] not in part.values for name, part in space.items() if isinstance(part, Choice)
+    )
+    return None if excluded else usual
 
 
 def _together(space, dataset, model: str) -> int:

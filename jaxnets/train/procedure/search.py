@@ -135,9 +135,13 @@ def coarse_to_fine(
     seed: int = 0,
     devices: Sequence[jax.Device] | None = None,
     together: int = 1,
+    start: Settings | None = None,
     open_bar: Callable[[str, int], Any] | None = None,
 ) -> list[Study]:
     """Random search in rounds, each around the best of the one before (notes L117, L118).
+
+    Except in a grid, each round's first trial is that best itself, so that a round ends where the
+    one before did, or better.
 
     Args:
         make_objective: epochs → objective.
@@ -147,6 +151,7 @@ def coarse_to_fine(
         configuration: what else decides a trial's result.
         sampler, pruner, reduction, seed: as for `Study`.
         devices, together: as for `run_trials`.
+        start: settings that the first round tries first: those in use so far.
         open_bar: (name, trials) → a progress bar, used as a context manager.
 
     Returns:
@@ -171,7 +176,8 @@ def coarse_to_fine(
         if plan.epochs < 1:
             raise JaxnetsError(f"round {number}: epochs must be at least 1, got {plan.epochs}")
         if studies:
-            space = zoom(space, studies[-1].best()["params"], plan.zoom)
+            start = studies[-1].best()["params"]
+            space = zoom(space, start, plan.zoom)
         study = Study(
             store,
             f"round-{number}",
@@ -183,6 +189,8 @@ def coarse_to_fine(
             epochs=plan.epochs,
             seed=seed,
         )
+        if start is not None and sampler != "grid":
+            study.try_first(start)
         options = {"trials": plan.trials, "devices": devices, "together": together}
         objective = make_objective(plan.epochs)
         if open_bar is None:

@@ -140,6 +140,30 @@ class Study:
             self._study.enqueue_trial(dict(trial.params), user_attrs={"again": trial.number})
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
+    def try_first(self, settings: Mapping[str, Any]) -> None:
+        """Take these settings for the next trial, unless the study has tried or drawn them.
+
+        Call it before the first `ask`. Numbers beyond a range become its limit.
+
+        Args:
+            settings: a value for each name of the space; other names are left out.
+
+        Raises:
+            JaxnetsError: a name of the space is missing, or a value is no choice of it.
+        """
+        point: dict[str, Any] = {}
+        for name, part in self.space.items():
+            if name not in settings:
+                raise JaxnetsError(f"the settings to try first do not say {name}")
+            value = settings[name]
+            if isinstance(part, Range):
+                value = min(max(float(value), part.low), part.high)
+            elif value not in part.values:
+                raise JaxnetsError(f"{name}={value!r} to try first is none of {part.values}")
+            point[name] = value
+        if not any(t.user_attrs.get("first") == point for t in self._trials()):
+            self._study.enqueue_trial(point, user_attrs={"first": point})
+
     def _fresh_sampler(self, draw: int) -> Any:
         samplers = self._optuna.samplers
         digest = hashlib.sha256(f"{self._seed}/{self.name}/{draw}".encode()).digest()

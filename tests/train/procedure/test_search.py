@@ -187,6 +187,43 @@ class TestSearch:
             "the best x lies at the upper limit of its range: widen the range there"
         ]
 
+    def test_a_round_begins_with_what_was_best_and_the_first_with_what_is_in_use(self):
+        seen = []
+
+        def make(epochs):
+            def objective(settings, device):
+                seen.append(settings[0])
+                yield [height(settings[0])]
+
+            return objective
+
+        # Beyond the range of y, whose limit it becomes; z is not searched.
+        start = {"x": 3e-3, "y": 1.2, "z": "other"}
+        rounds = [Round(1, 1), Round(3, 1), Round(2, 1)]
+        studies = coarse_to_fine(make, SURFACE, rounds, pruner="none", start=start)
+        assert seen[0] == seen[1] == {"x": 3e-3, "y": 1.0}
+        assert seen[4] == studies[1].best()["params"]
+        values = [study.best()["value"] for study in studies]
+        assert values == sorted(values)
+
+    def test_what_is_tried_first_is_tried_once(self, tmp_path):
+        start = {"x": 1e-2, "y": 0.5}
+        for trials in (1, 3):
+            study = Study(tmp_path / "s.db", "s", SURFACE, {}, pruner="none")
+            study.try_first(start)
+            run_trials(study, surface(), trials=trials)
+        assert [row["params"] for row in study.table()].count(start) == 1
+        # An old study takes it as its next trial.
+        study.try_first({"x": 1e-3, "y": 0.5})
+        assert study.ask().params == {"x": 1e-3, "y": 0.5}
+
+    def test_what_cannot_be_tried_first_is_refused(self):
+        study = Study(None, "s", {"x": Range(1.0, 2.0), "z": Choice(("a", "b"))}, {})
+        with pytest.raises(JaxnetsError, match="do not say z"):
+            study.try_first({"x": 1.5})
+        with pytest.raises(JaxnetsError, match="z='c' to try first is none of"):
+            study.try_first({"x": 1.5, "z": "c"})
+
     def test_bad_budgets(self):
         study = Study(None, "b", SURFACE, {})
         with pytest.raises(JaxnetsError, match="at least 1"):
