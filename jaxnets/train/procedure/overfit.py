@@ -91,8 +91,9 @@ def overfit_small_set(
         )
     )()
 
+    # The images are arguments: as constants, XLA would fold what it can of them as it compiles.
     @jax.jit
-    def step(variables, state, index):
+    def step(variables, state, index, images, labels):
         def loss_of(params):
             others = {k: v for k, v in variables.items() if k != "params"}
             logits, changed = model.apply(
@@ -108,15 +109,16 @@ def overfit_small_set(
         change, state = optimizer.update(grads, state, variables["params"])
         return {"params": optax.apply_updates(variables["params"], change), **changed}, state, loss
 
-    @jax.jit
+    evaluate_on = jax.jit(lambda variables, x: model.apply(variables, preprocess(x), train=False))
+
     def evaluate(variables):
-        return model.apply(variables, preprocess(images), train=False)
+        return evaluate_on(variables, images)
 
     start, state = variables, optimizer.init(variables["params"])
     losses: list[float] = []
     accuracy = 0.0
     while len(losses) < steps:
-        variables, state, loss = step(variables, state, len(losses))
+        variables, state, loss = step(variables, state, len(losses), images, labels)
         losses.append(float(loss))
         if not math.isfinite(losses[-1]):
             break
@@ -127,8 +129,8 @@ def overfit_small_set(
                 return Overfit(True, len(losses), 1.0, np.asarray(losses), (finding,))
 
     def training_accuracy() -> float:
-        logits = jax.jit(lambda v: training_logits(model, v, images, step_key, preprocess))(
-            variables
+        logits = jax.jit(lambda v, x: training_logits(model, v, x, step_key, preprocess))(
+            variables, images
         )
         return float((np.asarray(logits).argmax(-1) == labels).mean())
 

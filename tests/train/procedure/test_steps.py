@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxnets
@@ -182,6 +183,24 @@ class TestOverfit:
         found = self.learn(Broken("none"), *small)
         assert found.ok and found.accuracy == 1.0 and found.steps <= 200
         assert len(found.losses) == found.steps and found.losses[-1] < found.losses[0]
+
+    def test_the_losses_are_those_of_adam_by_hand(self, small):
+        """Softmax regression in float64: the losses, and that ten steps may well be enough."""
+        model, (images, labels) = Linear(std=0.0), small
+        options = {"optimizer": optax.adam(2e-3), "steps": 30, "check_every": 1}
+        found = self.learn(model, images, labels, **options)
+        x = np.asarray(images, np.float64).reshape(len(images), -1) / 128 - 1
+        x = np.concatenate([x, np.ones((len(x), 1))], 1)
+        w, m, v, expected = np.zeros((x.shape[1], 10)), 0.0, 0.0, []
+        for t in range(1, found.steps + 1):
+            p = np.exp(x @ w)
+            p /= p.sum(1, keepdims=True)
+            expected.append(-np.log(p[np.arange(len(x)), labels]).mean())
+            g = x.T @ (p - np.eye(10)[labels]) / len(x)
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            w -= 2e-3 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(found.losses, expected, rtol=1e-3)
+        assert found.accuracy == ((x @ w).argmax(1) == labels).mean()
 
     @pytest.mark.parametrize(
         "fault, words",
