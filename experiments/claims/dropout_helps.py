@@ -60,7 +60,13 @@ CLAIM = Claim(
     "test images. Same first weights and batches for both.",
     measure=measure,
     full=Noisy(
-        dataset="mnist", train=500, test=2000, keys=6, width=256, rates=(0.02, 0.05), steps=400
+        dataset="mnist",
+        train=500,
+        test=2000,
+        keys=6,
+        width=256,
+        rates=(0.01, 0.03, 0.1),
+        steps=1200,
     ),
     quick=Noisy(keys=5, train=300, width=128, rates=(0.05,), steps=200),
     tiny=Noisy(width=16, **TINY),
