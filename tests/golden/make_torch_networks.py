@@ -3,9 +3,11 @@
     python tests/golden/make_torch_networks.py [CASE…]
 
 Ran with torch 2.13.0, torchvision 0.28.0, timm 1.0.31, pytorchcv 0.0.74 on a CPU. Every layer gets
-the values of `seeded.py` by the order of the calls. Of each case are stored: the first logits, of
-each named feature map its norm and a corner, and, where the case trains, the loss, the norm of the
-gradient of every kernel, bias and normalisation, and the norms of the updated running statistics.
+the values of `seeded.py` by the order of the calls. The passes are in float64. Of each case are
+stored, in float32: the first logits, of each named feature map its norm and a corner, and, where
+the case trains, the loss, the norm of the gradient of every kernel, bias and normalisation, the
+norms of the updated running statistics, and, where it matters, how far rounding moves the norms
+of the gradients.
 """
 
 import json
@@ -83,6 +85,51 @@ def norm_of(tensor):
     return float(torch.linalg.vector_norm(tensor.detach().double()))
 
 
+def training_pass(model, x, kernels, norms):
+    """The loss and the norms of the gradients."""
+    model.zero_grad()
+    outputs = model(x)
+    logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    labels = torch.from_numpy(seeded.labels(len(x), logits.shape[1]))
+    cost = nn.functional.cross_entropy
+    # The weight of GoogLeNet's auxiliary classifiers.
+    loss = cost(logits, labels) + 0.3 * sum(cost(head, labels) for head in heads)
+    loss.backward()
+    return {
+        "loss": loss.item(),
+        "grad/kernel": [norm_of(m.weight.grad) for m in kernels],
+        "grad/bias": [norm_of(m.bias.grad) for m in kernels if m.bias is not None],
+        "grad/norm_scale": [norm_of(m.weight.grad) for m in norms],
+        "grad/norm_bias": [norm_of(m.bias.grad) for m in norms],
+    }
+
+
+def effect_of_rounding(model, x, kernels, norms, exact, draws=3):
+    """How far relative noise of 2⁻²³ on what every layer gives moves the norms of the gradients.
+
+    The largest relative change of a norm of at least a hundredth of the largest, in a few draws. A
+    ReLU whose input is zero but for rounding, and a maximum of two equal values, choose by it.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def rounded(module, inputs, output):
+        noise = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+        return output * (1 + 2**-23 * noise)
+
+    layers = [m for m in model.modules() if not [*m.children()]]
+    handles = [m.register_forward_hook(rounded) for m in layers]
+    largest = 0.0
+    for _ in range(draws):
+        for key, values in training_pass(model, x, kernels, norms).items():
+            values, expected = np.atleast_1d(values), np.atleast_1d(exact[key])
+            large = expected >= 0.01 * expected.max(initial=0)
+            change = np.abs(values / np.where(large, expected, 1) - 1)[large]
+            largest = max(largest, change.max(initial=0))
+    for handle in handles:
+        handle.remove()
+    return largest
+
+
 def run(case):
     torch.manual_seed(0)
     model = case["build"]().eval()
@@ -92,6 +139,7 @@ def run(case):
     batch, *image = case.get("images", (2, 64, 64, 3))
     x = torch.from_numpy(seeded.images(batch, *image).transpose(0, 3, 1, 2).copy())
     kernels, norms = fill(model, x, case.get("flatten", {}), case.get("order"))
+    model, x = model.double(), x.double()
     out, maps = {}, {}
 
     def keep(endpoint):
@@ -115,21 +163,11 @@ def run(case):
         out[f"norm/{name}"] = norm_of(value)
         out[f"corner/{name}"] = nhwc[0, :3, :3, :8].numpy() if value.ndim == 4 else nhwc[0, :16]
     if case.get("train"):
-        model.train()
-        outputs = model(x)
-        logits, *heads = outputs if isinstance(outputs, tuple) else (outputs,)
-        labels = torch.from_numpy(seeded.labels(batch, logits.shape[1]))
-        loss = nn.functional.cross_entropy(logits, labels)
-        # The weight of GoogLeNet's auxiliary classifiers.
-        loss = loss + 0.3 * sum(nn.functional.cross_entropy(head, labels) for head in heads)
-        loss.backward()
-        out["loss"] = loss.item()
-        out["grad/kernel"] = [norm_of(m.weight.grad) for m in kernels]
-        out["grad/bias"] = [norm_of(m.bias.grad) for m in kernels if m.bias is not None]
-        for ours, theirs in (("scale", "weight"), ("bias", "bias")):
-            out[f"grad/norm_{ours}"] = [norm_of(getattr(m, theirs).grad) for m in norms]
+        out |= training_pass(model.train(), x, kernels, norms)
         out["stats/mean"] = [norm_of(m.running_mean) for m in norms]
         out["stats/var"] = [norm_of(m.running_var) for m in norms]
+        if case.get("ties"):
+            out["rounding"] = effect_of_rounding(model, x, kernels, norms, out)
     return {key: np.asarray(value, np.float32) for key, value in out.items()}
 
 

@@ -351,6 +351,7 @@ CASES = {
         "endpoints": {"inception5b": "inception5b"},
         "images": (4, 64, 64, 3),
         "train": True,
+        "ties": True,
     },
     "bn_inception": {
         "model": "bn_inception",
@@ -380,7 +381,6 @@ CASES = {
             },
         },
         "images": (4, 107, 107, 3),
-        "train": True,
     },
     "shufflenet_v1_g2": {
         "model": "shufflenet_v1_g2",

@@ -1,7 +1,7 @@
 """Equality with PyTorch's networks: logits, feature maps, loss, gradients, batch statistics.
 
-The reference values were stored by tests/golden/make_torch_networks.py; here every layer gets the
-same seeded values, by the order of the calls.
+tests/golden/make_torch_networks.py stored the reference values, made in float64; here every layer
+gets the same seeded values, by the order of the calls.
 """
 
 import json
@@ -101,11 +101,12 @@ def make(name):
 
 
 @pytest.mark.parametrize("name", [*cases(train=False)])
-def test_logits_and_feature_maps_are_those_of_pytorch(name, seeded, stored):
+def test_logits_and_feature_maps_are_those_of_pytorch(name, seeded, stored, quick_jit):
     model = make(name)
     x = seeded["images"](*CASES[name]["images"])
     variables, _, _ = seeded_variables(model, x, seeded)
-    logits, maps = jax.jit(lambda v, x: (model.apply(v, x), features(model, v, x)))(variables, x)
+    run = quick_jit(lambda v, x: (model.apply(v, x), features(model, v, x)))
+    logits, maps = run(variables, x)
     expected = stored[f"{name}/logits"]
     # Float32 sums in two orders through up to a hundred layers: 1e-4 of the largest value.
     atol = 1e-4 * np.abs(expected).max()
@@ -139,6 +140,7 @@ def test_a_training_pass_is_that_of_pytorch(name, seeded, stored):
     x = seeded["images"](*CASES[name]["images"])
     variables, kernels, norms = seeded_variables(model, x, seeded)
 
+    # Not quick_jit: its gradients of Inception-v2's first layers were up to 15 % off.
     @jax.jit
     def run(variables, x):
         def loss_fn(params):
@@ -173,11 +175,15 @@ def test_a_training_pass_is_that_of_pytorch(name, seeded, stored):
         atol = 1e-4 * np.abs(expected).max(initial=0)
         np.testing.assert_allclose(values, expected, rtol=rtol, atol=atol, err_msg=key)
 
-    # Gradients gather the rounding of both passes.
-    check(norms_of(grads, kernels, "kernel"), "grad/kernel", 1e-3)
-    check(norms_of(grads, kernels, "bias"), "grad/bias", 1e-3)
-    check(norms_of(grads, norms, "scale"), "grad/norm_scale", 1e-3)
-    check(norms_of(grads, norms, "bias"), "grad/norm_bias", 1e-3)
+    # Gradients gather the rounding of both passes. Where a ReLU's input is zero but for rounding,
+    # or two values of a maximum are equal, rounding chooses, and on maps of 2×2 one choice moves
+    # the gradients of a whole network by half a per cent: "rounding" is what noise of 2⁻²³ does to
+    # those of PyTorch in float64.
+    rtol = max(1e-3, 3 * stored.get(f"{name}/rounding", 0.0))
+    check(norms_of(grads, kernels, "kernel"), "grad/kernel", rtol)
+    check(norms_of(grads, kernels, "bias"), "grad/bias", rtol)
+    check(norms_of(grads, norms, "scale"), "grad/norm_scale", rtol)
+    check(norms_of(grads, norms, "bias"), "grad/norm_bias", rtol)
     stats = updates.get("batch_stats", {})
     check(norms_of(stats, norms, "mean"), "stats/mean", 1e-4)
     check(norms_of(stats, norms, "var"), "stats/var", 1e-4)
