@@ -22,8 +22,9 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
     assert missing == {"evaluate", "predict"}
 
 
-# A minute of compiling; test_convolution_experiments.py runs its parts.
-SLOW = ("tune_convolution",)
+# Half a minute or more of compiling. Their parts run in test_convolution_experiments.py,
+# test_find_recipe.py and test_transfer_experiments.py.
+SLOW = ("tune_convolution", "find_recipe", "transfer")
 
 
 @pytest.mark.parametrize(
