@@ -136,12 +136,10 @@ def test_training_on_the_penalty_keeps_predictions_uncertain():
     def gap(strength):
         def loss(z):
             z = jnp.asarray(z, jnp.float32)[None]
-            f = lambda z: (
-                cross_entropy(z, jnp.array([0]))
-                + confidence_penalty(  # noqa: E731
-                    z, strength=strength
-                )
-            )
+
+            def f(z):
+                return cross_entropy(z, jnp.array([0])) + confidence_penalty(z, strength=strength)
+
             value, gradient = jax.value_and_grad(f)(z)
             return float(value), np.asarray(gradient[0], float)
 
