@@ -3,12 +3,13 @@
 Command:  python -m experiments.benchmark_convolution
           python -m experiments.benchmark_convolution --algorithms all --families depthwise,large
           python -m experiments.benchmark_convolution --networks resnet50,mobilenet_v1
-Time:     about six minutes on two CPU cores without networks; XLA's gradients of grouped
-          convolutions are most of it. ResNet-50 adds three minutes, ResNeXt-50 five.
+Time:     about six minutes on two CPU cores without networks, twelve with PyTorch beside; XLA's
+          gradients of grouped convolutions are most of it. ResNet-50 adds one minute, ResNeXt-50
+          three.
 Result:   a table (median milliseconds, GFLOP/s of the definition's arithmetic, relative error,
           temporary memory, ratio to XLA), ratios.png, and the ratios of whole families, also in
-          summary.json. On two CPU cores: depthwise forward above 10×, grouped gradients above 40×,
-          the kernel gradients of 1×1 about 4×, VGG-16 about 1.8× with kernels transformed before.
+          summary.json. On two CPU cores: depthwise forward above 20×, grouped gradients from 40×,
+          the kernel gradients of 1×1 about 6×, VGG-16 about 2× with kernels transformed before.
 
 With PyTorch installed, its forward pass and gradients are timed beside (channels last).
 """
