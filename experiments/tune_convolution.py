@@ -135,6 +135,12 @@ def ladders(config: Config) -> list[Ladder]:
             below=True,
         ),
         Ladder(
+            "columns_outputs_per_input",
+            "direct",
+            "im2col",
+            tuple((n / 3, _problem(config, 64, 3, n, 5)) for n in (6, 12, 24, 64, 96, 192)),
+        ),
+        Ladder(
             "strided_im2col_channels",
             "direct",
             "im2col",

@@ -24,3 +24,16 @@ def test_auto_runs_what_it_chose_in_either_direction():
         np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
     text = str(jax.make_jaxpr(jax.grad(loss), static_argnums=2)(x, kernel, "auto"))
     assert "jaxnets_conv_input_gradient" in text and "conv_general_dilated" not in text
+
+
+def test_kernel_gradients_of_large_windows_with_few_outputs_stay_direct():
+    """Columns of a 5×5 window of stride 1 are 25 times the image: with six outputs (LeNet-5) laying
+    them out takes longer than the whole direct convolution, with 192 (NiN) a quarter of it."""
+    x = jax.ShapeDtypeStruct((64, 32, 32, 3), jnp.float32)
+
+    def plan(outputs, **options):
+        kernel = jax.ShapeDtypeStruct((5, 5, 3, outputs), jnp.float32)
+        return choose(make_problem(x, kernel, **options), x.dtype, "cpu").kernel_gradient
+
+    assert plan(6) == "direct" and plan(192) == "im2col"
+    assert plan(6, strides=2) == "im2col"

@@ -42,7 +42,10 @@ def _choose(problem: Problem, limits: dict[str, float]) -> str:
         return "winograd"
     plain = problem.taps <= 9 and problem.unit_stride
     if problem.in_channels <= limits["few_channels" if plain else "first_layer_channels"]:
-        return "im2col"
+        # Large windows of stride 1 have the most columns for their work.
+        outputs = problem.out_channels / problem.in_channels
+        paid = plain or not problem.unit_stride or outputs >= limits["columns_outputs_per_input"]
+        return "im2col" if paid else "direct"
     strided = problem.taps <= 9 and not problem.unit_stride
     if strided and problem.in_channels >= limits["strided_im2col_channels"]:
         return "im2col"

@@ -12,6 +12,8 @@ winograd_pixels_per_channel: output pixels of the batch per channel for it: tran
 strided_blocked_channels: input channels of a group up to which strided groups are put together.
 few_channels: input channels up to which a 3×3 window is laid out as columns.
 first_layer_channels: the same for larger and for strided windows, as in first layers.
+columns_outputs_per_input: output channels for each input channel from which windows above 3×3 of
+    stride 1 are, among those.
 strided_im2col_channels: input channels from which a strided 3×3 window is.
 """
 
@@ -29,6 +31,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "strided_blocked_channels": 8,
             "few_channels": 0,
             "first_layer_channels": 0,
+            "columns_outputs_per_input": 1000000,
             "strided_im2col_channels": 1000000,
         },
         "input_gradient": {
@@ -40,6 +43,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "strided_blocked_channels": 16,
             "few_channels": 8,
             "first_layer_channels": 3,
+            "columns_outputs_per_input": 21.333333333333332,
             "strided_im2col_channels": 1000000,
         },
         "kernel_gradient": {
@@ -51,6 +55,7 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "strided_blocked_channels": 32,
             "few_channels": 16,
             "first_layer_channels": 16,
+            "columns_outputs_per_input": 21.333333333333332,
             "strided_im2col_channels": 64,
         },
     },
