@@ -65,6 +65,9 @@ def on_the_test_set(
     for key in range(len(pairs), keys):
         pair = []
         for one in (settings, {}):
+            if pair and not settings:
+                pair.append(pair[0])
+                continue
             # Keys that the search has not seen.
             seed = recipe.seed + 1000 + key
             *_, last = candidates.train([one], measure_every=recipe.epochs, seed=seed)
@@ -75,7 +78,9 @@ def on_the_test_set(
         write_json(store, {"settings": settings, "pairs": pairs})
     found, default = np.array(pairs[:keys]).T
     difference, half = interval(found - default)
-    if not abs(difference) > half:
+    if not settings:
+        verdict = "nothing better than the default was found"
+    elif not abs(difference) > half:
         verdict = "undecided: the interval holds 0"
     else:
         verdict = "the recipe found is better" if difference > 0 else "the default is better"

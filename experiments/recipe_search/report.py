@@ -23,11 +23,13 @@ def command_line(recipe: Recipe) -> str:
 
 
 def settings_in_words(settings: dict[str, Any]) -> str:
-    """Settings as one would say them.
+    """Settings as one would say them; none are the default recipe's.
 
     >>> settings_in_words({"learning_rate": 0.00316228, "augment": "crop"})
     'learning rate 0.003162, augment crop'
     """
+    if not settings:
+        return "the default recipe"
     return ", ".join(
         f"{name.replace('_', ' ')} {f'{value:.4g}' if isinstance(value, float) else value}"
         for name, value in settings.items()
@@ -56,6 +58,16 @@ def trials_table(study: Study, most: int = 8) -> str:
         f"\n{len(rows)} trials: {counts['complete']} carried through, {counts['stopped']} stopped "
         f"early, {counts['diverged']} diverged; {sum(row['epochs'] for row in rows)} epochs in all."
     )
+    return "\n".join(lines)
+
+
+def _finals(summary: dict[str, Any]) -> str:
+    lines = ["| mean accuracy | each key | settings |", "|--:|---|---|"]
+    for row in summary["finals"]:
+        each = ", ".join(f"{100 * a:.2f} %" for a in row["accuracies"])
+        lines.append(
+            f"| {100 * row['mean']:.2f} % | {each} | {settings_in_words(row['settings'])} |"
+        )
     return "\n".join(lines)
 
 
@@ -90,6 +102,7 @@ def markdown(summary: dict[str, Any], tables: list[str]) -> str:
     parts += ["![rates](rates.png)", "## 4. Random search, coarse to fine"]
     for name, table in zip(("Coarse", "Refined"), tables, strict=False):
         parts += [f"### {name}", table]
+    parts += ["### Finals: the best of them and the default, other keys", _finals(summary)]
     parts += [f"- {warning}" for warning in summary["warnings"]]
     parts += ["![search](search.png)", "## 5. The curves"]
     for name in ("recipe", "default"):

@@ -23,9 +23,13 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     assert {"search.png", "comparison.json"} <= written
     assert len(first["comparison"]["found"]) == len(first["comparison"]["default"]) == 2
     assert first["trials"] == [4, 2]
+    assert any(row["settings"] == {} for row in first["finals"])
+    means = [row["mean"] for row in first["finals"]]
+    assert means == sorted(means, reverse=True) and first["valid_accuracy"] == means[0]
     assert first["steps"]["first_loss"]["ok"] and first["steps"]["overfit"]["ok"]
     recipe = Recipe(**json.loads((config.workdir / "recipe.json").read_text()))
-    assert recipe.learning_rate == first["settings"]["learning_rate"]
+    for name, value in first["settings"].items():
+        assert getattr(recipe, name) == value
     assert first["command"] == report.command_line(recipe)
     text = (config.workdir / "report.md").read_text()
     assert first["command"] in text and "learned by heart" in text
@@ -36,6 +40,7 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     again = find_recipe.main(config)
     assert again == first
     # A finished one goes on with a larger budget, and keeps what it has.
+    # Of trials that are added, one may reach the finals and win.
     more = find_recipe.main(dataclasses.replace(config, fine_trials=3, keys=3))
     assert more["trials"] == [4, 3]
     assert len(more["comparison"]["found"]) == 3
@@ -48,7 +53,7 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     [
         ({"space": ("learning_rate=log:1e-1:1e-4",)}, "lower limit 0.1 is not below"),
         ({"coarse_trials": 1}, "--coarse-trials 1 is too small a budget"),
-        ({"fine_trials": 0}, "--fine-trials 0 is too small"),
+        ({"fine_trials": 1}, "--fine-trials 1 is too small"),
         ({"keys": 1}, "--keys 1 is too small"),
         ({"coarse_epochs": 3}, "--coarse-epochs 3 is above --epochs 2"),
         ({"train_examples": 12}, "12 training images are too few for 10 classes"),

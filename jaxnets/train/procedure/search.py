@@ -115,11 +115,13 @@ class Round:
         trials: how many settings are tried.
         epochs: how long each is trained.
         zoom: how many times narrower the ranges are than in the round before, around its best.
+        first_rung: the share of the epochs before which no trial is stopped (see `Study`).
     """
 
     trials: int
     epochs: int
     zoom: float = 4.0
+    first_rung: float = 0.2
 
 
 def coarse_to_fine(
@@ -140,8 +142,9 @@ def coarse_to_fine(
 ) -> list[Study]:
     """Random search in rounds, each around the best of the one before (notes L117, L118).
 
-    Except in a grid, each round's first trial is that best itself, so that a round ends where the
-    one before did, or better.
+    Except in a grid, each round first tries that best itself and ``start``, and stops neither
+    early, so that it ends where the one before did, or better, and no worse than what was in use:
+    a short round prefers what learns fast, which need not be what a long training ends best with.
 
     Args:
         make_objective: epochs → objective.
@@ -151,7 +154,7 @@ def coarse_to_fine(
         configuration: what else decides a trial's result.
         sampler, pruner, reduction, seed: as for `Study`.
         devices, together: as for `run_trials`.
-        start: settings that the first round tries first: those in use so far.
+        start: settings that every round tries first: those in use so far.
         open_bar: (name, trials) → a progress bar, used as a context manager.
 
     Returns:
@@ -175,9 +178,11 @@ def coarse_to_fine(
     for number, plan in enumerate(rounds, start=1):
         if plan.epochs < 1:
             raise JaxnetsError(f"round {number}: epochs must be at least 1, got {plan.epochs}")
+        first = [] if start is None else [start]
         if studies:
-            start = studies[-1].best()["params"]
-            space = zoom(space, start, plan.zoom)
+            best = studies[-1].best()["params"]
+            space = zoom(space, best, plan.zoom)
+            first = [best, *first]
         study = Study(
             store,
             f"round-{number}",
@@ -186,11 +191,15 @@ def coarse_to_fine(
             sampler=sampler,
             pruner=pruner,
             reduction=reduction,
+            first_rung=plan.first_rung,
             epochs=plan.epochs,
             seed=seed,
         )
-        if start is not None and sampler != "grid":
-            study.try_first(start)
+        if start is not None and not studies:
+            # Once: the lower limit that stands for 0 is the first round's in all of them.
+            start = study.point_of(start)
+        for settings in first if sampler != "grid" else ():
+            study.try_first(settings)
         options = {"trials": plan.trials, "devices": devices, "together": together}
         objective = make_objective(plan.epochs)
         if open_bar is None:

@@ -187,7 +187,7 @@ class TestSearch:
             "the best x lies at the upper limit of its range: widen the range there"
         ]
 
-    def test_a_round_begins_with_what_was_best_and_the_first_with_what_is_in_use(self):
+    def test_every_round_begins_with_what_was_best_and_with_what_is_in_use(self):
         seen = []
 
         def make(epochs):
@@ -197,14 +197,37 @@ class TestSearch:
 
             return objective
 
-        # Beyond the range of y, whose limit it becomes; z is not searched.
+        # Beyond the range of y; z is not searched.
         start = {"x": 3e-3, "y": 1.2, "z": "other"}
-        rounds = [Round(1, 1), Round(3, 1), Round(2, 1)]
+        in_use = {"x": 3e-3, "y": 1.2}
+        rounds = [Round(4, 1), Round(3, 1), Round(3, 1)]
         studies = coarse_to_fine(make, SURFACE, rounds, pruner="none", start=start)
-        assert seen[0] == seen[1] == {"x": 3e-3, "y": 1.0}
-        assert seen[4] == studies[1].best()["params"]
+        assert seen[0] == in_use
+        assert seen[4] == studies[0].best()["params"]
+        assert seen[7] == studies[1].best()["params"]
+        assert in_use in seen[4:7] and in_use in seen[7:]
         values = [study.best()["value"] for study in studies]
         assert values == sorted(values)
+
+    def test_a_late_bloomer_in_use_wins_the_long_round(self):
+        """A short round prefers what learns fast; what is in use is carried to the end and wins."""
+
+        def make(epochs):
+            def objective(settings, device):
+                slow = settings[0]["z"] == "augmented"
+                for epoch in range(1, epochs + 1):
+                    yield [epoch * 0.1 if slow else 0.3 + 0.01 * settings[0]["x"]]
+
+            return objective
+
+        space = {"x": Range(0.1, 1.0), "z": Choice(("plain", "augmented"))}
+        rounds = [Round(6, 1), Round(8, 10, first_rung=0.1)]
+        start = {"x": 0.05, "z": "augmented"}
+        studies = coarse_to_fine(make, space, rounds, reduction=2, start=start)
+        assert studies[0].best()["params"]["z"] == "plain"
+        assert studies[1].best()["params"] == start
+        complete = [row for row in studies[1].table() if row["state"] == "complete"]
+        assert len(complete) < 8
 
     def test_what_is_tried_first_is_tried_once(self, tmp_path):
         start = {"x": 1e-2, "y": 0.5}
@@ -223,6 +246,13 @@ class TestSearch:
             study.try_first({"x": 1.5})
         with pytest.raises(JaxnetsError, match="z='c' to try first is none of"):
             study.try_first({"x": 1.5, "z": "c"})
+        assert study.point_of({"x": 0, "z": "a"}) == {"x": 1.0, "z": "a"}
+        with pytest.raises(JaxnetsError, match="on no such scale"):
+            study.try_first({"x": -1.0, "z": "a"})
+
+    def test_a_first_rung_is_a_share(self):
+        with pytest.raises(JaxnetsError, match=r"first_rung is a share in \(0, 1\], got 5"):
+            Study(None, "s", SURFACE, {}, first_rung=5)
 
     def test_bad_budgets(self):
         study = Study(None, "b", SURFACE, {})
