@@ -77,6 +77,7 @@ class _Numbers(NamedTuple):
     evaluations: jax.Array
     products: jax.Array
     status: jax.Array
+    slope: jax.Array  # along the direction that comes
     fresh: jax.Array
     expected: jax.Array  # |slope| of the last direction that knew curvature
     stalled: jax.Array
@@ -137,6 +138,7 @@ def descend(
         evaluations=integer,
         products=integer,
         status=integer,
+        slope=number,
         fresh=jnp.ones((), bool),
         expected=number + jnp.inf,
         stalled=integer,
@@ -153,24 +155,29 @@ def descend(
         model=model.empty(x),
     )
 
+    def dot(a, b):
+        return jnp.vdot(a, b, precision=EXACT)
+
     def iterate(loop: _Loop) -> _Loop:
         old = unpack(loop.numbers, sample)
         first = old.iterations < 0
-        slope = jnp.vdot(loop.gradient, loop.direction, precision=EXACT)
-        length = jnp.sqrt(jnp.vdot(loop.gradient, loop.gradient, precision=EXACT))
+        slope = old.slope
         # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
-        guess = jnp.where(old.fresh & (length > 1), 1 / length, 1)
+        guess = jax.lax.cond(
+            old.fresh,
+            lambda: 1 / jnp.maximum(1, jnp.sqrt(dot(loop.gradient, loop.gradient))),
+            lambda: jnp.ones((), dtype),
+        )
         search = like = line_search.start(
             old.value, slope, guess, model.longest(loop.x, loop.direction, old.fresh)
         )
 
         def try_step(carry):
-            search = unpack(carry[0], like)
-            value, gradient, aux = evaluate(model.place(loop.x, loop.direction, search.step))
-            slope = jnp.vdot(gradient, loop.direction, precision=EXACT)
-            following = line_search.advance(search, value, slope, rule)
-            outcome = jnp.where(first, line_search.WOLFE, following.outcome)
-            return pack(following._replace(outcome=outcome)), value, gradient, aux
+            step = unpack(carry[0], like).step
+            value, gradient, aux = evaluate(model.place(loop.x, loop.direction, step))
+            slope = dot(gradient, loop.direction)
+            packed = line_search.advance_packed(carry[0], like, value, slope, rule, accept=first)
+            return packed, value, gradient, aux
 
         packed, value, gradient, aux = jax.lax.while_loop(
             lambda carry: unpack(carry[0], like).outcome == line_search.SEARCHING,
@@ -199,13 +206,20 @@ def descend(
         # A failed search: forget the curvature and try steepest descent once, then give up.
         forgotten = model.forget(loop.model, ~found)
         state, direction, fresh, products = model.learn(forgotten, step, change, new_x, gradient)
-        uphill = jnp.vdot(gradient, direction, precision=EXACT) >= 0
-        direction = jnp.where(uphill, model.steepest(new_x, gradient), direction)
+        onward = dot(gradient, direction)
+        uphill = onward >= 0
         fresh = fresh | uphill
+
+        def downhill():
+            steepest = model.steepest(new_x, gradient)
+            return steepest, dot(gradient, steepest)
+
+        direction, onward = jax.lax.cond(uphill, downhill, lambda: (direction, onward))
 
         given_up = ~found & old.fresh
         lost = jnp.minimum(expected, jnp.abs(slope)) <= 100 * rounding
-        stuck = found & ~first & jnp.all(step == 0)
+        stuck = found & ~first & (value == old.value)
+        stuck = jax.lax.cond(stuck, lambda: jnp.all(step == 0), lambda: jnp.zeros((), bool))
         status = _decide(
             (first & ~(jnp.isfinite(value) & jnp.isfinite(norm)), Status.NON_FINITE),
             (norm <= tol, Status.CONVERGED),
@@ -229,6 +243,7 @@ def descend(
             evaluations=evaluations,
             products=old.products + products,
             status=status,
+            slope=onward,
             fresh=fresh,
             expected=expected,
             stalled=stalled,

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnets.optim.second_order.packing import Packed, pack, unpack
+
 # Outcomes of a search.
 SEARCHING, WOLFE, DECREASE, FAILED = 0, 1, 2, 3
 
@@ -111,40 +113,83 @@ def advance(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     >>> int(s.outcome) == WOLFE, float(s.step)
     (True, 1.0)
     """
-    dtype = search.step.dtype
+    return unpack(advance_packed(pack(search), search, value, slope, rule), search)
+
+
+def advance_packed(
+    packed: Packed,
+    like: Search,
+    value: jax.Array,
+    slope: jax.Array,
+    rule: WolfeRule,
+    accept: jax.Array | bool = False,
+) -> Packed:
+    """`advance` for a search that travels packed; with `accept` the trial passes in any case."""
+    dtype = like.step.dtype
     value, slope = jnp.asarray(value, dtype), jnp.asarray(slope, dtype)
-    step, trials = search.step, search.trials + 1
+
+    def end(packed, value, slope):
+        search = unpack(packed, like)
+        wolfe = jnp.full_like(search.outcome, WOLFE)
+        return pack(search._replace(outcome=wolfe, trials=search.trials + 1))
+
+    def go_on(packed, value, slope):
+        return pack(_go_on(unpack(packed, like), value, slope, rule))
+
+    # Most first trials pass. In a branch of its own the rest, some hundred operations, is left out.
+    passed = _tests(unpack(packed, like), value, slope, rule).wolfe | accept
+    return jax.lax.cond(passed, end, go_on, packed, value, slope)
+
+
+class _Tests(NamedTuple):
+    """What a trial passes."""
+
+    finite: jax.Array
+    enough: jax.Array  # sufficient decrease
+    wolfe: jax.Array
+
+
+def _tests(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> _Tests:
     finite = jnp.isfinite(value) & jnp.isfinite(slope)
-    noise = rule.noise * jnp.finfo(dtype).eps * jnp.abs(search.value0)
-
-    line = search.value0 + rule.decrease * step * search.slope0
-    enough = finite & (value <= line)
+    enough = finite & (value <= _line(search, rule))
     flat = jnp.abs(slope) <= rule.curvature * jnp.abs(search.slope0)
-    level = finite & (jnp.abs(value - search.value0) <= noise)
-    wolfe = flat & (enough | level)
-    # A step that still falls steeply where no longer one is allowed is the best there is.
-    barred = enough & (slope < 0) & (step >= search.longest)
+    level = finite & (jnp.abs(value - search.value0) <= _noise(search, rule))
+    return _Tests(finite, enough, flat & (enough | level))
 
-    moved = _narrow(search, value, slope, line, noise, rule)
+
+def _line(search: Search, rule: WolfeRule) -> jax.Array:
+    """The most that the value may be at ``search.step``."""
+    return search.value0 + rule.decrease * search.step * search.slope0
+
+
+def _noise(search: Search, rule: WolfeRule) -> jax.Array:
+    return rule.noise * jnp.finfo(search.step.dtype).eps * jnp.abs(search.value0)
+
+
+def _go_on(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> Search:
+    """The state after a trial that fails Wolfe's tests."""
+    eps = jnp.finfo(search.step.dtype).eps
+    step, trials = search.step, search.trials + 1
+    tests = _tests(search, value, slope, rule)
+    # A step that still falls steeply where no longer one is allowed is the best there is.
+    barred = tests.enough & (slope < 0) & (step >= search.longest)
+
+    moved = _narrow(search, value, slope, rule)
     back = _step_back(search)
-    following = jax.tree.map(lambda a, b: jnp.where(finite, a, b), moved, back)
+    following = jax.tree.map(lambda a, b: jnp.where(tests.finite, a, b), moved, back)
 
     # Out of trials, or the interval is a rounding error wide: fall back to the best step seen.
-    resolution = 4 * jnp.finfo(dtype).eps * jnp.maximum(following.low, following.high)
+    resolution = 4 * eps * jnp.maximum(following.low, following.high)
     narrow = following.bracketed & (jnp.abs(following.high - following.low) <= resolution)
-    same = jnp.abs(following.step - step) <= jnp.finfo(dtype).eps * step
+    same = jnp.abs(following.step - step) <= eps * step
     over = (trials >= rule.max_trials - 1) | narrow | same | (following.step <= 0)
     usable = (following.low > 0) & (following.low_value < search.value0)
-    at_low = enough & (following.low == step)
+    at_low = tests.enough & (following.low == step)
 
     outcome = jnp.where(
-        wolfe,
-        WOLFE,
-        jnp.where(
-            barred | (search.fallback & finite) | (over & at_low),
-            DECREASE,
-            jnp.where(search.fallback | (over & ~usable), FAILED, SEARCHING),
-        ),
+        barred | (search.fallback & tests.finite) | (over & at_low),
+        DECREASE,
+        jnp.where(search.fallback | (over & ~usable), FAILED, SEARCHING),
     ).astype(jnp.int32)
     ended = outcome != SEARCHING
     return following._replace(
@@ -163,9 +208,10 @@ def _step_back(search: Search) -> Search:
     )
 
 
-def _narrow(search, value, slope, line, noise, rule) -> Search:
+def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> Search:
     """Moré and Thuente's update of the interval, and their next trial."""
     step, slope0 = search.step, search.slope0
+    line, noise = _line(search, rule), _noise(search, rule)
     # As long as nothing is bracketed and the decrease is not yet enough, work on
     # ψ(t) = φ(t) - φ(0) - c₁ t φ'(0), whose minimisers satisfy the decrease test.
     tilt = jnp.where((value <= search.low_value) & (value > line), rule.decrease * slope0, 0.0)
