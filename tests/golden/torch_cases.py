@@ -327,6 +327,8 @@ CASES = {
             },
         },
         "images": (4, 107, 107, 3),
+        "train": True,
+        "ties": True,
     },
     "shufflenet_v2_x0_5": {
         "model": "shufflenet_v2_x0_5",

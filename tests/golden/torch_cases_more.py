@@ -381,6 +381,8 @@ CASES = {
             },
         },
         "images": (4, 107, 107, 3),
+        "train": True,
+        "ties": True,
     },
     "shufflenet_v1_g2": {
         "model": "shufflenet_v1_g2",
