@@ -97,6 +97,6 @@ CLAIM = Claim(
     "weights, batches and learning rate for both.",
     measure=measure,
     full=Pooling(train=200, keys=6),
-    quick=Pooling(train=150, keys=2, width=8, steps=60, evaluations=6),
+    quick=Pooling(train=150, keys=2, width=8, steps=40, evaluations=2),
     tiny=Pooling(train=64, test=64, keys=2, width=4, steps=2, evaluations=1),
 )

@@ -22,8 +22,9 @@ from jaxnets import optim
 
 @dataclass(frozen=True, kw_only=True)
 class Decays(Smoothing):
-    """Strengths of the penalty λ/2 ‖w‖²; the first is 0."""
+    """Strengths of the penalty λ/2 ‖w‖²; the first is 0. One learning rate for all."""
 
+    rate: float = 0.05
     decays: tuple[float, ...] = (0.0, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 

@@ -136,7 +136,7 @@ CLAIM = Claim(
         evaluations=60,
         error=0.05,
     ),
-    quick=BakeOff(activations=("ReLU", "tanh", "sigmoid"), keys=4, steps=120, evaluations=24),
+    quick=BakeOff(activations=("ReLU", "tanh", "sigmoid"), keys=3, steps=80, evaluations=16),
     tiny=BakeOff(
         activations=("ReLU", "tanh", "sigmoid"),
         keys=2,

@@ -98,6 +98,6 @@ CLAIM = Claim(
     "point better than training from scratch at the best of the same rates.",
     measure=measure,
     full=SmallDifferent(dataset="mnist", train=10_000, test=2000, keys=8),
-    quick=SmallDifferent(keys=4, rates=(0.01, 0.1), donor_steps=200, steps=100),
+    quick=SmallDifferent(keys=3, rates=(0.01, 0.1), donor_steps=100, steps=60),
     tiny=SmallDifferent(keys=2, per_class=3, rates=(0.1,), width=8, donor_steps=10, steps=4),
 )

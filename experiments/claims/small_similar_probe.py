@@ -78,6 +78,6 @@ CLAIM = Claim(
     "best of a grid of rates. It fails where fine-tuning is more accurate.",
     measure=measure,
     full=SmallSimilar(dataset="mnist", train=10_000, test=2000, keys=8),
-    quick=SmallSimilar(keys=4, sizes=(5, 20), rates=(0.01, 0.1), donor_steps=200, steps=100),
+    quick=SmallSimilar(keys=3, sizes=(5, 20), rates=(0.01, 0.1), donor_steps=100, steps=60),
     tiny=SmallSimilar(keys=2, sizes=(2, 3), rates=(0.1,), width=8, donor_steps=10, steps=4),
 )

@@ -1,6 +1,8 @@
 """The claims: intervals, verdicts, training over keys, resuming, errors, the page, each claim."""
 
 import dataclasses
+import importlib
+import inspect
 import json
 import re
 
@@ -368,6 +370,17 @@ def test_every_claim_names_its_source():
         assert re.search(r"[LA-Z]\d+", claim.notes + claim.row), name
         assert claim.full.keys >= 3, name
         json.dumps(runner._plain(claim.full))
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_setting_that_is_read_exists(name):
+    """Cheap, beside running them: a field that was renamed in a shared class is found at once."""
+    claim = CLAIMS[name]
+    module = importlib.import_module(f"experiments.claims.{name}")
+    source = inspect.getsource(module)
+    for mode in (claim.full, claim.quick, claim.tiny):
+        missing = [n for n in re.findall(r"\bsettings\.(\w+)", source) if not hasattr(mode, n)]
+        assert not missing, f"{name}: {type(mode).__name__} has no {missing}"
 
 
 # A handful that stands for the ways of measuring; the others are run with --slow.
