@@ -71,13 +71,14 @@ def _max_along(x: jax.Array, axis: int, span: Span) -> jax.Array:
 @_max_along.defjvp
 def _max_along_jvp(axis, span, primals, tangents):
     (x,), (dx,) = primals, tangents
-    y = _max_along(x, axis, span)
     values = span.taps(x, axis, fill=_lowest(x.dtype))
     changes = span.taps(dx, axis, fill=0)
-    dy = changes[-1]
-    for value, change in zip(reversed(values[:-1]), reversed(changes[:-1]), strict=True):
-        # "value < y", not "value == y": so a NaN passes its gradient on instead of hiding it.
-        dy = jnp.where(value < y, dy, change)
+    y, dy = values[0], changes[0]
+    for value, change in zip(values[1:], changes[1:], strict=True):
+        # Not by comparing each value with the maximum of all: XLA may compute the same value twice,
+        # in two kernels that round differently, and then none equals the maximum.
+        dy = jnp.where(value > y, change, dy)
+        y = jnp.maximum(y, value)
     return y, dy
 
 
