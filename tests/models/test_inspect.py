@@ -76,7 +76,8 @@ def test_shared_weights_and_loops_are_counted_once_and_as_often():
     assert [layer.name for layer in layers] == ["input", "twice", "often"]
     assert layers[1].parameters == 3 * 3 * 3 * 3 + 3
     assert layers[1].macs == 2 * 36 * 81 and layers[1].activations == 2 * 36 * 3
-    assert layers[2].kind == "loop" and layers[2].macs == 5 * 108**2
+    assert layers[2].kind == "dense" and layers[2].macs == 5 * 108**2
+    assert layers[2].activations == 5 * 108 and layers[2].parameters == 108**2 + 108
     assert totals(layers).macs == count_macs(Shared(), (6, 6, 3))
 
 

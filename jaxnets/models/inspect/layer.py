@@ -17,7 +17,9 @@ class Layer:
     Args (fields):
         name: path of the module that owns the parameters, or of the one that pools.
         kind: "input", "conv", "dense", "pool", "subsample" (strides without a window), "in place"
-            (normalisations and the like), "product" (of two maps), "loop" (a scan, taken whole).
+            (normalisations and the like), "product" (of two maps), "loop" (taken whole: a scan
+            over parts of a map or with its maps collected, a while, a cond). The layers of a scan
+            over stacked parameters have one row each, which counts all turns.
         shape: of the output for one image, without the batch axis.
         parameters: learnable ones that the module owns and no earlier row has shown.
         macs: multiply-accumulates for one image.

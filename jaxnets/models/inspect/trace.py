@@ -121,6 +121,9 @@ class _Walk:
         flattens = name == "reshape" and _lost(eqn, data)
         if product or loop or owners or len(sources) > 1 or flattens or name == "concatenate":
             data = [(i, self._close(v, eqn.invars[i], env)) for i, v in data]
+        if loop and _only_carries(eqn, values):
+            closed = dict(data)
+            return self._turn_by_turn(eqn, [closed.get(i, v) for i, v in enumerate(values)])
         if loop:
             return self._loop(eqn, data, owners)
         merged = None
@@ -171,6 +174,16 @@ class _Walk:
             trunk = max(self.layers[-1].trunk, before.fan_in)
             self.layers[-1] = dataclasses.replace(self.layers[-1], trunk=trunk)
         return value
+
+    def _turn_by_turn(self, eqn, values) -> list[Any]:
+        """A loop over stacked parameters: the same layers again and again, one row for each."""
+        body, kept = eqn.params["jaxpr"], eqn.params["num_consts"]
+        end = kept + eqn.params["num_carry"]
+        consts, carry, stacked = values[:kept], values[kept:end], values[end:]
+        for _ in range(eqn.params["length"]):
+            inner = [frozenset()] * len(body.consts)
+            carry = self.run(body.jaxpr, inner, [*consts, *carry, *stacked])
+        return carry
 
     def _loop(self, eqn, data, owners) -> list[Any]:
         name = "+".join(sorted(owners)) or _scope(eqn) or eqn.primitive.name
@@ -287,6 +300,16 @@ def _body(eqn) -> core.ClosedJaxpr | None:
         if isinstance(inner, core.ClosedJaxpr) and len(inner.jaxpr.invars) == len(eqn.invars):
             return inner
     return None
+
+
+def _only_carries(eqn, values) -> bool:
+    """Whether a loop is a scan that hands a map on from turn to turn and neither cuts up nor
+    collects any."""
+    if eqn.primitive.name != "scan":
+        return False
+    first = eqn.params["num_consts"] + eqn.params["num_carry"]
+    cut = any(isinstance(v, _Data) for v in values[first:])
+    return not cut and len(eqn.outvars) == eqn.params["num_carry"]
 
 
 def _is_var(atom) -> bool:
