@@ -16,9 +16,12 @@ needs only the pairs. Two ways to form it stand here and agree to rounding:
 
 Pairs live in a ring of slots, so that nothing is ever shifted. Instead of R its inverse is kept:
 a new pair adds one column to R⁻¹, and forgetting the oldest pair merely deletes a row and a
-column, so no triangular system is solved and the slots need no sorting.
+column, so no triangular system is solved and the slots need no sorting. The slots are cut into a
+few blocks, and a block is not read before it holds a pair: many runs end before a long memory is
+full.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -31,17 +34,16 @@ class History(NamedTuple):
     """The last m pairs and what is made of them.
 
     Args:
-        steps: S, (m, n), one s a row.
-        changes: Y, (m, n), one y a row.
-        inverse: R⁻¹, (m, m), in the order of slots; zero where a slot is empty (stale while
-            count is 0: the first pair clears it).
+        steps: S, (m, n), one s a row, in blocks of rows.
+        changes: Y, (m, n), one y a row, in the same blocks.
+        inverse: R⁻¹, (m, m), in the order of slots; stale outside the slots in use.
         diagonal: s_iᵀy_i, (m,).
         scale: γ of the initial matrix γI.
         count: pairs taken so far; the next goes to slot count mod m.
     """
 
-    steps: jax.Array
-    changes: jax.Array
+    steps: tuple[jax.Array, ...]
+    changes: tuple[jax.Array, ...]
     inverse: jax.Array
     diagonal: jax.Array
     scale: jax.Array
@@ -50,14 +52,57 @@ class History(NamedTuple):
 
 def empty_history(size: int, memory: int, dtype=jnp.float32) -> History:
     """A history of `memory` empty slots for vectors of length `size`; H = I."""
+    blank = tuple(jnp.zeros((rows, size), dtype) for rows in _block_rows(size, memory))
     return History(
-        steps=jnp.zeros((memory, size), dtype),
-        changes=jnp.zeros((memory, size), dtype),
+        steps=blank,
+        changes=blank,
         inverse=jnp.zeros((memory, memory), dtype),
         diagonal=jnp.zeros((memory,), dtype),
         scale=jnp.ones((), dtype),
         count=jnp.zeros((), jnp.int32),
     )
+
+
+def _block_rows(size: int, memory: int) -> list[int]:
+    """Halves and quarters of a memory whose reading takes time."""
+    rows = [memory]
+    while len(rows) < 3 and rows[0] > 20 and rows[0] * size > 2**14:
+        rows[:1] = [rows[0] // 2, rows[0] - rows[0] // 2]
+    return rows
+
+
+def _with_used(history: History, function: Callable, *operands: jax.Array) -> jax.Array:
+    """``function(S, Y, k, *operands)`` with the first blocks, of k rows, that hold all pairs."""
+    blocks = len(history.steps)
+    ends = [sum(block.shape[0] for block in history.steps[: i + 1]) for i in range(blocks)]
+
+    def use(count):
+        def branch(steps, changes, *operands):
+            return function(steps[:count], changes[:count], ends[count - 1], *operands)
+
+        return branch
+
+    which = sum((history.count > end).astype(jnp.int32) for end in ends[:-1])
+    branches = [use(count) for count in range(1, blocks + 1)]
+    if blocks == 1:
+        return branches[0](history.steps, history.changes, *operands)
+    return jax.lax.switch(which, branches, history.steps, history.changes, *operands)
+
+
+def _times(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    return jnp.matmul(matrix, vector, precision=EXACT)
+
+
+def _rows_times(blocks: tuple[jax.Array, ...], vector: jax.Array) -> jax.Array:
+    return jnp.concatenate([_times(block, vector) for block in blocks])
+
+
+def _times_rows(weights: jax.Array, blocks: tuple[jax.Array, ...]) -> jax.Array:
+    total, begin = 0, 0
+    for block in blocks:
+        total = total + _times(weights[begin : begin + block.shape[0]], block)
+        begin += block.shape[0]
+    return total
 
 
 def forget(history: History, when: jax.Array) -> History:
@@ -100,25 +145,42 @@ def push(history: History, step: jax.Array, change: jax.Array, rescale: bool = T
     curvature, squared, keep = worth_keeping(step, change)
     safe = jnp.where(keep, curvature, 1.0)
 
-    def write(block, vector):
-        old = jax.lax.dynamic_slice_in_dim(block, slot, 1)
-        new = jnp.where(keep, vector[None], old)
-        return jax.lax.dynamic_update_slice_in_dim(block, new, slot, 0)
+    def write(blocks, vector):
+        written, begin = [], 0
+        for block in blocks:
+            row = slot - begin
+            old = jax.lax.dynamic_slice_in_dim(block, row, 1)
+            inside = keep & (row >= 0) & (row < block.shape[0])
+            new = jnp.where(inside, vector[None], old)
+            written.append(jax.lax.dynamic_update_slice_in_dim(block, new, row, 0))
+            begin += block.shape[0]
+        return tuple(written)
 
-    steps, changes = write(history.steps, step), write(history.changes, change)
+    history = history._replace(
+        steps=write(history.steps, step), changes=write(history.changes, change)
+    )
+
+    def column(steps, changes, rows, change, inverse):
+        # The new pair's own row and column are left out, and so are those of unused slots.
+        index = jnp.arange(rows)
+        others = (index < history.count) & (index != slot)
+        products = jnp.where(others, _rows_times(steps, change), 0)
+        below = jnp.where(others, _times(inverse[:rows, :rows], products), 0)
+        return jnp.pad(jnp.where(index == slot, 1, -below) / safe, (0, memory - rows))
+
+    grown = history._replace(count=history.count + 1)
+    column = _with_used(grown, column, change, history.inverse)
     here = jnp.arange(memory) == slot
-    old_inverse = jnp.where(history.count > 0, history.inverse, 0)
-    # Empty slots hold zeros or stale numbers, but their columns of R⁻¹ are zero; the column and
-    # the row of the pair that goes are left out.
-    products = jnp.where(keep & ~here, jnp.matmul(steps, change, precision=EXACT), 0)
-    below = jnp.matmul(old_inverse, products, precision=EXACT)
-    column = jnp.where(here, 1, -below) / safe
-    inverse = jnp.where(here[None, :], column[:, None], jnp.where(here[:, None], 0, old_inverse))
+    row = jnp.where(here, column, 0)
+
+    def place(inverse, vector, axis):
+        old = jax.lax.dynamic_slice_in_dim(inverse, slot, 1, axis)
+        new = jnp.where(keep, jnp.expand_dims(vector, axis), old)
+        return jax.lax.dynamic_update_slice_in_dim(inverse, new, slot, axis)
+
     scale = safe / jnp.where(keep, squared, 1.0) if rescale else history.scale
-    return History(
-        steps=steps,
-        changes=changes,
-        inverse=jnp.where(keep, inverse, history.inverse),
+    return history._replace(
+        inverse=place(place(history.inverse, column, 1), row, 0),
         diagonal=jnp.where(keep & here, curvature, history.diagonal),
         scale=jnp.where(keep, scale, history.scale),
         count=history.count + keep.astype(jnp.int32),
@@ -128,15 +190,17 @@ def push(history: History, step: jax.Array, change: jax.Array, rescale: bool = T
 def times_inverse_hessian(history: History, vector: jax.Array) -> jax.Array:
     """H v for a vector of shape (n,), by the two loops as matrix products."""
 
-    def times(matrix, vector):
-        return jnp.matmul(matrix, vector, precision=EXACT)
+    def times(steps, changes, rows, vector, inverse, diagonal, scale):
+        used = jnp.arange(rows) < history.count
+        inverse, diagonal = inverse[:rows, :rows], diagonal[:rows]
+        inner = jnp.where(used, _rows_times(steps, vector), 0)
+        inner = jnp.where(used, _times(inverse, inner), 0)
+        vector = scale * (vector - _times_rows(inner, changes))
+        outer = jnp.where(used, diagonal * inner - _rows_times(changes, vector), 0)
+        outer = jnp.where(used, _times(outer, inverse), 0)
+        return vector + _times_rows(outer, steps)
 
-    known = history.count > 0
-    inner = jnp.where(known, times(history.inverse, times(history.steps, vector)), 0)
-    vector = history.scale * (vector - times(inner, history.changes))
-    outer = history.diagonal * inner - times(history.changes, vector)
-    outer = jnp.where(known, times(outer, history.inverse), 0)
-    return vector + times(outer, history.steps)
+    return _with_used(history, times, vector, history.inverse, history.diagonal, history.scale)
 
 
 def two_loop(history: History, vector: jax.Array) -> jax.Array:
@@ -151,12 +215,13 @@ def two_loop(history: History, vector: jax.Array) -> jax.Array:
     """
     memory = history.diagonal.shape[0]
     held = jnp.minimum(history.count, memory)
+    steps, changes = jnp.concatenate(history.steps), jnp.concatenate(history.changes)
 
     def pair(age):  # age 0 is the newest
         slot = (history.count - 1 - age) % memory
         valid = age < held
         rho = jnp.where(valid, 1 / jnp.where(valid, history.diagonal[slot], 1), 0)
-        return history.steps[slot], history.changes[slot], rho
+        return steps[slot], changes[slot], rho
 
     def newest_first(vector, age):
         step, change, rho = pair(age)
