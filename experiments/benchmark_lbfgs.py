@@ -12,7 +12,7 @@ A peer that is not installed is named and left out (`pip install 'jaxnets[peers]
 everything runs in float64.
 
 Read the result with this in mind: each solver runs as its authors set it up, and jaxnets chooses
-its number of pairs from the cost of an evaluation, up to 100, where the peers keep 10. That is
+its number of pairs from the cost of an evaluation, up to 150, where the peers keep 10. That is
 where most of its lead on networks comes from; ``--same-memory`` gives the JAX peers the same
 number.
 """

@@ -172,7 +172,7 @@ def default_memory(size: int, operations: float) -> int:
     """How many pairs to keep when the caller does not say.
 
     More pairs save evaluations, most of all on networks, and cost about 16 n operations each. So:
-    as many as cost no more than half an evaluation, between 10 and 100; 20 where n is so small
+    as many as cost no more than half an evaluation, between 10 and 150; 20 where n is so small
     that they cost nothing; never more than 2n, nor than 8 million numbers hold (but 10).
 
     Args:
@@ -180,10 +180,10 @@ def default_memory(size: int, operations: float) -> int:
         operations: of one value and gradient, see `cost.operations`.
 
     >>> default_memory(1000, 1e4), default_memory(1000, 1e8), default_memory(10**8, 1e15)
-    (10, 100, 10)
+    (10, 150, 10)
     """
     least = 20 if size <= 200 else 10
-    worth = min(max(int(operations / (32 * size)), least), 100)
+    worth = min(max(int(operations / (32 * size)), least), 150)
     return max(min(worth, max(2 * size, 20), 2**23 // size), 10)
 
 
