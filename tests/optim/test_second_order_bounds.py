@@ -1,5 +1,6 @@
 """L-BFGS-B against SciPy's, and its parts against brute force."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import scipy.optimize
 
 from jaxnets.optim import minimize
 from jaxnets.optim.second_order import lbfgsb
+from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED
 
 
 def rosenbrock(x):
@@ -33,6 +35,41 @@ def test_it_finds_what_scipy_finds(x64, bounds):
     gradient = scipy.optimize.rosen_der(x)
     expected = np.abs(np.clip(x - gradient, *bounds) - x).max()
     assert float(result.gradient_norm) == pytest.approx(expected, abs=1e-9)
+
+
+# Published functions in boxes that cut off their minima, but keep one minimum only.
+BOXES = {
+    "helical_valley_3": (-np.inf, 0.8),
+    "box_three_dimensional_3": (0.0, 8.0),
+    "brown_dennis_4": (-10.0, 10.0),
+    "kowalik_osborne_4": (0.15, 0.4),
+    "broyden_tridiagonal_10": (-0.6, np.inf),
+}
+BOXED = [p for p in UNCONSTRAINED + LEAST_SQUARES if p.name in BOXES]
+
+
+@pytest.mark.parametrize("problem", BOXED, ids=lambda p: p.name)
+def test_published_functions_in_a_box_end_where_scipy_ends(x64, problem):
+    low, high = BOXES[problem.name]
+    start = np.clip(problem.start, low, high)
+    both = jax.jit(jax.value_and_grad(problem.fun))
+    result = minimize(problem.fun, start, bounds=(low, high), tol=1e-8)
+    reference = scipy.optimize.minimize(
+        lambda x: [np.asarray(part) for part in both(x)],
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(low, high)] * start.size,
+        options={"gtol": 1e-10, "ftol": 0},
+    )
+    x = np.asarray(result.x)
+    assert bool(result.converged), result.message
+    np.testing.assert_allclose(x, reference.x, atol=1e-6)
+    resting = (x == low) | (x == high)
+    assert (resting == ((reference.x == low) | (reference.x == high))).all()
+    assert resting.any() and not resting.all()
+    gradient = np.asarray(both(x)[1])
+    assert np.abs(np.clip(x - gradient, low, high) - x).max() <= 1.001e-8
 
 
 def test_a_bounded_quadratic_meets_its_optimality_conditions_exactly(x64):
