@@ -3,7 +3,7 @@
 Command:  python -m experiments.find_recipe
           python -m experiments.find_recipe --dataset cifar10 --train-examples 5000 --model mlp \
               --epochs 20 --coarse-trials 24 --fine-trials 20 --keys 10
-Time:     digits TIMES; CIFAR-10 as above six and a half minutes on two CPU cores.
+Time:     digits four minutes, CIFAR-10 as above six and a half, on two CPU cores.
 Result:   runs/find_recipe/DATASET-MODEL/: report.md with its pictures, recipe.json, summary.json
           and study.db with every trial. It ends with the test accuracies of the recipe found and
           of the default one, and the command that trains with the recipe.
