@@ -1,6 +1,7 @@
 """Named feature maps: strides of the registry, shapes of the published networks."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -75,14 +76,20 @@ def test_the_smallest_image_is_as_small_as_the_message_says(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list_models())
 def test_every_network_gives_the_maps_of_its_registry_entry(name):
-    """The same names, and as many steps of its stride as the image has room for, and one or two."""
+    """The same names, and as many steps of its stride as the image has room for, give or take a
+    margin: the first convolutions of Inception and SqueezeNet are not padded, nor any of
+    LeNet-5."""
     info = model_info(name)
-    maps = map_shapes(name, info.input_size)
-    spatial = {endpoint: shape[1] for endpoint, shape in maps.items() if len(shape) == 4}
+    model = create_model(name, num_classes=None)
+    # Not by map_shapes, which traces the network twice: there are a hundred.
+    x = jax.ShapeDtypeStruct((1, *info.input_shape), jnp.float32)
+    maps, _ = jax.eval_shape(partial(model.init_with_output, jax.random.key(0), train=False), x)
+    spatial = {endpoint: m.shape[1] for endpoint, m in maps.items() if m.ndim == 4}
     if info.feature_strides:
         assert list(spatial) == list(info.feature_strides)
+    margin = 7 if info.family == "lenet" else 4
     for endpoint, stride in info.feature_strides.items():
-        assert abs(spatial[endpoint] - info.input_size / stride) <= 2, (endpoint, maps[endpoint])
+        assert abs(spatial[endpoint] - info.input_size / stride) <= margin, (endpoint, spatial)
 
 
 def test_feature_maps_of_the_resnet_paper():
