@@ -22,9 +22,13 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
     assert missing == {"evaluate", "predict"}
 
 
-# Half a minute or more of compiling. Their parts run in test_convolution_experiments.py,
-# test_find_recipe.py and test_transfer_experiments.py.
-SLOW = ("tune_convolution", "find_recipe", "transfer")
+# Half a minute or more of compiling, or run by the tests of their own as well:
+# test_convolution_experiments.py, test_find_recipe.py, test_transfer_experiments.py,
+# test_benchmark_lbfgs.py, test_compare_models.py and test_optim_experiments.py.
+SLOW = (
+    *("tune_convolution", "find_recipe", "transfer", "benchmark_lbfgs", "compare_models"),
+    *("asynchronous_sgd", "landscapes", "optimizer_shootout"),
+)
 
 
 @pytest.mark.parametrize(
