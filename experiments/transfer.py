@@ -4,11 +4,11 @@ Command:  python -m experiments.transfer
           python -m experiments.transfer --dataset digits --different scrambled \
               --side 8 --small 5 --large 100
           python -m experiments.transfer --weights resnet20-12fca82f.th --side 32
-Time:     6 minutes of one CPU core (11 minutes on two cores shared with two other programs).
+Time:     four and a half minutes on two CPU cores.
 Result:   runs/transfer/: summary.json with the table, the measured similarities, the advice and a
           verdict on it in every cell; transfer.png. With 20 similar examples a class fine-tuning
-          (52.9 %) beat the linear classifier (47.7 %), against the advice; with 20 different ones
-          no transfer reached a network from scratch (95.1 %), as the notes warn; with 1,000 a class
+          (52.7 %) beat the linear classifier (47.7 %), against the advice; with 20 different ones
+          no transfer reached a network from scratch (95.2 %), as the notes warn; with 1,000 a class
           training more layers helped in both cases.
 
 The donor is trained on half of the classes. "Similar" is the other half of them; "different" is
