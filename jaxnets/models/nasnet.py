@@ -2,7 +2,9 @@
 
 Source: Zoph, Vasudevan, Shlens, Le, "Learning Transferable Architectures for Scalable Image
 Recognition", 2017, figures 2 and 4, section 3; padding, stems and skips of the released TensorFlow
-networks; notes L187, L419.
+networks; notes L187, L419. timm's port counts the zeros of the padding in the average poolings of
+stride 2, which the released networks and Cadene's port leave out, as here: with equal weights its
+logits differ from these by parts in a thousand.
 """
 
 from collections import OrderedDict
