@@ -241,9 +241,10 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
     for warning in warnings:
         say(f"   note: in the coarse round {warning}")
 
+    runs = {"recipe": best["settings"], "default": {}} if best["settings"] else {"default": {}}
     curves = {
         name: compare.curves(recipe, one, searched, valid, workdir / f"curves_{name}.png")
-        for name, one in (("recipe", best["settings"]), ("default", {}))
+        for name, one in runs.items()
     }
     for name, entry in curves.items():
         say(f"5. {name}: {entry['kind'].replace('_', ' ')}. {entry['finding']}. "

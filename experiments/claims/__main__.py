@@ -4,7 +4,7 @@ Command:  python -m experiments.claims
           python -m experiments.claims --quick
           python -m experiments.claims --only relu_is_fast dropout_helps
           python -m experiments.claims --list
-Time:     25 to 40 minutes on two CPU cores; --quick two and a half.
+Time:     25 to 40 minutes on two CPU cores; --quick less than three.
 Result:   runs/claims/ (runs/claims_quick/): claims.html (one file with everything in it), claims.md
           with figures/, results/NAME.json, summary.json.
 

@@ -1,5 +1,6 @@
 """The end of the search: the best of its last round and the default recipe, with other keys."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def run(
             *_, last = candidates.train([settings], measure_every=recipe.epochs, seed=seed)
             accuracy = float(last["accuracy"][0])
             # A loss that is not finite has no accuracy; it must lose.
-            row["accuracies"].append(accuracy if accuracy == accuracy else 0.0)
+            row["accuracies"].append(accuracy if math.isfinite(accuracy) else 0.0)
             write_json(store, rows)
             if progress is not None:
                 progress.update(1)

@@ -105,8 +105,7 @@ def markdown(summary: dict[str, Any], tables: list[str]) -> str:
     parts += ["### Finals: the best of them and the default, other keys", _finals(summary)]
     parts += [f"- {warning}" for warning in summary["warnings"]]
     parts += ["![search](search.png)", "## 5. The curves"]
-    for name in ("recipe", "default"):
-        entry = summary["curves"][name]
+    for name, entry in summary["curves"].items():
         parts.append(
             f"**{name}: {entry['kind'].replace('_', ' ')}.** {entry['finding']}. "
             f"Advice: {entry['advice']}.\n\n![{name}](curves_{name}.png)"

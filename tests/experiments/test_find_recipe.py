@@ -6,7 +6,8 @@ import json
 import pytest
 
 from experiments import diagnose, find_recipe, train_classifier
-from experiments.recipe_search import report
+from experiments.recipe_search import compare, report
+from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.train.recipe import Recipe
 
@@ -46,6 +47,23 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     assert len(more["comparison"]["found"]) == 3
     with pytest.raises(JaxnetsError, match="epochs: the run has 2, asked for 3"):
         find_recipe.main(dataclasses.replace(config, epochs=3))
+
+
+def test_a_default_that_won_runs_once_a_key_and_fills_the_bar(tmp_path):
+    class Bar:
+        count = 0
+
+        def update(self, more):
+            self.count += more
+
+    recipe = Recipe(model="mlp", epochs=1, warmup_epochs=0.0)
+    bar, digits = Bar(), load_dataset("digits", train_examples=100)
+    measured = compare.on_the_test_set(
+        recipe, {}, digits, keys=2, store=tmp_path / "pairs.json", progress=bar
+    )
+    assert measured["found"] == measured["default"] and measured["difference"] == 0
+    assert measured["verdict"] == "nothing better than the default was found"
+    assert bar.count == 4
 
 
 @pytest.mark.parametrize(
