@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxnets.data import augment as a
+from jaxnets import augment as a
 from jaxnets.data import read_image
 
 SIDE = 224

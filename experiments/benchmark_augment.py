@@ -25,8 +25,8 @@ import jax
 import numpy as np
 
 from experiments.augment_sheet import load_photos, make_rows, save_sheet
+from jaxnets import augment as a
 from jaxnets import command
-from jaxnets.data import augment as a
 from jaxnets.data import load_dataset
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError

@@ -26,12 +26,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets import command
+from jaxnets.augment import augment_batch
 from jaxnets.data import Batches, Split, load_dataset, prefetch_to_device
-from jaxnets.data.augment import augment_batch
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters, model_info
 from jaxnets.optim import create_optimizer
+from jaxnets.tasks.recipe import build_network
 from jaxnets.train import DataParallel, choose_devices, create_state, train_step
 from jaxnets.train.measure import (
     hardware,
@@ -39,7 +40,6 @@ from jaxnets.train.measure import (
     peak_memory_bytes,
     published_peak,
 )
-from jaxnets.train.recipe import build_network
 from jaxnets.train.run_directory import write_json
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from jaxnets import command
 from jaxnets.errors import JaxnetsError
 from jaxnets.train import read_metrics
-from jaxnets.train.procedure import diagnose, figures
-from jaxnets.train.procedure.diagnose import ADVICE, Diagnosis, smoothing_entropy
-from jaxnets.train.procedure.typical_curves import typical_curves
 from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.tune import diagnose, figures
+from jaxnets.tune.diagnose import ADVICE, Diagnosis, smoothing_entropy
+from jaxnets.tune.typical_curves import typical_curves
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _floor(settings: dict[str, Any], run: Path) -> float:
     smoothing = settings.get("label_smoothing") or 0.0
     if not smoothing:
         return 0.0
-    from jaxnets.train import load_classifier
+    from jaxnets.tasks import load_classifier
 
     classifier, _ = load_classifier(run)
     return smoothing_entropy(smoothing, len(classifier.info.class_names))

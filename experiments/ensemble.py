@@ -40,15 +40,15 @@ from experiments.transfer_study.training import Predictor, Trainer
 from jaxnets import command
 from jaxnets.data import Split, eval_batches, load_dataset, stratified_subset
 from jaxnets.data.preprocessing import fit_channel_mean_std
-from jaxnets.errors import JaxnetsError
-from jaxnets.optim.schedules import snapshot_steps
-from jaxnets.train import load_classifier
-from jaxnets.train.ensembles import (
+from jaxnets.ensembles import (
     average_checkpoints,
     load_ensemble,
     measure_ensemble,
     pairwise_disagreement,
 )
+from jaxnets.errors import JaxnetsError
+from jaxnets.optim.schedules import snapshot_steps
+from jaxnets.tasks import load_classifier
 from jaxnets.train.run_directory import write_json
 
 

@@ -17,14 +17,16 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxnets import command
-from jaxnets.data import Dataset, load_dataset, views
+from jaxnets.augment import views
+from jaxnets.data import Dataset, load_dataset
+from jaxnets.ensembles.view_average import apply_to_views
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import model_info
 from jaxnets.pretrained import load
-from jaxnets.train import DataParallel, Evaluator, choose_devices, load_classifier
-from jaxnets.train.classifier import Classifier, ClassifierInfo
+from jaxnets.tasks import load_classifier
+from jaxnets.tasks.classifier import Classifier, ClassifierInfo
+from jaxnets.train import DataParallel, Evaluator, choose_devices
 from jaxnets.train.run_directory import write_json
-from jaxnets.train.test_time import apply_to_views
 
 RUN = Path("runs/train_classifier/digits-lenet5")
 VIEWS = {

@@ -31,8 +31,10 @@ from experiments.recipe_search import compare, finals, first_steps, report
 from jaxnets import command
 from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError
+from jaxnets.tasks.recipe import Recipe
 from jaxnets.train import RunDirectory, choose_devices
-from jaxnets.train.procedure import (
+from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.tune import (
     SEARCHABLE,
     Candidates,
     Choice,
@@ -44,11 +46,9 @@ from jaxnets.train.procedure import (
     parse_space,
     split_held_out,
 )
-from jaxnets.train.procedure.candidates import TRACED
-from jaxnets.train.procedure.space import check_space, describe_space
-from jaxnets.train.procedure.study import import_optuna
-from jaxnets.train.recipe import Recipe
-from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.tune.candidates import TRACED
+from jaxnets.tune.space import check_space, describe_space
+from jaxnets.tune.study import import_optuna
 
 _HOW = ("workdir", "data_dir", "devices", "together", "restart", "quiet")
 # More of these go on with the same search.

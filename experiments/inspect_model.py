@@ -23,8 +23,7 @@ import tyro
 
 from jaxnets import command
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import create_model, model_info
-from jaxnets.models.inspect import (
+from jaxnets.inspect import (
     Check,
     Layer,
     Stage,
@@ -36,6 +35,7 @@ from jaxnets.models.inspect import (
     totals,
     trace_network,
 )
+from jaxnets.models import create_model, model_info
 from jaxnets.train.run_directory import write_json
 
 

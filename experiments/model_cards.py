@@ -14,8 +14,8 @@ from typing import Any
 
 from jaxnets import command
 from jaxnets.errors import JaxnetsError
+from jaxnets.inspect import model_cards
 from jaxnets.models import list_models
-from jaxnets.models.inspect import model_cards
 from jaxnets.train.run_directory import write_json
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "models.md"

@@ -17,7 +17,7 @@ import numpy as np
 from jaxnets import command
 from jaxnets.data import read_image
 from jaxnets.errors import JaxnetsError
-from jaxnets.train import load_classifier
+from jaxnets.tasks import load_classifier
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ from experiments.comparison.timing import sampled_variables
 from jaxnets import command
 from jaxnets.data import load_dataset, preprocessing
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import create_model, features, model_info
-from jaxnets.models.inspect import (
+from jaxnets.inspect import (
     cluster_units,
     dense_branches,
     energy_in_best_cluster,
@@ -35,6 +34,7 @@ from jaxnets.models.inspect import (
     spatial_reach,
     unit_correlations,
 )
+from jaxnets.models import create_model, features, model_info
 from jaxnets.pretrained import load
 from jaxnets.train.run_directory import write_json
 

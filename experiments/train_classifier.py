@@ -29,15 +29,16 @@ from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters
 from jaxnets.optim import Plateau
+from jaxnets.tasks import ClassifierInfo, Recipe
+from jaxnets.tasks import recipe as build
+from jaxnets.tasks.report import first_filters, save_confusion, save_curves, save_filters
 from jaxnets.train import (
     Checkpoints,
-    ClassifierInfo,
     DataParallel,
     Evaluator,
     MetricsLog,
     NonFiniteLossError,
     Processes,
-    Recipe,
     RunDirectory,
     StopRequest,
     choose_devices,
@@ -48,11 +49,9 @@ from jaxnets.train import (
     state_arrays,
     train_step,
 )
-from jaxnets.train import recipe as build
 from jaxnets.train.arrays import named_leaves, tree_sha256
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.processes import from_main, is_main, join
-from jaxnets.train.report import first_filters, save_confusion, save_curves, save_filters
 from jaxnets.train.run_directory import settings_of, write_json
 
 

@@ -47,7 +47,7 @@ from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
 from jaxnets.pretrained import load as load_weights
 from jaxnets.train.run_directory import write_json
-from jaxnets.train.transfer import (
+from jaxnets.transfer import (
     advise,
     compute_features,
     count_trainable,

@@ -42,7 +42,7 @@ from jaxnets.data import Split
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.run_directory import write_json
-from jaxnets.train.transfer import transplant
+from jaxnets.transfer import transplant
 
 Halves = Literal["random", "natural"]
 KINDS = ("BnB", "AnB", "BnB+", "AnB+")

@@ -18,7 +18,24 @@ _LAZY = {
     "list_models": "jaxnets.models",
     "model_info": "jaxnets.models",
 }
-_ROOMS = ("data", "losses", "metrics", "models", "nn", "ops", "optim", "pretrained", "train")
+_ROOMS = (
+    "augment",
+    "data",
+    "ensembles",
+    "inspect",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "noise",
+    "ops",
+    "optim",
+    "pretrained",
+    "tasks",
+    "train",
+    "transfer",
+    "tune",
+)
 
 __all__ = [*_LAZY, *_ROOMS, "__version__"]
 

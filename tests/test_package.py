@@ -22,11 +22,17 @@ FLOORS = {
     "metrics": 1,
     "data": 1,
     "nn": 2,
-    "noise": 2,
+    "augment": 2,
+    "noise": 3,
     "models": 3,
+    "inspect": 4,
     "pretrained": 4,
     "train": 4,
     "command": 4,
+    "tasks": 5,
+    "ensembles": 6,
+    "transfer": 6,
+    "tune": 6,
 }
 
 

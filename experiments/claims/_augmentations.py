@@ -18,7 +18,7 @@ from experiments.claims.framework import (
     make_keys,
     train_many,
 )
-from jaxnets.data import augment as a
+from jaxnets import augment as a
 from jaxnets.models.mlp import MLP
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import max_pool, relu

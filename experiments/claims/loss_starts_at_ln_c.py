@@ -17,8 +17,8 @@ from experiments.claims.framework import (
 )
 from jaxnets import create_model
 from jaxnets.losses import cross_entropy
-from jaxnets.train.procedure import with_small_last_layer
-from jaxnets.train.procedure.objective import training_logits
+from jaxnets.tune import with_small_last_layer
+from jaxnets.tune.objective import training_logits
 
 
 @dataclass(frozen=True, kw_only=True)

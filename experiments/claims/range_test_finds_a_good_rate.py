@@ -22,7 +22,7 @@ from jaxnets.data import Split
 from jaxnets.errors import JaxnetsError
 from jaxnets.nn import Dense
 from jaxnets.ops import relu, tanh
-from jaxnets.train.procedure import classification_loss, draw_batches, range_test
+from jaxnets.tune import classification_loss, draw_batches, range_test
 
 RULES = {"sgd": optim.sgd, "momentum": optim.momentum, "adam": optim.adam}
 ACTIVATIONS = {"relu": relu, "tanh": tanh}

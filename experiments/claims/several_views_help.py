@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from experiments.claims._augmentations import FULL, QUICK, TINY, Augmented, crops, train
 from experiments.claims.framework import Claim, Outcome, above, effect, figures
-from jaxnets.data.views import flip_views, padded_ten_crop
-from jaxnets.train.test_time import predict_with_views
+from jaxnets.augment.views import flip_views, padded_ten_crop
+from jaxnets.ensembles.view_average import predict_with_views
 
 
 def views_of(images) -> dict:

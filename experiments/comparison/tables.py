@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.comparison.records import select
+from jaxnets.inspect import accuracies, layer_table, totals
 from jaxnets.models import model_info
-from jaxnets.models.inspect import accuracies, layer_table, totals
 
 
 def static_rows(names: Sequence[str]) -> list[dict[str, Any]]:

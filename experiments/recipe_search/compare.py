@@ -8,10 +8,10 @@ import numpy as np
 from experiments.shootout.claims import interval
 from jaxnets.data import Dataset, Split
 from jaxnets.errors import JaxnetsError
-from jaxnets.train.procedure import Candidates, diagnose, figures
-from jaxnets.train.procedure.diagnose import smoothing_entropy
-from jaxnets.train.recipe import Recipe
+from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.tune import Candidates, diagnose, figures
+from jaxnets.tune.diagnose import smoothing_entropy
 
 
 def curves(

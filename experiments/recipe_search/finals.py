@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.data import Dataset, Split
-from jaxnets.train.procedure import Candidates, Study
-from jaxnets.train.recipe import Recipe
+from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.tune import Candidates, Study
 
 # The best of many noisy scores is good by luck in part; a few are measured again, without it.
 FINALISTS = 3

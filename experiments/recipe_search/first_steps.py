@@ -9,8 +9,9 @@ from jaxnets.data import Dataset, stratified_subset
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.optim import mask_by_rank
 from jaxnets.optim.regularize import elastic_penalty
-from jaxnets.train import recipe as build
-from jaxnets.train.procedure import (
+from jaxnets.tasks import recipe as build
+from jaxnets.tasks.recipe import Recipe
+from jaxnets.tune import (
     check_first_loss,
     classification_loss,
     draw_batches,
@@ -19,7 +20,6 @@ from jaxnets.train.procedure import (
     range_test,
     rate_grid,
 )
-from jaxnets.train.recipe import Recipe
 
 
 def take(

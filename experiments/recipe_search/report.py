@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from jaxnets.train.procedure import Study
-from jaxnets.train.recipe import Recipe
+from jaxnets.tasks.recipe import Recipe
+from jaxnets.tune import Study
 
 
 def command_line(recipe: Recipe) -> str:

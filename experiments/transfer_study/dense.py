@@ -15,7 +15,7 @@ from experiments.claims.framework.training import train_many
 from jaxnets import optim
 from jaxnets.models import create_model
 from jaxnets.train import TrainState, train_step
-from jaxnets.train.transfer import fit_linear_probe, head_inputs
+from jaxnets.transfer import fit_linear_probe, head_inputs
 
 WAYS = ("probe", "full", "scratch")
 

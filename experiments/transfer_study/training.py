@@ -11,9 +11,9 @@ import numpy as np
 
 from jaxnets import optim
 from jaxnets.data import Batches, Split, eval_batches
+from jaxnets.ensembles import train_and_keep
 from jaxnets.train import train_step
-from jaxnets.train.ensembles import train_and_keep
-from jaxnets.train.transfer import transfer_state
+from jaxnets.transfer import transfer_state
 
 Variables = Any
 

@@ -2,14 +2,14 @@
 
 ``load_dataset`` gives arrays (embedded digits, or any prepared TFDS image-classification set,
 decoded once into a memory-mapped cache), ``Batches`` cuts them into shuffled batches by a pure
-function of (seed, step), ``prefetch_to_device`` keeps the devices supplied, ``augment`` and
-``preprocessing`` work inside jit.
+function of (seed, step), ``prefetch_to_device`` keeps the devices supplied, ``preprocessing`` works
+inside jit.
 
 Importing this package costs nothing beside NumPy and JAX: TFDS, scikit-learn and Pillow are loaded
 by the functions that need them.
 """
 
-from jaxnets.data import augment, preprocessing
+from jaxnets.data import preprocessing
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
 from jaxnets.data.datasets import Dataset, Split, list_datasets, load_dataset, stratified_subset
 from jaxnets.data.image_file import read_image
@@ -20,7 +20,6 @@ __all__ = [
     "Batches",
     "Dataset",
     "Split",
-    "augment",
     "eval_batches",
     "list_datasets",
     "load_dataset",

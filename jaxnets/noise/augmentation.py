@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from scipy.special import roots_jacobi
 
-from jaxnets.data.augment import crop, cutout, cutout_at, flip, random_crop, random_flip
+from jaxnets.augment import crop, cutout, cutout_at, flip, random_crop, random_flip
 from jaxnets.noise.source import After, NoiseSource, NotExactError, Outcomes, weighted_sum
 from jaxnets.ops.activations import identity
 

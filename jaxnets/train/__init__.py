@@ -2,14 +2,12 @@
 
 from jaxnets.train.arrays import restore_state, state_arrays
 from jaxnets.train.checkpoint import Checkpoint, Checkpoints
-from jaxnets.train.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.train.early_stopping import EarlyStopping, EarlyStoppingHook
 from jaxnets.train.evaluate import Evaluator
 from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
 from jaxnets.train.metrics_log import MetricsLog, read_metrics
 from jaxnets.train.parallel import BATCH_AXIS, DataParallel, choose_devices, parallelize
 from jaxnets.train.processes import Processes, StopRequest
-from jaxnets.train.recipe import Recipe
 from jaxnets.train.run_directory import RunDirectory
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import eval_step, train_step
@@ -18,8 +16,6 @@ __all__ = [
     "BATCH_AXIS",
     "Checkpoint",
     "Checkpoints",
-    "Classifier",
-    "ClassifierInfo",
     "DataParallel",
     "EarlyStopping",
     "EarlyStoppingHook",
@@ -28,14 +24,12 @@ __all__ = [
     "MetricsLog",
     "NonFiniteLossError",
     "Processes",
-    "Recipe",
     "RunDirectory",
     "StopRequest",
     "TrainState",
     "choose_devices",
     "create_state",
     "eval_step",
-    "load_classifier",
     "parallelize",
     "read_metrics",
     "restore_state",

@@ -9,7 +9,7 @@ from experiments import diagnose, find_recipe, train_classifier
 from experiments.recipe_search import compare, report
 from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError, UnknownNameError
-from jaxnets.train.recipe import Recipe
+from jaxnets.tasks.recipe import Recipe
 
 
 def tiny(path, **changes):

@@ -11,7 +11,8 @@ import pytest
 from experiments import benchmark_training, evaluate, predict, train_classifier
 from jaxnets import command
 from jaxnets.data import load_dataset
-from jaxnets.train import load_classifier, read_metrics
+from jaxnets.tasks import load_classifier
+from jaxnets.train import read_metrics
 
 QUICK = "--model mlp --train-examples 200 --epochs 2 --warmup-epochs 0 --batch-size 40 --devices 1"
 

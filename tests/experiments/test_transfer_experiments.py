@@ -12,7 +12,7 @@ from experiments.transfer_study import data as tasks
 from experiments.transfer_study.statistics import interval, percent, verdict
 from jaxnets.data import Dataset, Split, load_dataset
 from jaxnets.errors import JaxnetsError
-from jaxnets.train import load_classifier
+from jaxnets.tasks import load_classifier
 
 
 def test_transferability_checks_its_bits(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from jaxnets import noise
-from jaxnets.data.augment import mixup_at
+from jaxnets.augment import mixup_at
 
 SAMPLES = 20_000
 

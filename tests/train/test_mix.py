@@ -8,12 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnets.data.augment import cutmix, mixup, mixup_at
+from jaxnets.augment import cutmix, mixup, mixup_at
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model
-from jaxnets.train import DataParallel, Recipe, create_state, train_step
-from jaxnets.train.recipe import build_mix
+from jaxnets.tasks import Recipe
+from jaxnets.tasks.recipe import build_mix
+from jaxnets.train import DataParallel, create_state, train_step
 
 MIXES = {"mixup": partial(mixup, alpha=1.0), "cutmix": cutmix}
 

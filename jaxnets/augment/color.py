@@ -1,0 +1,182 @@
+"""Brightness, contrast, saturation and hue, at given factors and at random ones in random order."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.augment.checks import check_image, check_range
+from jaxnets.augment.values import in_unit_range
+
+# Luma of ITU-R BT.601, rounded as in Pillow and torchvision.
+_LUMA = (0.2989, 0.587, 0.114)
+
+
+def adjust_brightness(
+    image: jax.Array, factor: jax.Array, *, white: float | None = None
+) -> jax.Array:
+    """x ↦ factor·x, kept between black and white.
+
+    All four: image (H, W, 3), uint8 or floating; ``white`` is the value of white, by default 255
+    for uint8 and 1 for floating images. Equal to torchvision's v2 functions to 1/255.
+
+    >>> adjust_brightness(jnp.full((1, 1, 3), 100, jnp.uint8), 1.5)[0, 0].tolist()
+    [150, 150, 150]
+    """
+    return _apply(_brightness, image, factor, white)
+
+
+def adjust_contrast(
+    image: jax.Array, factor: jax.Array, *, white: float | None = None
+) -> jax.Array:
+    """x ↦ factor·x + (1 − factor)·m, m the mean grey of the image.
+
+    >>> image = jnp.array([[[0, 0, 0], [200, 200, 200]]], jnp.uint8)
+    >>> adjust_contrast(image, 0.5)[0, :, 0].tolist()
+    [50, 150]
+    """
+    return _apply(_contrast, image, factor, white)
+
+
+def adjust_saturation(
+    image: jax.Array, factor: jax.Array, *, white: float | None = None
+) -> jax.Array:
+    """x ↦ factor·x + (1 − factor)·g, g the grey of each pixel: 0 makes a grey image.
+
+    >>> adjust_saturation(jnp.array([[[255, 0, 0]]], jnp.uint8), 0.0)[0, 0].tolist()
+    [76, 76, 76]
+    """
+    return _apply(_saturation, image, factor, white)
+
+
+def adjust_hue(image: jax.Array, turn: jax.Array, *, white: float | None = None) -> jax.Array:
+    """Turn the hue by a share of the colour circle, in [−½, ½].
+
+    >>> adjust_hue(jnp.array([[[255, 0, 0]]], jnp.uint8), 1 / 3)[0, 0].tolist()
+    [0, 255, 0]
+    """
+    check_range("turn", turn, -0.5, 0.5)
+    check_image(image, channels=3)
+    return in_unit_range(image, lambda x: _hue(x, turn), white)
+
+
+def color_jitter(
+    key: jax.Array,
+    image: jax.Array,
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+    hue: float = 0.0,
+    *,
+    white: float | None = None,
+) -> jax.Array:
+    """Change brightness, contrast, saturation and hue by random amounts in a random order.
+
+    Factors are uniform in [max(0, 1 − s), 1 + s], the hue's turn in [−hue, hue]; a strength of 0
+    leaves that change out. All orders of the others are equally likely.
+
+    Args:
+      key: a JAX random key.
+      image: (H, W, 3), uint8 or floating.
+      brightness, contrast, saturation: strengths s ≥ 0.
+      hue: largest turn, in [0, ½].
+      white: as of `adjust_brightness`.
+
+    Source: Howard, "Some Improvements on Deep Convolutional Neural Network Based Image
+    Classification", 2013, whose colour changes GoogLeNet took over; notes L265 (C08, F18).
+
+    >>> color_jitter(jax.random.key(0), jnp.full((2, 2, 3), 0.5)).shape
+    (2, 2, 3)
+    """
+    check_image(image, channels=3)
+    strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+    for name, strength in strengths.items():
+        check_range(name, strength, 0)
+    check_range("hue", hue, 0, 0.5)
+    ranges = [(max(0.0, 1 - s), 1 + s) for s in strengths.values()] + [(-hue, hue)]
+    chosen = [i for i, s in enumerate((*strengths.values(), hue)) if s]
+    if not chosen:
+        return image
+    order_key, amount_key = jax.random.split(key)
+    low, high = jnp.array([ranges[i] for i in chosen]).T
+    amounts = jax.random.uniform(amount_key, (len(chosen),), minval=low, maxval=high)
+    order = jax.random.permutation(order_key, len(chosen))
+    return _in_order(image, [_CHANGES[i] for i in chosen], amounts, order, white)
+
+
+def adjust_colors(
+    image: jax.Array, amounts: jax.Array, order: jax.Array, *, white: float | None = None
+) -> jax.Array:
+    """The twin of `color_jitter` without randomness.
+
+    Args:
+      image: (H, W, 3), uint8 or floating.
+      amounts: (4,): factors of brightness, contrast and saturation, turn of the hue.
+      order: (4,), a permutation of 0 … 3: which of them comes first, second, ….
+      white: as of `adjust_brightness`.
+
+    >>> same = adjust_colors(jnp.full((1, 1, 3), 0.5), jnp.array([1, 1, 1, 0.0]), jnp.arange(4))
+    >>> same[0, 0].tolist()
+    [0.5, 0.5, 0.5]
+    """
+    check_image(image, channels=3)
+    if jnp.shape(amounts) != (4,) or jnp.shape(order) != (4,):
+        raise ValueError(
+            f"amounts, order: got shapes {jnp.shape(amounts)}, {jnp.shape(order)}; expected (4,)"
+        )
+    return _in_order(image, _CHANGES, jnp.asarray(amounts), jnp.asarray(order), white)
+
+
+def _in_order(image, changes, amounts, order, white):
+    def change(x):
+        for place in range(len(changes)):
+            which = order[place]
+            x = jax.lax.switch(which, changes, x, amounts[which])
+        return x
+
+    return in_unit_range(image, change, white)
+
+
+def _apply(change: Callable, image, factor, white):
+    check_range("factor", factor, 0)
+    check_image(image, channels=3)
+    return in_unit_range(image, lambda x: change(x, factor), white)
+
+
+def _gray(x):
+    return (x * jnp.array(_LUMA)).sum(-1, keepdims=True)
+
+
+def _brightness(x, factor):
+    return jnp.clip(factor * x, 0, 1)
+
+
+def _contrast(x, factor):
+    return jnp.clip(factor * x + (1 - factor) * _gray(x).mean(), 0, 1)
+
+
+def _saturation(x, factor):
+    return jnp.clip(factor * x + (1 - factor) * _gray(x), 0, 1)
+
+
+def _hue(x, turn):
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    value = x.max(-1)
+    chroma = value - x.min(-1)
+    divisor = jnp.where(chroma == 0, 1, chroma)
+    # Sixths of the colour circle, counted from red.
+    sixths = jnp.where(
+        value == red,
+        (green - blue) / divisor,
+        jnp.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
+    sixths = (sixths + 6 * turn) % 6
+
+    def channel(offset):
+        k = (offset + sixths) % 6
+        return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+    return jnp.stack([channel(5), channel(3), channel(1)], -1)
+
+
+_CHANGES = [_brightness, _contrast, _saturation, _hue]

@@ -1,0 +1,130 @@
+"""A part of an image, resized: bilinear, area, nearest or cubic; the part may be traced.
+
+Resizing is linear and separable, so it is two small matrices: rows · image · columnsᵀ. They are
+built from the part's place and size by arithmetic alone, and a choice between methods under jit and
+vmap costs four small matrices, not four images.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.augment.checks import check_gray_levels, check_image, check_size
+from jaxnets.augment.values import to_dtype
+
+# The four among which GoogLeNet chooses; `resample` takes a name or a (traced) place in this list.
+METHODS = ("bilinear", "area", "nearest", "cubic")
+
+# Top, left, height, width in pixels of the image; integers or fractions.
+Part = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+def resample(
+    image: jax.Array,
+    part: Part,
+    size: tuple[int, int],
+    method: str | jax.Array = "bilinear",
+    *,
+    isolated: bool = True,
+) -> jax.Array:
+    """Cut a part out of an image and resize it.
+
+    "bilinear" and "cubic" (Keys, a = −½) widen their kernels when they shrink, as Pillow and
+    torchvision with ``antialias=True``. "area" is the mean over each output pixel's footprint, with
+    fractions of pixels at its borders, so exact at integer factors; "nearest" takes the pixel in
+    which the output pixel's centre lies (torchvision's NEAREST_EXACT).
+
+    Args:
+      image: (H, W, C), uint8 or floating.
+      part: (top, left, height, width) inside the image; numbers or traced.
+      size: (height, width) of the result.
+      method: one of `METHODS`, or a traced integer, its place in that list.
+      isolated: the part's pixels alone are used, as if it were cut out first; otherwise kernels
+        also reach pixels around it, as if the whole image were resized and then cut.
+
+    Returns:
+      (*size, C), of the image's dtype.
+
+    Raises:
+      ValueError: unknown method; a wrong shape or dtype; a part given in plain numbers that is
+        not inside the image.
+
+    >>> image = jnp.arange(16.0).reshape(4, 4, 1)
+    >>> resample(image, (0, 0, 4, 4), (2, 2), "area")[..., 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    check_image(image)
+    check_gray_levels(image)
+    for name, value in zip(("height of size", "width of size"), size, strict=True):
+        check_size(name, value)
+    if isinstance(method, str) and method not in METHODS:
+        raise ValueError(f"method: got {method!r}; expected one of {METHODS}")
+    _check_part(image.shape, part)
+    top, left, height, width = part
+    rows = _weights(top, height, size[0], image.shape[0], method, isolated)
+    columns = _weights(left, width, size[1], image.shape[1], method, isolated)
+    # Weights in less than float32 would show as steps.
+    x = jnp.einsum("yh,hwc->ywc", rows, image.astype(jnp.float32), precision="highest")
+    x = jnp.einsum("xw,ywc->yxc", columns, x, precision="highest")
+    return to_dtype(x, image.dtype)
+
+
+def resize_shorter(image: jax.Array, shorter: int, method: str = "bilinear") -> jax.Array:
+    """Resize an image (H, W, C) so that its shorter side is ``shorter``, its proportions kept.
+
+    >>> resize_shorter(jnp.ones((4, 6, 1)), 8).shape
+    (8, 12, 1)
+    """
+    check_image(image)
+    check_size("shorter", shorter)
+    height, width, _ = image.shape
+    scale = min(height, width)
+    size = (height * shorter // scale, width * shorter // scale)
+    return resample(image, (0, 0, height, width), size, method)
+
+
+def _weights(start, extent, count, length, method, isolated) -> jax.Array:
+    """Row i holds the shares of the ``length`` pixels in output pixel i of ``count``."""
+    start, extent = jnp.float32(start), jnp.float32(extent)
+    # Multiplied first, so that integer results are exact.
+    centres = (start + (jnp.arange(count) + 0.5) * extent / count)[:, None]
+    pixels = jnp.arange(length) + 0.5
+    step = extent / count
+    distance = jnp.abs(pixels - centres) / jnp.maximum(step, 1)
+
+    def bilinear():
+        return jnp.maximum(1 - distance, 0)
+
+    def area():
+        low, high = centres - step / 2, centres + step / 2
+        return jnp.maximum(jnp.minimum(pixels + 0.5, high) - jnp.maximum(pixels - 0.5, low), 0)
+
+    def nearest():
+        return (jnp.floor(centres) == pixels - 0.5).astype(jnp.float32)
+
+    def cubic():
+        d = distance
+        near = (1.5 * d - 2.5) * d * d + 1
+        far = ((-0.5 * d + 2.5) * d - 4) * d + 2
+        return jnp.where(d < 1, near, jnp.where(d < 2, far, 0.0))
+
+    kinds = (bilinear, area, nearest, cubic)
+    if isinstance(method, str):
+        weights = kinds[METHODS.index(method)]()
+    else:
+        weights = jnp.stack([kind() for kind in kinds])[method]
+    if isolated:
+        weights = jnp.where((pixels > start) & (pixels < start + extent), weights, 0.0)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _check_part(shape, part) -> None:
+    try:
+        top, left, height, width = (float(value) for value in part)
+    except jax.errors.ConcretizationTypeError:
+        return
+    inside = top >= 0 and left >= 0 and top + height <= shape[0] and left + width <= shape[1]
+    if not inside or height <= 0 or width <= 0:
+        raise ValueError(
+            f"part: got (top, left, height, width) {(top, left, height, width)}; expected a part "
+            f"of an image of {shape[0]}×{shape[1]} pixels"
+        )

@@ -1,0 +1,31 @@
+"""Between an image as stored and float32 from 0 to 1, in which colours are computed."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.augment.checks import check_gray_levels
+
+
+def to_dtype(values: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Grey levels in the image's dtype; for uint8 rounded and kept within 0 … 255."""
+    if dtype == jnp.uint8:
+        values = jnp.clip(jnp.round(values), 0, 255)
+    return values.astype(dtype)
+
+
+def in_unit_range(
+    image: jax.Array, change: Callable[[jax.Array], jax.Array], white: float | None
+) -> jax.Array:
+    """Apply ``change`` to the image scaled so that white is 1, and scale back.
+
+    Args:
+      image: uint8 or floating.
+      change: float32 image → float32 image.
+      white: the value of white; None is 255 for uint8 and 1 for floating images.
+    """
+    check_gray_levels(image)
+    if white is None:
+        white = 255 if image.dtype == jnp.uint8 else 1
+    return to_dtype(change(image.astype(jnp.float32) / white) * white, image.dtype)

@@ -1,0 +1,187 @@
+"""Views of test images, whose predictions are averaged: mirrored, ten crops, 144 crops, scales.
+
+`jaxnets.ensembles.predict_with_views` does the averaging.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.augment.checks import check_image, check_size
+from jaxnets.augment.resample import resample, resize_shorter
+
+GOOGLENET_SCALES: Final = (256, 288, 320, 352)
+RESNET_SCALES: Final = (224, 256, 384, 480, 640)
+
+
+def flip_views(images: jax.Array) -> jax.Array:
+    """The images and their mirror images: (B, H, W, C) → (2, B, H, W, C).
+
+    >>> flip_views(jnp.arange(2).reshape(1, 1, 2, 1)).ravel().tolist()
+    [0, 1, 1, 0]
+    """
+    _check_batch(images)
+    return jnp.stack([images, images[:, :, ::-1]])
+
+
+def ten_crop(images: jax.Array, size: int) -> jax.Array:
+    """Four corners, the centre, and the same of the mirror image (AlexNet's test, notes L202).
+
+    In torchvision's order (TenCrop): top left, top right, bottom left, bottom right, centre; then
+    those of the mirrored image.
+
+    Args:
+      images: (B, H, W, C), any dtype.
+      size: side of the crops.
+
+    Returns:
+      (10, B, size, size, C).
+
+    Raises:
+      ValueError: the images are smaller than the crops.
+
+    Source: Krizhevsky et al. 2012, section 4.1 (F07).
+
+    >>> ten_crop(jnp.zeros((2, 8, 9, 3)), 6).shape
+    (10, 2, 6, 6, 3)
+    """
+    _check_batch(images)
+    height, width = images.shape[1:3]
+    check_size("size", size, min(height, width))
+    places = _corners_and_centre(height, width, size)
+    return jnp.stack(
+        [
+            view[:, top : top + size, left : left + size]
+            for view in (images, images[:, :, ::-1])
+            for top, left in places
+        ]
+    )
+
+
+def padded_ten_crop(images: jax.Array, padding: int = 4) -> jax.Array:
+    """`ten_crop` for networks trained on padded crops: with zeros around, crops of the old size.
+
+    Args:
+      images: (B, H, W, C), square, any dtype.
+      padding: pixels on each side, as in training.
+
+    >>> padded_ten_crop(jnp.zeros((2, 8, 8, 3))).shape
+    (10, 2, 8, 8, 3)
+    """
+    _check_batch(images)
+    check_size("padding", padding)
+    height, width = images.shape[1:3]
+    if height != width:
+        raise ValueError(f"images: got {height}×{width} pixels; expected squares")
+    around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    return ten_crop(jnp.pad(images, around), height)
+
+
+class View(NamedTuple):
+    """A square in the image resized to a shorter side of ``scale``; it is resized to 224."""
+
+    scale: int
+    top: int
+    left: int
+    side: int
+    mirrored: bool
+
+
+def googlenet_144_boxes(height: int, width: int) -> list[View]:
+    """The 144 views with which GoogLeNet was tested.
+
+    The shorter side is resized to 256, 288, 320 and 352; of each the left, centre and right square
+    (of portraits top, centre and bottom) is taken; of each square the four corners and the centre
+    of 224 pixels and the whole square resized to 224; each also mirrored: 4 · 3 · 6 · 2 = 144.
+
+    Args:
+      height, width: of the image.
+
+    Source: Szegedy et al. 2014, section 7; notes L267 (F19). Order: scales, squares, the six,
+    mirror images.
+
+    >>> boxes = googlenet_144_boxes(480, 640)
+    >>> len(boxes), boxes[-1]
+    (144, View(scale=352, top=0, left=117, side=352, mirrored=True))
+    """
+    check_size("height", height)
+    check_size("width", width)
+    views = []
+    for scale in GOOGLENET_SCALES:
+        tall, wide = _resized(height, width, scale)
+        extra = max(tall, wide) - scale
+        for along in (0, round(extra / 2), extra):
+            top, left = (along, 0) if tall > wide else (0, along)
+            places = [(top + y, left + x, 224) for y, x in _corners_and_centre(scale, scale, 224)]
+            for place in [*places, (top, left, scale)]:
+                views += [View(scale, *place, mirrored) for mirrored in (False, True)]
+    return views
+
+
+def googlenet_144_crops(image: jax.Array) -> jax.Array:
+    """The views of `googlenet_144_boxes` of one image: (H, W, C) → (144, 224, 224, C).
+
+    Resized bilinearly with antialiasing; the image is uint8 or floating.
+    """
+    check_image(image)
+    resized = {scale: resize_shorter(image, scale) for scale in GOOGLENET_SCALES}
+    crops = []
+    for view in googlenet_144_boxes(*image.shape[:2]):
+        if view.mirrored:
+            # Its unmirrored twin stands right before it.
+            crops.append(crops[-1][:, ::-1])
+            continue
+        part = (view.top, view.left, view.side, view.side)
+        if view.side == 224:
+            whole = resized[view.scale]
+            crops.append(jax.lax.dynamic_slice(whole, (*part[:2], 0), (224, 224, whole.shape[2])))
+        else:
+            crops.append(resample(resized[view.scale], part, (224, 224)))
+    return jnp.stack(crops)
+
+
+def multi_scale(
+    images: jax.Array, scales: Sequence[int] = RESNET_SCALES, *, mirrored: bool = True
+) -> list[jax.Array]:
+    """The images resized to several shorter sides, for networks that take any size.
+
+    ResNet's best single results average over {224, 256, 384, 480, 640}; VGG's test is dense in the
+    same way (``network.clone(dense=True)``).
+
+    Args:
+      images: (B, H, W, C), uint8 or floating.
+      scales: shorter sides.
+      mirrored: also the mirror images of each.
+
+    Returns:
+      A list of batches (B, h, w, C), one or two a scale.
+
+    Source: He et al. 2015, section 3.4; Simonyan, Zisserman 2014, section 3.2 (F31).
+
+    >>> [view.shape for view in multi_scale(jnp.zeros((1, 4, 6, 3)), (2, 8), mirrored=False)]
+    [(1, 2, 3, 3), (1, 8, 12, 3)]
+    """
+    _check_batch(images)
+    views = []
+    for scale in scales:
+        resized = jax.vmap(lambda image, scale=scale: resize_shorter(image, scale))(images)
+        views += [resized, resized[:, :, ::-1]] if mirrored else [resized]
+    return views
+
+
+def _corners_and_centre(height: int, width: int, size: int) -> list[tuple[int, int]]:
+    bottom, right = height - size, width - size
+    # Halves are rounded to even numbers, as torchvision's.
+    return [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
+
+
+def _resized(height: int, width: int, shorter: int) -> tuple[int, int]:
+    least = min(height, width)
+    return height * shorter // least, width * shorter // least
+
+
+def _check_batch(images: jax.Array) -> None:
+    if jnp.ndim(images) != 4:
+        raise ValueError(f"images: got shape {jnp.shape(images)}; expected (B, H, W, C)")

@@ -1,0 +1,54 @@
+"""Look into a network without running it: layer table, receptive fields, principles, cards."""
+
+from jaxnets.inspect.accuracy import TORCHVISION_V1, Accuracy, accuracies
+from jaxnets.inspect.cards import model_cards
+from jaxnets.inspect.layer import Layer, Trace
+from jaxnets.inspect.principles import Check, Stage, check_principles, checks_of, stages
+from jaxnets.inspect.sparse_structure import (
+    SparseLayer,
+    cluster_units,
+    dense_branches,
+    energy_in_best_cluster,
+    propose_sparse_layer,
+    spatial_reach,
+    unit_correlations,
+)
+from jaxnets.inspect.table import (
+    Totals,
+    as_markdown,
+    as_text,
+    layer_table,
+    receptive_fields,
+    totals,
+    trace,
+)
+from jaxnets.inspect.trace import trace_network
+
+__all__ = [
+    "TORCHVISION_V1",
+    "Accuracy",
+    "Check",
+    "Layer",
+    "SparseLayer",
+    "Stage",
+    "Totals",
+    "Trace",
+    "accuracies",
+    "as_markdown",
+    "as_text",
+    "check_principles",
+    "checks_of",
+    "cluster_units",
+    "dense_branches",
+    "energy_in_best_cluster",
+    "layer_table",
+    "model_cards",
+    "propose_sparse_layer",
+    "receptive_fields",
+    "spatial_reach",
+    "stages",
+    "totals",
+    "trace",
+    "trace_network",
+    "unit_correlations",
+]

@@ -1,0 +1,168 @@
+"""What decides the result of training a classifier: the settings, and what they are turned into."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from jaxnets.augment import create_policy, cutmix, mixup, per_example
+from jaxnets.data import Dataset
+from jaxnets.errors import JaxnetsError
+from jaxnets.losses import cross_entropy
+from jaxnets.models import create_model
+from jaxnets.nn import BatchNorm
+from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank
+from jaxnets.train.parallel import BATCH_AXIS
+
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings that decide what is learned; two runs with equal recipes learn the same.
+
+    Attributes:
+        dataset: "digits" (embedded), or a TFDS image-classification set by its name.
+        train_examples: train on this many examples only, equally many of each class.
+        model: a name of `jaxnets.list_models()`.
+        epochs: passes over the training set.
+        batch_size: examples per update, over all devices.
+        optimizer: a name of `jaxnets.optim.list_optimizers()`.
+        learning_rate: the highest learning rate.
+        schedule: a name of `jaxnets.optim.list_schedules()`.
+        warmup_epochs: the learning rate rises linearly from 0 over these epochs.
+        weight_decay: λ of the optimizer; not applied to biases and normalisation.
+        clip_norm: scale gradients down to this global norm.
+        label_smoothing: ε: targets (1 − ε)·one-hot + ε/K.
+        augment: a name of `jaxnets.augment.list_policies()`: crops of the image padded by an
+            eighth, on request mirrored; or as AlexNet or GoogLeNet did.
+        cutout: hide a square of so many pixels a side; 16 is usual on CIFAR-10.
+        mixup: α: train on weighted means of two images and labels; 1 is usual on CIFAR-10.
+        cutmix: α: paste a rectangle of another image and mix the labels by area; usually 1.
+        dtype: compute in this dtype; parameters, statistics and losses stay float32.
+        microbatches: work through each device's batch in this many parts (gradient accumulation).
+        seed: of the initial parameters, the order of the data and all randomness of the steps.
+    """
+
+    dataset: str = "digits"
+    train_examples: int | None = None
+    model: str = "lenet5"
+    epochs: int = 50
+    batch_size: int = 64
+    optimizer: str = "adam"
+    learning_rate: float = 3e-3
+    schedule: str = "cosine"
+    warmup_epochs: float = 1.0
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+    label_smoothing: float = 0.05
+    augment: Literal["none", "crop", "crop_flip", "alexnet", "googlenet"] = "crop"
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    microbatches: int = 1
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise a `JaxnetsError` for values that no run can have."""
+        for name, value in vars(self).items():
+            option = f"--{name.replace('_', '-')}"
+            if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
+                raise JaxnetsError(f"{option} must be above 0, got {value}")
+            not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
+            if name in not_negative and value < 0:
+                raise JaxnetsError(f"{option} must be 0 or more, got {value}")
+        if not 0 <= self.label_smoothing < 1:
+            raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+            raise JaxnetsError(
+                f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}"
+            )
+        if self.mixup and self.cutmix:
+            raise JaxnetsError("--mixup and --cutmix exclude each other; give one of them")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise JaxnetsError(f"--clip-norm must be above 0, got {self.clip_norm}")
+
+
+def build_network(
+    name: str, num_classes: int, dtype: str = "float32", *, synchronise: bool = False
+) -> nn.Module:
+    """The network of a recipe.
+
+    Args:
+        name: as in `jaxnets.create_model`.
+        num_classes: K.
+        dtype: compute dtype.
+        synchronise: batch normalisation takes its statistics over all devices of a `pmap`; under
+            `jit` they are always those of the whole batch.
+
+    Raises:
+        JaxnetsError: unknown name (the nearest are named).
+    """
+    network = create_model(name, num_classes=num_classes)
+    has_fields = type(network).__dataclass_fields__
+    changes: dict[str, Any] = {}
+    if dtype != "float32":
+        changes["dtype"] = DTYPES[dtype]
+    if synchronise and "norm" in has_fields:
+        changes["norm"] = partial(BatchNorm, axis_name=BATCH_AXIS)
+    return network.clone(**changes) if changes else network
+
+
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Plateau:
+    """The recipe's learning rate over the whole run."""
+    # The papers' schedules that are given in epochs.
+    per_epoch = recipe.schedule in ("googlenet", "inception")
+    options = {"steps_per_epoch": steps_per_epoch} if per_epoch else {}
+    try:
+        return create_schedule(
+            recipe.schedule,
+            recipe.learning_rate,
+            recipe.epochs * steps_per_epoch,
+            warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
+            **options,
+        )
+    except JaxnetsError:
+        raise
+    except ValueError as error:
+        raise JaxnetsError(f"--schedule {recipe.schedule}: {error}") from error
+
+
+def build_optimizer(
+    recipe: Recipe, schedule: optax.Schedule | Plateau
+) -> optax.GradientTransformation:
+    """The recipe's optimizer; weight decay spares biases and normalisation (vectors)."""
+    return create_optimizer(
+        recipe.optimizer,
+        schedule,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+        mask=mask_by_rank,
+    )
+
+
+def build_loss(recipe: Recipe):
+    """The recipe's loss: cross entropy with its label smoothing."""
+    return partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+
+
+def build_augmentation(recipe: Recipe, dataset: Dataset):
+    """(key, images, example_ids) → images, or None: the ``augment`` of `train_step`."""
+    try:
+        policy = create_policy(recipe.augment, dataset.train.images, cutout_size=recipe.cutout)
+    except ValueError as error:
+        raise JaxnetsError(f"--augment {recipe.augment}: {error}") from error
+    return None if policy is None else per_example(policy)
+
+
+def build_mix(recipe: Recipe, num_classes: int):
+    """(key, images, labels, axis_name) → (images, labels), or None: the ``mix`` of `train_step`."""
+    if recipe.mixup:
+        return partial(mixup, alpha=recipe.mixup, num_classes=num_classes)
+    if recipe.cutmix:
+        return partial(cutmix, alpha=recipe.cutmix, num_classes=num_classes)
+    return None

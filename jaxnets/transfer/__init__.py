@@ -1,0 +1,55 @@
+"""Transfer: freeze layers, probe features, unfreeze gradually, rates by layer, and advice."""
+
+from jaxnets.transfer.advice import Advice, advise, measure_similarity
+from jaxnets.transfer.freeze import (
+    freeze,
+    frozen_apply,
+    keep,
+    label_layers,
+    transfer_state,
+)
+from jaxnets.transfer.layers import (
+    count_trainable,
+    head_layers,
+    layer_groups,
+    layer_names,
+    layers_up_to,
+    transplant,
+)
+from jaxnets.transfer.probe import (
+    LinearProbe,
+    compute_features,
+    cross_validate,
+    endpoint_features,
+    fit_linear_probe,
+    head_inputs,
+    set_head,
+)
+from jaxnets.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
+
+__all__ = [
+    "Advice",
+    "LinearProbe",
+    "advise",
+    "compute_features",
+    "count_trainable",
+    "cross_validate",
+    "endpoint_features",
+    "fit_linear_probe",
+    "freeze",
+    "frozen_apply",
+    "head_inputs",
+    "head_layers",
+    "keep",
+    "label_layers",
+    "layer_groups",
+    "layer_names",
+    "layers_up_to",
+    "layerwise_factors",
+    "measure_similarity",
+    "scale_layers",
+    "set_head",
+    "transfer_state",
+    "transplant",
+    "unfreezing_phases",
+]

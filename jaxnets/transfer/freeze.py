@@ -1,0 +1,159 @@
+"""Layers that do not change: neither their parameters, bit for bit, nor their statistics."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets.train.state import TrainState
+from jaxnets.transfer.layers import check_layers, inside
+
+FROZEN, TRAINED = "frozen", "trained"
+
+
+def frozen_apply(apply_fn: Callable, frozen: Collection[str]) -> Callable:
+    """An ``apply`` in which some layers are constants, in training as in evaluation.
+
+    A frozen batch normalisation must not only keep its running statistics: were it to normalise
+    with the batch's, the layers behind it would be trained on features that evaluation never shows
+    them. So every module inside a frozen layer is called with ``train=False``, dropout included,
+    and its parameters get no gradient, which also saves the work of computing one.
+
+    Args:
+        apply_fn: a network's ``apply``.
+        frozen: names of layers, as `layers_up_to` gives them, or deeper paths.
+
+    Returns:
+        A function with the same arguments.
+
+    >>> from jaxnets.models import create_model
+    >>> net, x = create_model("mlp", hidden=(4,)), jnp.ones((1, 2, 2, 1))
+    >>> variables = net.init(jax.random.key(0), x)
+    >>> loss = lambda p: frozen_apply(net.apply, {"fc1"})({"params": p}, x, train=True).sum()
+    >>> gradient = jax.grad(loss)(variables["params"])
+    >>> bool(jnp.any(gradient["fc1"]["kernel"])), bool(jnp.any(gradient["classifier"]["bias"]))
+    (False, True)
+    """
+    frozen = frozenset(_names(frozen))
+
+    def evaluate_frozen(next_method, args, kwargs, context):
+        if "train" in kwargs and inside(context.module.path, frozen):
+            kwargs = {**kwargs, "train": False}
+        return next_method(*args, **kwargs)
+
+    def apply(variables: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        flat = flatten_dict(dict(variables["params"]))
+        params = unflatten_dict(
+            {
+                path: jax.lax.stop_gradient(leaf) if inside(path, frozen) else leaf
+                for path, leaf in flat.items()
+            }
+        )
+        with nn.intercept_methods(evaluate_frozen):
+            return apply_fn({**variables, "params": params}, *args, **kwargs)
+
+    return apply
+
+
+def keep() -> optax.GradientTransformation:
+    """A rule that changes nothing, not even the sign of a zero.
+
+    Its updates are −0: p + (−0) = p in every bit, whereas −0 + 0 = +0.
+
+    >>> rule = keep()
+    >>> updates, _ = rule.update(jnp.ones(2), rule.init(jnp.ones(2)))
+    >>> optax.apply_updates(jnp.array([-0.0, 3.0]), updates).tolist()
+    [-0.0, 3.0]
+    """
+    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: -jnp.zeros_like(u), updates))
+
+
+def label_layers(params: Any, frozen: Collection[str]) -> Any:
+    """A tree like ``params`` of the labels "frozen" and "trained", for `optax.multi_transform`.
+
+    >>> label_layers({"a": {"w": 0}, "b": {"w": 0}}, {"a"})
+    {'a': {'w': 'frozen'}, 'b': {'w': 'trained'}}
+    """
+    frozen = _names(frozen)
+    return unflatten_dict(
+        {path: FROZEN if inside(path, frozen) else TRAINED for path in flatten_dict(params)}
+    )
+
+
+def freeze(
+    rule: optax.GradientTransformation, frozen: Collection[str]
+) -> optax.GradientTransformation:
+    """An optimizer for the trained layers only; the frozen ones keep every bit.
+
+    The rule sees the trained parameters alone: no decay, momentum or memory for the others, and a
+    clipping norm that is that of the trained gradients.
+
+    >>> rule = freeze(optax.sgd(1.0), {"a"})
+    >>> params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
+    >>> rule.update(params, rule.init(params))[0]["a"].tolist()
+    [-0.0]
+    """
+    frozen = frozenset(_names(frozen))
+    return optax.multi_transform(
+        {TRAINED: rule, FROZEN: keep()}, lambda params: label_layers(params, frozen)
+    )
+
+
+def transfer_state(
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    rule: optax.GradientTransformation,
+    key: jax.Array,
+    *,
+    frozen: Collection[str] = (),
+    apply_fn: Callable | None = None,
+) -> TrainState:
+    """A `TrainState` that goes on from given variables and trains the layers that are not frozen.
+
+    `train_step` takes it as any other; after any number of steps the frozen parameters and running
+    statistics are those of ``variables``, bit for bit. (Under `pmap` the step averages statistics
+    over the devices, which is exact where their number is a power of two.)
+
+    Args:
+        model: the network.
+        variables: where to begin, e.g. from `transplant` or `jaxnets.pretrained.load`.
+        rule: the optimizer of the trained layers, e.g. from `scale_layers`.
+        key: for the randomness of the steps.
+        frozen: names of layers.
+        apply_fn: what `frozen_apply` gave for the same ``frozen``, to share compiled steps
+            between several states; by default it is made here.
+
+    Raises:
+        UnknownNameError: a layer that the network does not have.
+
+    Example::
+
+        net, donor = pretrained.load("resnet50", path, num_classes=20, fresh_head=True, key=key)
+        frozen = layers_up_to(net, (224, 224, 3), "layer3")
+        state = transfer_state(net, donor, create_optimizer("adam", 1e-4), key, frozen=frozen)
+        state, metrics = jax.jit(train_step)(state, batch)
+    """
+    variables = jax.tree.map(jnp.asarray, dict(variables))
+    check_layers(frozen, {"params": variables["params"]})
+    if frozen:
+        rule = freeze(rule, frozen)
+    params = variables.pop("params")
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        model_state=variables,
+        opt_state=rule.init(params),
+        key=key,
+        apply_fn=apply_fn or (frozen_apply(model.apply, frozen) if frozen else model.apply),
+        tx=rule,
+    )
+
+
+def _names(layers: Collection[str]) -> Collection[str]:
+    if isinstance(layers, str):
+        raise ValueError(f"frozen must be a collection of names, got the string {layers!r}")
+    return layers

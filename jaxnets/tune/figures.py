@@ -1,0 +1,160 @@
+"""Pictures of the procedure: curves with their diagnosis, range tests, searches."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+
+from jaxnets.tune.diagnose import Diagnosis
+from jaxnets.tune.learning_rate_range import RangeTest, RateGrid, smooth
+from jaxnets.tune.space import Range
+from jaxnets.tune.study import Study
+
+# Distinguishable for colour-blind readers and in grey, as in train/report.py.
+TRAIN, VALID, GOOD = "#0072b2", "#d55e00", "#009e73"
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Any:
+    """A figure without pyplot, and its axes: no global state, no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns)
+
+
+def draw_curves(
+    axes: Any,
+    train_loss: Sequence[float],
+    valid_loss: Sequence[float] | None,
+    found: Diagnosis,
+    *,
+    unit: str = "share of the run",
+    length: float = 1.0,
+    valid_name: str = "validation",
+) -> None:
+    """Training and validation loss, raw and smoothed, with the finding written above.
+
+    Args:
+        axes: of Matplotlib.
+        train_loss, valid_loss, found: what `diagnose` got and gave.
+        unit, length: what the x axis counts, and how far the run went in it.
+        valid_name: "validation" or "test".
+    """
+    for values, colour, name in ((train_loss, TRAIN, "training"), (valid_loss, VALID, valid_name)):
+        if values is None:
+            continue
+        values = np.asarray(values, np.float64)
+        x = length * (np.arange(len(values)) + 1) / len(values)
+        axes.plot(x, values, color=colour, alpha=0.3, lw=1)
+        width = max(len(values) / 25, 1.0 if name == "training" else 0.5)
+        axes.plot(x, smooth(values, width), color=colour, lw=2, label=name)
+    axes.set(xlabel=unit, ylabel="loss")
+    axes.set_title(
+        found.kind.replace("_", " ") + "\n" + fill(found.finding, 62), fontsize=9, loc="left"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="upper right")
+    axes.set_ylim(0, None)
+
+
+def save_curves(
+    train_loss: Sequence[float],
+    valid_loss: Sequence[float] | None,
+    found: Diagnosis,
+    path: Path | str,
+    **options: Any,
+) -> None:
+    """`draw_curves` as a PNG."""
+    figure, axes = new_figure(6.4, 4.2)
+    draw_curves(axes, train_loss, valid_loss, found, **options)
+    figure.savefig(path, dpi=120)
+
+
+def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None:
+    """The range test's loss over the rate, and the grid's losses over the steps."""
+    figure, axes = new_figure(11, 4, 1, 2)
+    left, right = axes
+    # Behind the divergence there is nothing to see.
+    shown = slice(None)
+    if test.diverged_at:
+        shown = slice(0, int(np.searchsorted(test.rates, test.diverged_at)) + 1)
+    left.plot(test.rates[shown], test.losses[shown], color=TRAIN, alpha=0.3, lw=1)
+    left.plot(test.rates[shown], test.smoothed[shown], color=TRAIN, lw=2)
+    left.axvline(
+        test.suggestion, color=GOOD, lw=1.5, ls="--", label=f"suggestion {test.suggestion:.2g}"
+    )
+    if test.diverged_at:
+        left.axvline(
+            test.diverged_at, color=VALID, lw=1.5, ls=":", label=f"diverges {test.diverged_at:.2g}"
+        )
+    start = test.smoothed[0]
+    seen = test.smoothed[shown]
+    lowest = np.min(seen[np.isfinite(seen)])
+    room = 0.15 * (start - lowest) + 1e-9
+    left.set(
+        xscale="log",
+        xlim=(test.rates[0], test.rates[-1]),
+        xlabel="learning rate",
+        ylabel="loss",
+        ylim=(lowest - room, start + 4 * room),
+        title="range test: the rate rises with every step",
+    )
+    left.legend(fontsize=9, loc="lower left")
+    if grid is not None:
+        places = np.linspace(0.1, 0.9, len(grid.rates))
+        from matplotlib import colormaps
+
+        for rate, losses, verdict, place in zip(
+            grid.rates, grid.losses, grid.verdicts, places, strict=True
+        ):
+            right.plot(
+                smooth(losses, max(len(losses) / 40, 0.5)),
+                color=colormaps["viridis"](place),
+                lw=2,
+                label=f"{rate:g}: {verdict}",
+            )
+        right.set(
+            xlabel="step", ylabel="loss", title=f"a grid of rates, {grid.losses.shape[1]} steps"
+        )
+        top = np.nanmax(np.where(np.isfinite(grid.losses[:, 0]), grid.losses[:, 0], np.nan))
+        right.set_ylim(0, 1.6 * top)
+        right.legend(fontsize=9)
+    for one in axes:
+        one.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def save_search(studies: Sequence[Study], path: Path | str) -> None:
+    """Every trial's value over each hyper-parameter that has a range, one colour a round."""
+    names = [name for name, part in studies[0].space.items() if isinstance(part, Range)]
+    figure, axes = new_figure(4.2 * max(len(names), 1), 4, 1, max(len(names), 1))
+    colours = (TRAIN, VALID, GOOD, "#cc79a7")
+    for column, name in enumerate(names):
+        one = np.atleast_1d(axes)[column]
+        for number, study in enumerate(studies):
+            rows = [row for row in study.table() if row["value"] is not None]
+            for state, marker, filled in (("complete", "o", True), ("stopped", "x", False)):
+                points = [row for row in rows if row["state"] == state]
+                colour = colours[number % len(colours)]
+                one.scatter(
+                    [row["params"][name] for row in points],
+                    [row["value"] for row in points],
+                    s=28,
+                    marker=marker,
+                    color=colour,
+                    alpha=0.8 if filled else 0.5,
+                    label=f"{study.name}, {state}" if points else None,
+                )
+        one.set(xlabel=name.replace("_", " "), ylabel="held-out accuracy")
+        part = studies[0].space[name]
+        if part.log:
+            one.set_xscale("log")
+        one.set_xlim(part.at(-0.03), part.at(1.03))
+        one.grid(alpha=0.3)
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside upper center", ncols=6)
+    figure.savefig(path, dpi=120)
