@@ -65,11 +65,11 @@ def _staleness(ax, config: Any, losses: np.ndarray) -> None:
 
 
 def _clock(ax, config: Any, rate: float, clock: dict) -> None:
-    for (name, found), colour in zip(clock.items(), plt.get_cmap("tab10").colors, strict=False):
+    for (name, found), color in zip(clock.items(), plt.get_cmap("tab10").colors, strict=False):
         for k, (when, losses) in enumerate(found):
             style = "--" if name.startswith("synchronous") else "-"
             label = name if k == 0 else None
-            ax.plot(when, losses, style, color=colour, lw=1.2, label=label)
+            ax.plot(when, losses, style, color=color, lw=1.2, label=label)
     ax.set(
         yscale="log",
         xlabel="time (a fast worker's gradient takes 1)",

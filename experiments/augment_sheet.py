@@ -23,8 +23,8 @@ TRANSFORMS: dict[str, a.Transform] = {
     "contrast": partial(a.color_jitter, brightness=0, contrast=0.8, saturation=0),
     "saturation": partial(a.color_jitter, brightness=0, contrast=0, saturation=1.0),
     "hue": partial(a.color_jitter, brightness=0, contrast=0, saturation=0, hue=0.3),
-    "all colours": partial(a.color_jitter, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1),
-    "PCA colour noise ×3": partial(a.random_color_noise, std=0.3),
+    "all colors": partial(a.color_jitter, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1),
+    "PCA color noise ×3": partial(a.random_color_noise, std=0.3),
     "cutout": partial(a.cutout, size=SIDE // 2, fill=np.array([124, 116, 104])),
 }
 # A part of 12×12 pixels: what a method makes of single pixels.

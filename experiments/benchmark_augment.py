@@ -43,7 +43,7 @@ class Config:
 
     Attributes:
         model: whose training step is the measure.
-        dataset: a TFDS dataset of colour images; by default random images of 32×32.
+        dataset: a TFDS dataset of color images; by default random images of 32×32.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
         batch_size: images a step.
         repeats: of each measurement; the median counts.
@@ -176,7 +176,7 @@ def _batch(config: Config) -> tuple[np.ndarray, np.ndarray, int]:
         return images, random.integers(0, 10, config.batch_size).astype(np.int32), 10
     data = load_dataset(config.dataset, data_dir=config.data_dir)
     if data.image_shape[2] != 3:
-        raise JaxnetsError(f"--dataset {config.dataset}: its images have no colours")
+        raise JaxnetsError(f"--dataset {config.dataset}: its images have no colors")
     count = config.batch_size
     return np.asarray(data.train.images[:count]), data.train.labels[:count], data.num_classes
 

@@ -152,7 +152,7 @@ def _torch_rows(case: Case, problem: Problem, rounds: int) -> list[dict]:
     ]
 
 
-def summarise(rows: list[dict]) -> dict[str, float]:
+def summarize(rows: list[dict]) -> dict[str, float]:
     """Ratios of whole families: XLA's time over ours, shapes as often as networks have them."""
 
     def total(family: str, directions, which, keep=lambda r: True) -> float:
@@ -255,7 +255,7 @@ def main(config: Config) -> dict:
             )
         name = f"{r['family']:24} {r['shape']:38} {r['direction']:16} {r['algorithm']:18}"
         print(f"{name} {r['ms']:9.2f} ms {more}")
-    results = {"rows": rows, "ratios": summarise(rows) if rows else {}, "networks": {}}
+    results = {"rows": rows, "ratios": summarize(rows) if rows else {}, "networks": {}}
     for name, value in results["ratios"].items():
         print(f"{name:55} {value:7.2f}x")
     config.workdir.mkdir(parents=True, exist_ok=True)

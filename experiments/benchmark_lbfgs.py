@@ -71,7 +71,7 @@ def main(config: Config) -> dict:
     """Run the benchmark; return every run and the summary."""
     with jax.enable_x64(True):
         rows = run_all(config)
-    summary = report.summarise(rows, config.same_memory)
+    summary = report.summarize(rows, config.same_memory)
     config.workdir.mkdir(parents=True, exist_ok=True)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(config).items()}
     (config.workdir / "config.json").write_text(json.dumps(settings, indent=1))

@@ -98,7 +98,7 @@ def main(config: Config) -> dict[str, Any]:
     parallel = DataParallel(config.parallel, choose_devices(config.devices))
     parallel.check_batch_size(config.batch_size)
     network = build_network(
-        config.model, num_classes, config.dtype, synchronise=config.parallel == "pmap"
+        config.model, num_classes, config.dtype, synchronize=config.parallel == "pmap"
     )
     macs = count_macs(network, image_shape)
     standardize = fit_channel_mean_std(split.images[:512]).apply
@@ -212,7 +212,7 @@ def _print(results: dict[str, Any], kind: str) -> None:
         ("steps per second", f"{results['steps_per_second']:,.2f}"),
         ("milliseconds per step", f"{results['milliseconds_per_step']:,.1f} (median)"),
         ("waiting for data", f"{100 * results['waiting_share']:.2f} % of the time"),
-        ("initialisation", f"{results['init_seconds']:.1f} s"),
+        ("initialization", f"{results['init_seconds']:.1f} s"),
         ("first step (compiles)", f"{results['compile_seconds']:.1f} s"),
         ("peak memory", f"{results['peak_memory_bytes'] / 2**20:,.0f} MiB"),
         ("arithmetic", f"{results['flops_per_second'] / 1e9:,.1f} GFLOP/s"),

@@ -13,7 +13,7 @@ Result:   runs/compare_models/: models.md (every registered network), measured.m
           batch size), measurements.jsonl (one line each), summary.json.
 
 After Canziani, Paszke & Culurciello, "An Analysis of Deep Neural Network Models for Practical
-Applications", 2016/17 (notes L372-374). Where torch and torchvision are installed, their network is
+Applications", 2016/17. Where torch and torchvision are installed, their network is
 timed in turn with ours, three rounds or more, in one process, on as many threads, in channels-last.
 """
 

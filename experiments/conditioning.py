@@ -1,10 +1,10 @@
-"""Why inputs are normalised: the curvature of the loss before and after (notes L27).
+"""Why inputs are normalized: the curvature of the loss before and after.
 
 Command:  python -m experiments.conditioning
 Time:     5 s on two CPU cores.
 Result:   runs/conditioning/: conditioning.png (eigenvalues of the Hessian, condition numbers,
           gradient descent) and summary.json. On digits the condition number falls from 5.8 million
-          to 148 when every pixel is standardised and to 1 under PCA and ZCA whitening; gradient
+          to 148 when every pixel is standardized and to 1 under PCA and ZCA whitening; gradient
           descent on logistic regression needs 1,661, 66 and 6 steps.
 
 A linear model with a bias sees x only through M = X̃ᵀX̃/N, X̃ = [x, 1]. Least squares has the Hessian
@@ -57,7 +57,7 @@ def smoke() -> Config:
 PREPROCESSINGS: dict[str, tuple[str, Callable[[np.ndarray], Any]]] = {
     "raw": ("raw pixels", preprocessing.fit_unit_range),
     "mean": ("mean image subtracted", lambda x: _after_unit(preprocessing.fit_mean_image(x))),
-    "standardised": ("each pixel standardised", preprocessing.fit_channel_mean_std),
+    "standardized": ("each pixel standardized", preprocessing.fit_channel_mean_std),
     "pca": ("PCA whitened", lambda x: preprocessing.fit_pca_whitening(x, epsilon=0.0)),
     "zca": ("ZCA whitened", lambda x: preprocessing.fit_zca_whitening(x, epsilon=0.0)),
 }

@@ -1,4 +1,4 @@
-"""What the loss curves of a run say, in words (notes L119).
+"""What the loss curves of a run say, in words.
 
 Command:  python -m experiments.diagnose --run runs/train_classifier/digits-lenet5
           python -m experiments.diagnose

@@ -1,4 +1,4 @@
-"""Ensembles of networks, of checkpoints, of snapshots; and averaged weights (notes L93).
+"""Ensembles of networks, of checkpoints, of snapshots; and averaged weights.
 
 Command:  python -m experiments.ensemble
           python -m experiments.ensemble --dataset digits
@@ -22,7 +22,7 @@ One run is T steps. The rows of the table and what they cost:
   snapshots              k snapshots of one run with the cyclic rate (Huang et al. 2017)
   SWA                    the mean of the weights of the last k checkpoints of one run with a quarter
                          of the rate, constant, in its second half (Izmailov 2018), statistics of
-                         batch normalisation counted anew; beside it the same run's last network
+                         batch normalization counted anew; beside it the same run's last network
 """
 
 from collections.abc import Sequence

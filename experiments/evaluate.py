@@ -43,7 +43,7 @@ class Config:
         workdir: the run's directory; with weights, where the results go.
         step: a certain checkpoint (default: the newest whole one).
         weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, hf://…) …
-        model: … of this network. Images are normalised with the network's published statistics.
+        model: … of this network. Images are normalized with the network's published statistics.
         dataset: measure on this dataset (default: the one it was trained on).
         split: which part of it.
         views: average the probabilities over views of each image: itself and its mirror image, or
@@ -146,7 +146,7 @@ def _foreign(config: Config) -> tuple[Classifier, Dataset]:
     if not known.mean:
         raise JaxnetsError(
             f"--model {config.model}: no published weights are known, so neither is the "
-            "normalisation that they want"
+            "normalization that they want"
         )
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
     if dataset.image_shape[-1] != known.channels:
@@ -160,7 +160,7 @@ def _foreign(config: Config) -> tuple[Classifier, Dataset]:
         dtype="float32",
         class_names=tuple(dataset.class_names),
         image_shape=tuple(dataset.image_shape),
-        # Published for grey levels 0 … 1.
+        # Published for gray levels 0 … 1.
         mean=tuple(255 * m for m in known.mean),
         std=tuple(255 * s for s in known.std),
         dataset=dataset.name,

@@ -8,8 +8,7 @@ Result:   low-pass filters blur and keep about all energy below half the frequen
           sums of a square wave come nearer in the mean square and still overshoot by 8.95 % of the
           jump. filters.png, responses.png, synthesis.png, summary.json.
 
-Without --picture it is a photograph that comes with scikit-learn (a Chinese temple).  Source:
-notes L143-155.
+Without --picture it is a photograph that comes with scikit-learn (a Chinese temple).
 """
 
 from dataclasses import asdict, dataclass
@@ -58,19 +57,19 @@ def smoke() -> Config:
 
 
 def load(config: Config) -> np.ndarray:
-    """The picture in grey, (size, size) in [0, 1]."""
+    """The picture in gray, (size, size) in [0, 1]."""
     if config.picture is None:
         from sklearn.datasets import load_sample_image
 
-        grey = load_sample_image("china.jpg").mean(-1) / 255
+        gray = load_sample_image("china.jpg").mean(-1) / 255
     else:
         from PIL import Image
 
-        grey = np.asarray(Image.open(config.picture).convert("L"), float) / 255
-    if min(grey.shape) < config.size:
-        raise ValueError(f"size={config.size} is larger than the picture {grey.shape}")
-    top, left = ((s - config.size) // 2 for s in grey.shape)
-    return grey[top : top + config.size, left : left + config.size]
+        gray = np.asarray(Image.open(config.picture).convert("L"), float) / 255
+    if min(gray.shape) < config.size:
+        raise ValueError(f"size={config.size} is larger than the picture {gray.shape}")
+    top, left = ((s - config.size) // 2 for s in gray.shape)
+    return gray[top : top + config.size, left : left + config.size]
 
 
 def response(kernel: np.ndarray, size: int = 256) -> np.ndarray:

@@ -3,14 +3,14 @@
 Command:  python -m experiments.inspect_model vgg16
           python -m experiments.inspect_model resnet50 --image-size 448 --dtype bfloat16
           python -m experiments.inspect_model inception_v3 --endpoints
-Time:     1 s for VGG-16, 7 s for ResNet-152, 20 s for NASNet-A large: nothing is initialised or
+Time:     1 s for VGG-16, 7 s for ResNet-152, 20 s for NASNet-A large: nothing is initialized or
           run.
 Result:   the layer table on the screen, and in runs/inspect_model/NAME/: layers.md, layers.png
           (where parameters, arithmetic and memory lie), config.json, summary.json. VGG-16:
           15,237,608 activations with input and pooling (61 MB; the CS231n slide adds the same
           rows up to 24 M), 102,764,544 of 138,357,544 parameters in fc6.
 
-The principles are those of "Rethinking the Inception Architecture", section 2 (notes L295-300).
+The principles are those of "Rethinking the Inception Architecture", section 2.
 """
 
 import time

@@ -4,7 +4,7 @@ Command:  python -m experiments.landscapes
           python -m experiments.landscapes --animation
 Time:     12 s on two CPU cores; each animation about 10 s more.
 Result:   runs/landscapes/: trajectories.png (eight rules on an ill-conditioned quadratic, a saddle,
-          Rosenbrock's valley and Beale's plateaus), distances.png, behaviour.png (four claims of
+          Rosenbrock's valley and Beale's plateaus), distances.png, behavior.png (four claims of
           the notes, L60-L64, beside their formulas), summary.json; with --animation a GIF for each
           surface.
 
@@ -181,7 +181,7 @@ def _first(mask: np.ndarray) -> int | None:
     return step if step < len(mask) else None
 
 
-def behaviour() -> dict[str, dict]:
+def behavior() -> dict[str, dict]:
     """The notes' four claims as numbers: each with the curves that show it, and its formula."""
     steps = 60
 
@@ -249,16 +249,16 @@ def main(config: Config) -> dict[str, Any]:
             raise UnknownNameError("surface", name, SURFACES)
     config.workdir.mkdir(parents=True, exist_ok=True)
     write_json(config.workdir / "config.json", asdict(config) | {"workdir": str(config.workdir)})
-    walks, shown = trajectories(config), behaviour()
+    walks, shown = trajectories(config), behavior()
     figures.save_trajectories(walks, config.workdir / "trajectories.png")
     figures.save_distances(walks, config.workdir / "distances.png")
-    figures.save_behaviour(shown, config.workdir / "behaviour.png")
+    figures.save_behavior(shown, config.workdir / "behavior.png")
     if config.animation:
         for key in walks:
             figures.save_animation(key, walks[key], config.workdir / f"{key}.gif", config.frames)
     summary = {
         "surfaces": {k: {n: _numbers(e) for n, e in v.items()} for k, v in walks.items()},
-        "behaviour": {k: {n: _numbers(e) for n, e in v.items()} for k, v in shown.items()},
+        "behavior": {k: {n: _numbers(e) for n, e in v.items()} for k, v in shown.items()},
     }
     write_json(config.workdir / "summary.json", summary)
     print(_report(summary, config))
@@ -293,12 +293,12 @@ def _report(summary: dict, config: Config) -> str:
         if saddle:
             line += f"{_shown(saddle[name]['steps_to_escape']):>16}"
         lines.append(line)
-    slopes = summary["behaviour"]["vanishing"]
+    slopes = summary["behavior"]["vanishing"]
     lines.append(
         "slope of log step length over log t under a constant gradient: "
         + ", ".join(f"{n} {e['slope']:.3f}" for n, e in slopes.items())
     )
-    lines.append(f"{config.workdir}: trajectories.png, distances.png, behaviour.png, summary.json")
+    lines.append(f"{config.workdir}: trajectories.png, distances.png, behavior.png, summary.json")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 
 from experiments.landscapes import RULES, SURFACES
 
-COLOURS = dict(zip(RULES, plt.get_cmap("tab10").colors, strict=False))
+COLORS = dict(zip(RULES, plt.get_cmap("tab10").colors, strict=False))
 
 
 def _contours(ax, key: str) -> None:
@@ -46,9 +46,9 @@ def save_trajectories(walks: dict, target: Path) -> None:
             path, rate = walks[key][name]["path"], walks[key][name]["rate"]
             # AMSGrad often walks where Adam does: dashed, it does not hide it.
             style = "--" if name == "amsgrad" else "-"
-            colour = COLOURS[name]
-            ax.plot(*path.T, style, color=colour, lw=1.3, label=f"{label}, η {rate:g}")
-            ax.plot(*path.T, ".", color=colour, ms=3)
+            color = COLORS[name]
+            ax.plot(*path.T, style, color=color, lw=1.3, label=f"{label}, η {rate:g}")
+            ax.plot(*path.T, ".", color=color, ms=3)
         ax.legend(
             fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False
         )
@@ -68,7 +68,7 @@ def save_distances(walks: dict, target: Path) -> None:
         for name, (label, _) in RULES.items():
             # Float32 cannot tell points apart that are nearer than 1e-7.
             ax.semilogy(
-                np.maximum(walks[key][name]["distance"], 1e-8), color=COLOURS[name], label=label
+                np.maximum(walks[key][name]["distance"], 1e-8), color=COLORS[name], label=label
             )
         ax.set(title=SURFACES[key].title, xlabel="steps", ylim=(1e-8, 10))
         ax.grid(alpha=0.3)
@@ -78,28 +78,28 @@ def save_distances(walks: dict, target: Path) -> None:
     plt.close(figure)
 
 
-def save_behaviour(shown: dict, target: Path) -> None:
+def save_behavior(shown: dict, target: Path) -> None:
     """Four claims: lines are what was walked, dots what the formula says."""
     figure, axes = plt.subplots(2, 2, figsize=(12, 8.4), layout="constrained")
     (swing, over), (vanish, escape) = axes
     titles = {
-        swing: ("Gradient descent swings for ηλ > 1, diverges for ηλ > 2 (L60)", "oscillation"),
-        over: ("Momentum overshoots (L61); ηλ = 0.1", "overshoot"),
-        vanish: ("AdaGrad's steps vanish as 1/√t (L63); constant gradient", "vanishing"),
-        escape: ("Leaving a saddle from |y| = 0.001 (L60); η = 0.05", "escape"),
+        swing: ("Gradient descent swings for ηλ > 1, diverges for ηλ > 2", "oscillation"),
+        over: ("Momentum overshoots; ηλ = 0.1", "overshoot"),
+        vanish: ("AdaGrad's steps vanish as 1/√t; constant gradient", "vanishing"),
+        escape: ("Leaving a saddle from |y| = 0.001; η = 0.05", "escape"),
     }
     for ax, (title, key) in titles.items():
         first = 1 if key == "vanishing" else 0
-        for (label, entry), colour in zip(
+        for (label, entry), color in zip(
             shown[key].items(), plt.get_cmap("tab10").colors, strict=False
         ):
             steps = np.arange(first, first + len(entry["path"]))
-            ax.plot(steps, entry["path"], color=colour, lw=1.4, label=label)
+            ax.plot(steps, entry["path"], color=color, lw=1.4, label=label)
             if "formula" in entry:
                 every = slice(None, None, 1 if key == "oscillation" else 5)
                 if key == "vanishing":
                     every = np.unique(np.geomspace(1, len(steps), 20).astype(int)) - 1
-                ax.plot(steps[every], entry["formula"][every], ".", color=colour, ms=5)
+                ax.plot(steps[every], entry["formula"][every], ".", color=color, ms=5)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("steps")
         ax.grid(alpha=0.3)
@@ -122,8 +122,8 @@ def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
     _contours(ax, key)
     lines, heads = {}, {}
     for name, (label, _) in RULES.items():
-        (lines[name],) = ax.plot([], [], color=COLOURS[name], lw=1.3, label=label)
-        (heads[name],) = ax.plot([], [], "o", color=COLOURS[name], ms=5)
+        (lines[name],) = ax.plot([], [], color=COLORS[name], lw=1.3, label=label)
+        (heads[name],) = ax.plot([], [], "o", color=COLORS[name], ms=5)
     ax.legend(fontsize=7, loc="upper right")
     counter = ax.text(0.02, 0.02, "", transform=ax.transAxes)
 

@@ -6,7 +6,7 @@ Command:  python -m experiments.optimizer_shootout
 Time:     softmax and network a minute and a half together on two CPU cores; cifar10, 84 runs of
           about 20 s each on busy cores, half an hour.
 Result:   runs/optimizer_shootout/: summary.json with the table and a verdict on each claim of the
-          notes (L86-L88), shootout.png, config.json.
+          notes, shootout.png, config.json.
 
 Each method gets the rate of the grid that is best on a validation part; test accuracies are means
 over keys (first parameters and order of batches) with 95 % intervals. One pass is one evaluation
@@ -103,7 +103,7 @@ def main(config: Config) -> dict[str, Any]:
             "title": problem.title,
             "keys": keys,
             "passes": epochs,
-            "methods": {m: claims.summarise(c, config.rates) for m, c in found.items()},
+            "methods": {m: claims.summarize(c, config.rates) for m, c in found.items()},
             "lbfgs": _lbfgs(lbfgs),
             "claims": claims.judge(found, lbfgs, config.rates),
         }

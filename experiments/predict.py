@@ -4,7 +4,7 @@ Command:  python -m experiments.predict --images photo.jpg --workdir RUN
 Time:     a few seconds, most of it start-up and compilation.
 Result:   a line for each of the five most probable classes, with its probability.
 
-Each image is scaled to cover the network's input and cropped around its centre.
+Each image is scaled to cover the network's input and cropped around its center.
 """
 
 from dataclasses import dataclass

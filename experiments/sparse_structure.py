@@ -1,4 +1,4 @@
-"""Cluster a network's units by correlation; how sparse could its next layer be? (notes L247-256)
+"""Cluster a network's units by correlation; how sparse could its next layer be?
 
 Command:  python -m experiments.sparse_structure --weights PATH/resnet20-12fca82f.th
           python -m experiments.sparse_structure --dataset digits
@@ -77,7 +77,7 @@ def smoke() -> Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Analyse every endpoint that a convolution follows; return and write the numbers."""
+    """Analyze every endpoint that a convolution follows; return and write the numbers."""
     if model_info(config.model).family != "resnet_cifar":
         raise JaxnetsError(f"--model must be a CIFAR ResNet, got {config.model!r}")
     dataset = load_dataset(config.dataset, data_dir=config.data_dir)
@@ -99,7 +99,7 @@ def main(config: Config) -> dict[str, Any]:
     for endpoint, layer in NEXT.items():
         block, name = layer.split("/")
         kernel = np.asarray(variables["params"][block][name]["kernel"])
-        rows[endpoint], correlations[endpoint] = analyse(np.asarray(maps[endpoint]), kernel, config)
+        rows[endpoint], correlations[endpoint] = analyze(np.asarray(maps[endpoint]), kernel, config)
     figure(rows, correlations, config.workdir / "sparse_structure.png")
     for row in rows.values():
         row["labels"] = row["labels"].tolist()
@@ -120,7 +120,7 @@ def main(config: Config) -> dict[str, Any]:
     return summary
 
 
-def analyse(x: np.ndarray, kernel: np.ndarray, config: Config) -> tuple[dict[str, Any], np.ndarray]:
+def analyze(x: np.ndarray, kernel: np.ndarray, config: Config) -> tuple[dict[str, Any], np.ndarray]:
     """The numbers of one feature map and of the convolution that reads it."""
     r = unit_correlations(x)
     labels = cluster_units(r, config.threshold)

@@ -130,7 +130,7 @@ def main(config: Config) -> dict[str, Any]:
         process_count=jax.process_count(),
     )
     network = build.build_network(
-        config.model, dataset.num_classes, config.dtype, synchronise=config.parallel == "pmap"
+        config.model, dataset.num_classes, config.dtype, synchronize=config.parallel == "pmap"
     )
     schedule = build.build_schedule(config, batches.steps_per_epoch)
     optimizer = build.build_optimizer(config, schedule)

@@ -1,4 +1,4 @@
-"""How general are the first layers? Yosinski's AnB, BnB, AnB+ and BnB+ (notes L190).
+"""How general are the first layers? Yosinski's AnB, BnB, AnB+ and BnB+.
 
 Command:  python -m experiments.transferability
           python -m experiments.transferability --dataset digits

@@ -25,7 +25,7 @@ from jaxnets.ops import max_pool, relu
 
 
 class Net(nn.Module):
-    """3×3 convolutions, each batch-normalised: of stride 2, or of stride 1 and pooled after."""
+    """3×3 convolutions, each batch-normalized: of stride 2, or of stride 1 and pooled after."""
 
     widths: tuple[int, ...] = (16, 32, 64)
     pool: int | None = None
@@ -68,14 +68,14 @@ TINY = QUICK | {"keys": 2, "steps": 4}
 
 
 def _crop(key, image):
-    """Crops, and mirror images where there are colours: digits have none."""
+    """Crops, and mirror images where there are colors: digits have none."""
     crop_key, flip_key = jax.random.split(key)
     image = a.random_crop(crop_key, image, image.shape[0] // 8)
     return a.random_flip(flip_key, image) if image.shape[-1] == 3 else image
 
 
 def _cutout(key, image):
-    # Half of the side, as 16 of CIFAR-10's 32 pixels; zero is the mean of standardised images.
+    # Half of the side, as 16 of CIFAR-10's 32 pixels; zero is the mean of standardized images.
     return a.cutout(key, image, image.shape[0] // 2)
 
 
@@ -152,8 +152,8 @@ def compare(settings: Augmented, names: tuple[str, str], augmentations: tuple) -
             )
         )
     figure, (ax,) = figures.new(1)
-    colours = [figures.COLOURS[i % 2] for i in range(len(labels))]
-    figures.dots(ax, labels, dots, colours)
+    colors = [figures.COLORS[i % 2] for i in range(len(labels))]
+    figures.dots(ax, labels, dots, colors)
     ax.set(xlabel="test accuracy, %")
     passes = ", ".join(
         f"{settings.steps * settings.batch_size / size:.0f} passes over {size} images"

@@ -1,4 +1,4 @@
-"""The network and the sweep that the four claims of batch normalisation share."""
+"""The network and the sweep that the four claims of batch normalization share."""
 
 from dataclasses import dataclass
 

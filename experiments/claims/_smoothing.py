@@ -48,7 +48,7 @@ def smoothed(logits, labels):
     return cross_entropy(logits, labels, label_smoothing=SMOOTHING)
 
 
-def penalised(logits, labels):
+def penalized(logits, labels):
     """Cross entropy with the confidence penalty β = 0.3."""
     return cross_entropy(logits, labels) + confidence_penalty(logits, strength=PENALTY)
 

@@ -64,11 +64,11 @@ def measure(settings: Rules) -> Outcome:
     figure, (left, right) = figures.new(2)
     left.set(xscale="log", yscale="log")
     right.set_yscale("log")
-    for colour, name in zip(figures.COLOURS, rates, strict=False):
+    for color, name in zip(figures.COLORS, rates, strict=False):
         relative = rates[name][:, 1:] / rates[name][:, 1:2]
-        figures.band(left, runs.steps[1:], relative, name, colour)
+        figures.band(left, runs.steps[1:], relative, name, color)
         label = f"{name}, rate {chosen[name]:g}"
-        figures.band(right, runs.steps, curves[name], label, colour)
+        figures.band(right, runs.steps, curves[name], label, color)
     left.set(xlabel="step", ylabel="effective rate / its first")
     bottom = min(last.min() for last in lasts.values())
     right.set(xlabel="step", ylabel="training loss", ylim=(0.5 * bottom, 3))

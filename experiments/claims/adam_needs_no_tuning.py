@@ -15,8 +15,8 @@ def measure(settings: Tuning) -> Outcome:
     at_default = constant[default]
     tuned, decayed = best(-constant), best(-cosine)
     figure, (ax,) = figures.new()
-    for colour, (name, values) in zip(figures.COLOURS, runs.items(), strict=False):
-        figures.band(ax, settings.rates, values.accuracy.T, name, colour, marker="o", ms=3)
+    for color, (name, values) in zip(figures.COLORS, runs.items(), strict=False):
+        figures.band(ax, settings.rates, values.accuracy.T, name, color, marker="o", ms=3)
     ax.axvline(DEFAULT, color="0.5", lw=1, ls="--")
     low = min(at_default.min(), np.median(constant[tuned])) - 12
     ax.set(xscale="log", xlabel="learning rate of Adam", ylabel="test accuracy, %")

@@ -61,8 +61,8 @@ def measure(settings: Tuning) -> Outcome:
         "last": 100 - 100 * runs.test_accuracy[same],
         "averaged": 100 - runs.probe["accuracy"][same],
     }
-    for colour, (name, curve) in zip(figures.COLOURS, errors.items(), strict=False):
-        figures.band(left, runs.steps[1:], curve[:, 1:], name, colour)
+    for color, (name, curve) in zip(figures.COLORS, errors.items(), strict=False):
+        figures.band(left, runs.steps[1:], curve[:, 1:], name, color)
     top = max(curve[:, -1].max() for curve in errors.values())
     left.set(xlabel="step", ylabel="test error, %", ylim=(0, 4 * top))
     left.set_title(f"rate {settings.rates[same]:g}")

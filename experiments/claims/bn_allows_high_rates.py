@@ -1,4 +1,4 @@
-"""How much larger may the learning rate be with batch normalisation?"""
+"""How much larger may the learning rate be with batch normalization?"""
 
 import numpy as np
 
@@ -21,10 +21,10 @@ def measure(settings: Sweep) -> Outcome:
     limit = {norm: largest(value, rates) for norm, value in loss.items()}
     figure, (left, right) = figures.new(2)
     names = {True: "with BN", False: "without"}
-    for colour, (norm, value) in zip(figures.COLOURS, loss.items(), strict=False):
+    for color, (norm, value) in zip(figures.COLORS, loss.items(), strict=False):
         shown = np.where(np.isfinite(value), np.clip(value, 1e-4, 10), 10)
-        left.loglog(rates, shown, "o", color=colour, ms=3, alpha=0.4)
-        left.loglog(rates, np.median(shown, 1), color=colour, label=names[norm])
+        left.loglog(rates, shown, "o", color=color, ms=3, alpha=0.4)
+        left.loglog(rates, np.median(shown, 1), color=color, label=names[norm])
     left.axhline(np.log(10), color="0.5", lw=1, ls="--")
     left.set(xlabel="learning rate", ylabel="last training loss (10: diverged)", ylim=(1e-4, 13))
     left.legend(loc="lower right")
@@ -51,10 +51,10 @@ def measure(settings: Sweep) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Batch normalisation allows learning rates at least five times larger",
+    sentence="Batch normalization allows learning rates at least five times larger",
     notes="L42",
     row="A15",
-    experiment="The same network of four hidden layers with and without batch normalisation, plain "
+    experiment="The same network of four hidden layers with and without batch normalization, plain "
     "SGD over a ladder of rates; a rate trains if the last training loss is below that of guessing "
     "(ln 10), as it must be for all smaller rates.",
     measure=measure,

@@ -1,4 +1,4 @@
-"""Does batch normalisation reach a training loss in fewer steps?"""
+"""Does batch normalization reach a training loss in fewer steps?"""
 
 from dataclasses import dataclass
 
@@ -26,8 +26,8 @@ def measure(settings: Race) -> Outcome:
     figure, (left, right) = figures.new(2)
     left.set_yscale("log")
     names = {n: f"{'with BN' if n else 'without'}, rate {rates[n]:g}" for n in needed}
-    for colour, norm in zip(figures.COLOURS, names, strict=False):
-        figures.band(left, runs.steps, curves[norm], names[norm], colour)
+    for color, norm in zip(figures.COLORS, names, strict=False):
+        figures.band(left, runs.steps, curves[norm], names[norm], color)
     left.axhline(settings.target, color="0.5", lw=1, ls="--")
     left.set(xlabel="step", ylabel="training loss", ylim=(1e-3, 4))
     left.legend(fontsize=9)
@@ -48,10 +48,10 @@ def measure(settings: Race) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Batch normalisation speeds up convergence",
+    sentence="Batch normalization speeds up convergence",
     notes="L40",
     row="A15",
-    experiment="Four hidden layers with and without batch normalisation, plain SGD, each at the "
+    experiment="Four hidden layers with and without batch normalization, plain SGD, each at the "
     "fastest of the same ladder of rates; counted are the steps to a training loss, measured in "
     "evaluation mode.",
     measure=measure,

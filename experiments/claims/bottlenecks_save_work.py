@@ -13,10 +13,10 @@ def measure(settings: Bodies) -> Outcome:
     accuracy = {body: runs[body].accuracy[rows[body]] for body in runs}
     work = {body: macs(settings, body) for body in runs}
     figure, (left, right) = figures.new(2)
-    for colour, body in zip(figures.COLOURS, runs, strict=False):
+    for color, body in zip(figures.COLORS, runs, strict=False):
         label = f"{body}, rate {settings.rates[rows[body]]:g}"
         curve = 100 * runs[body].test_accuracy[rows[body]]
-        figures.band(left, runs[body].steps, curve, label, colour)
+        figures.band(left, runs[body].steps, curve, label, color)
     left.set(xlabel="step", ylabel="test accuracy, %", ylim=(0, None))
     left.legend(fontsize=9, loc="lower right")
     labels = [f"{body}\n{work[body] / 1e6:.2f} M MACs" for body in runs]

@@ -68,7 +68,7 @@ def measure(settings: Run) -> Outcome:
             [100 * (p[:, -k:].mean(1).argmax(-1) == labels).mean(-1) for k in numbers], 1
         )
         gain = together[:, -1] - together[:, 0]
-        figures.band(ax, numbers, together - together[:, :1], kind, figures.COLOURS[0])
+        figures.band(ax, numbers, together - together[:, :1], kind, figures.COLORS[0])
         ax.axhline(0, color="0.5", lw=1)
         ax.set(xlabel="last checkpoints together", ylabel="points above the last one", title=kind)
         ax.set_xticks(numbers)

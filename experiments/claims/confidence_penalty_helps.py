@@ -1,6 +1,6 @@
-"""Does a penalty on confident predictions generalise better?"""
+"""Does a penalty on confident predictions generalize better?"""
 
-from experiments.claims._smoothing import QUICK, TINY, Smoothing, examined, penalised
+from experiments.claims._smoothing import QUICK, TINY, Smoothing, examined, penalized
 from experiments.claims.framework import Claim, Outcome, above, below, effect, figures
 from jaxnets.losses import cross_entropy
 
@@ -9,12 +9,12 @@ def measure(settings: Smoothing) -> Outcome:
     data = settings.data()
     found = {
         name: examined(settings, data, loss)
-        for name, loss in (("with penalty", penalised), ("without", cross_entropy))
+        for name, loss in (("with penalty", penalized), ("without", cross_entropy))
     }
     (runs, penalty), (_, plain) = found.values()
     figure, (left, right) = figures.new(2)
-    for colour, (name, (runs, _)) in zip(figures.COLOURS, found.items(), strict=False):
-        figures.band(left, runs.steps, runs.test_loss, name, colour)
+    for color, (name, (runs, _)) in zip(figures.COLORS, found.items(), strict=False):
+        figures.band(left, runs.steps, runs.test_loss, name, color)
     left.set(xlabel="step", ylabel="cross entropy on test images", ylim=(0, None))
     left.legend(fontsize=9)
     figures.dots(right, list(found), [f["accuracy"] for _, f in found.values()])

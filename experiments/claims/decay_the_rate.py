@@ -17,9 +17,9 @@ def measure(settings: Tuning) -> Outcome:
         rates[kind] = settings.rates[chosen]
     figure, (left, right) = figures.new(2)
     left.set_yscale("log")
-    for colour, kind in zip(figures.COLOURS, runs, strict=False):
+    for color, kind in zip(figures.COLORS, runs, strict=False):
         label = f"{kind}, from {rates[kind]:g}"
-        figures.band(left, runs[kind].steps, curves[kind], label, colour)
+        figures.band(left, runs[kind].steps, curves[kind], label, color)
     left.set(xlabel="step", ylabel="training loss", title="best rate of each")
     left.set_ylim(max(1e-5, 0.5 * min(v.min() for v in loss.values())), 3)
     left.legend()

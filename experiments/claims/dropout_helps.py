@@ -17,9 +17,9 @@ def compare(settings: Noisy, kind: str, name: str) -> Outcome:
         for noisy, (runs, place, _) in found.items()
     }
     figure, (left, right) = figures.new(2)
-    for colour, (noisy, (runs, place, _)) in zip(figures.COLOURS, found.items(), strict=False):
+    for color, (noisy, (runs, place, _)) in zip(figures.COLORS, found.items(), strict=False):
         error = 100 * (1 - runs.test_accuracy[place])
-        figures.band(left, runs.steps, error, names[noisy], colour)
+        figures.band(left, runs.steps, error, names[noisy], color)
     top = max((100 - a).max() for a in accuracy.values())
     left.set(xlabel="step", ylabel="test error, %", ylim=(0, 3 * top))
     left.legend(fontsize=9)

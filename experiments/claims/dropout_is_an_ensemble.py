@@ -68,7 +68,7 @@ def measure(settings: Masks) -> Outcome:
     one, many = single.mean(1), average[:, -1]
     figure, (left, right) = figures.new(2)
     counts = np.arange(1, settings.masks + 1)
-    figures.band(left, counts, average, "average of so many masks", figures.COLOURS[0])
+    figures.band(left, counts, average, "average of so many masks", figures.COLORS[0])
     left.axhline(scaled.mean(), color="0.3", lw=1, ls="--", label="all units, weights scaled")
     left.set(xlabel="masks", ylabel="test accuracy, %")
     left.legend(fontsize=9)

@@ -60,7 +60,7 @@ def measure(settings: Committee) -> Outcome:
     losses = -np.log(right).mean(-1)
     together = -np.log(right.mean(1)).mean(-1)
     figure, (left, middle) = figures.new(2)
-    figures.band(left, numbers, growth, "ensemble − mean member", figures.COLOURS[0])
+    figures.band(left, numbers, growth, "ensemble − mean member", figures.COLORS[0])
     left.axhline(0, color="0.5", lw=1)
     left.set(xlabel="networks", ylabel="points of test accuracy", title=data.name)
     left.set_xticks(numbers)

@@ -61,8 +61,8 @@ def measure(settings: Halves) -> Outcome:
     base = np.asarray(dense.accuracies(model, donors["BnB"], b.test))
     figure, (left, right) = figures.new(2)
     numbers = np.arange(1, settings.depth + 1)
-    for kind, colour in zip(found, figures.COLOURS, strict=False):
-        figures.band(left, numbers, (found[kind] - base).T, kind, colour, marker="o")
+    for kind, color in zip(found, figures.COLORS, strict=False):
+        figures.band(left, numbers, (found[kind] - base).T, kind, color, marker="o")
     left.axhline(0, color="0.5", lw=1)
     left.set(xlabel="layers copied and frozen", ylabel="points above the network for B")
     left.set_xticks(numbers)

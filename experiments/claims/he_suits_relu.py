@@ -1,4 +1,4 @@
-"""Does the factor 2 of He's initialisation keep the signal behind ReLUs, and does it matter?"""
+"""Does the factor 2 of He's initialization keep the signal behind ReLUs, and does it matter?"""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ def _sgd(value):
 
 
 def _scaled(params, value):
-    """Hidden weights × scale: 1 is He's initialisation, √½ Xavier's."""
+    """Hidden weights × scale: 1 is He's initialization, √½ Xavier's."""
     return {
         name: layer | {"kernel": layer["kernel"] * value["scale"]}
         if name.startswith("fc")
@@ -80,13 +80,13 @@ def measure(settings: Both) -> Outcome:
         curves[f"{name}, rate {rates[chosen]:g}"] = 100 * runs.train_accuracy[rows][chosen]
     figure, (left, right) = figures.new(2)
     layers = np.arange(1, settings.depth + 1)
-    for colour, (name, values) in zip(figures.COLOURS, moments.items(), strict=False):
-        left.semilogy(layers, values.T, color=colour, lw=0.7, alpha=0.5)
-        left.plot([], [], color=colour, label=name)
+    for color, (name, values) in zip(figures.COLORS, moments.items(), strict=False):
+        left.semilogy(layers, values.T, color=color, lw=0.7, alpha=0.5)
+        left.plot([], [], color=color, label=name)
     left.set(xlabel="layer", ylabel="second moment behind ReLU", title="at the start")
     left.legend()
-    for colour, (name, curve) in zip(figures.COLOURS, curves.items(), strict=False):
-        figures.band(right, runs.steps, curve, name, colour)
+    for color, (name, curve) in zip(figures.COLORS, curves.items(), strict=False):
+        figures.band(right, runs.steps, curve, name, color)
     right.set(
         xlabel="step",
         ylabel="training accuracy, %",
@@ -115,7 +115,7 @@ def measure(settings: Both) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="He initialisation keeps the signal alive behind ReLU, and deep networks train better",
+    sentence="He initialization keeps the signal alive behind ReLU, and deep networks train better",
     notes="L32-L35",
     row="A13",
     experiment="First, Gaussian inputs through 50 square ReLU layers with weights of variance 2/d "

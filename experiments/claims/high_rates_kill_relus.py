@@ -61,9 +61,9 @@ def measure(settings: Rates) -> Outcome:
         for column in dead.T
     ]
     figure, (left, right) = figures.new(2)
-    figures.band(left, settings.rates, dead.T, "", figures.COLOURS[0], marker="o", ms=3)
+    figures.band(left, settings.rates, dead.T, "", figures.COLORS[0], marker="o", ms=3)
     left.set(xscale="log", xlabel="learning rate", ylabel="dead units, %", ylim=(-2, 102))
-    figures.band(right, settings.rates, runs.accuracy.T, "", figures.COLOURS[1], marker="o", ms=3)
+    figures.band(right, settings.rates, runs.accuracy.T, "", figures.COLORS[1], marker="o", ms=3)
     right.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(0, 100))
     sentences = [
         f"Rate {rate:g}: {d.mean():.1f} % dead, test accuracy {a.mean():.1f} %."

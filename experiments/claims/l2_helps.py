@@ -62,9 +62,9 @@ def measure(settings: Decays) -> Outcome:
     names = [f"λ = {decay:g}" for decay in settings.decays]
     figures.dots(left, names, list(judging))
     left.set(xlabel="accuracy on the second half of the test images, %")
-    for place, colour in zip((chosen, 0), figures.COLOURS, strict=False):
+    for place, color in zip((chosen, 0), figures.COLORS, strict=False):
         error = 100 * (1 - runs.test_accuracy[place])
-        figures.band(right, runs.steps, error, names[place], colour)
+        figures.band(right, runs.steps, error, names[place], color)
     right.set(
         xlabel="step",
         ylabel="test error, %",

@@ -24,7 +24,7 @@ def measure(settings: Smoothing) -> Outcome:
     }
     smooth, plain = found["smoothed"], found["plain"]
     figure, (left, right) = figures.new(2)
-    for colour, (name, f) in zip(figures.COLOURS, found.items(), strict=False):
+    for color, (name, f) in zip(figures.COLORS, found.items(), strict=False):
         # All keys' predictions together, to fill the bins.
         logits = f["logits"].reshape(-1, f["logits"].shape[-1])
         table = reliability(logits, np.tile(labels, settings.keys), bins=10)
@@ -33,7 +33,7 @@ def measure(settings: Smoothing) -> Outcome:
             np.asarray(table.confidence)[kept],
             np.asarray(table.accuracy)[kept],
             "o-",
-            color=colour,
+            color=color,
             label=name,
         )
     left.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--")

@@ -27,9 +27,9 @@ def measure(settings: Smoothing) -> Outcome:
         runs, found = examined(settings, data, loss)
         tightness[name] = found["tightness"]
         plane = template_plane(np.asarray(template_kernel(runs, 0))[:, list(CLASSES)].T)
-        for label, colour in zip(CLASSES, figures.COLOURS, strict=False):
+        for label, color in zip(CLASSES, figures.COLORS, strict=False):
             places = np.asarray(plane.project(found["features"][0][labels == label]))
-            axis.plot(*places.T, ".", ms=4, color=colour, label=f"class {label}")
+            axis.plot(*places.T, ".", ms=4, color=color, label=f"class {label}")
         axis.set(title=f"{name}, key 0", xlabel="along the plane of three templates")
         axis.set_aspect("equal", "datalim")
     axes[0].legend(fontsize=9)

@@ -91,9 +91,9 @@ def measure(settings: Passes) -> Outcome:
         label = f"momentum, batches of {settings.batch_size}, rate {settings.rates[row]:g}"
         passes = runs.steps * settings.passes / steps
         floor = 1e-6
-        figures.band(ax, passes, runs.train_loss[row] + floor, label, figures.COLOURS[0])
+        figures.band(ax, passes, runs.train_loss[row] + floor, label, figures.COLORS[0])
         figures.band(
-            ax, np.arange(curves.shape[1]), curves + floor, "L-BFGS, full batch", figures.COLOURS[1]
+            ax, np.arange(curves.shape[1]), curves + floor, "L-BFGS, full batch", figures.COLORS[1]
         )
         ax.set(xlabel="passes over the training images", ylabel="training loss")
         ax.set(title=name, ylim=(floor, 4))

@@ -39,7 +39,7 @@ def measure(settings: Start) -> Outcome:
         spread[name] = found[:, 2]
     figure, (left, right) = figures.new(2)
     figures.dots(left, list(usual), list(usual.values()))
-    left.set(xlabel="first loss − ln C", title="as initialised")
+    left.set(xlabel="first loss − ln C", title="as initialized")
     figures.dots(right, list(small), list(small.values()))
     right.set(xlabel="first loss − ln C", title="last layer σ = 0.001", xlim=(-0.01, 0.01))
     right.set_xticks([-0.01, -0.005, 0, 0.005, 0.01])
@@ -50,13 +50,13 @@ def measure(settings: Start) -> Outcome:
                 for name, v in small.items()
             ),
             *(
-                effect(f"excess, {name}, as initialised", v, within(-0.1, 0.1), unit="nats")
+                effect(f"excess, {name}, as initialized", v, within(-0.1, 0.1), unit="nats")
                 for name, v in usual.items()
             ),
         ],
         figure=figure,
         remarks=[
-            "Half the variance of the logits as initialised, which is what they cost: "
+            "Half the variance of the logits as initialized, which is what they cost: "
             + ", ".join(f"{name} {v.mean():.2f}" for name, v in spread.items())
             + " nats."
         ],
@@ -64,7 +64,7 @@ def measure(settings: Start) -> Outcome:
 
 
 def _losses(name, data, keys, examples) -> list:
-    """By key: the first loss as initialised, with a small last layer, half the logits' variance."""
+    """By key: the first loss as initialized, with a small last layer, half the logits' variance."""
     model = create_model(name, num_classes=data.num_classes)
     images, labels = data.train.images[:examples], data.train.labels[:examples]
 
@@ -74,11 +74,11 @@ def _losses(name, data, keys, examples) -> list:
         variables = model.init({"params": key, "dropout": key}, images[:2], train=False)
         small = with_small_last_layer(variables, key, num_classes=data.num_classes)
         logits = training_logits(model, variables, images, key)
-        centred = logits - logits.mean(-1, keepdims=True)
+        centered = logits - logits.mean(-1, keepdims=True)
         return (
             cross_entropy(logits, labels),
             cross_entropy(training_logits(model, small, images, key), labels),
-            centred.var() / 2,
+            centered.var() / 2,
         )
 
     return [tuple(map(float, one(key))) for key in keys]
@@ -88,8 +88,8 @@ CLAIM = Claim(
     sentence="The loss of a correct, untrained network starts at ln C",
     notes="L114",
     row="C13",
-    experiment="Registered networks on standardised images, before any step, in training mode: "
-    "cross entropy minus ln C, as they are initialised (wanted within 0.1) and with a last layer "
+    experiment="Registered networks on standardized images, before any step, in training mode: "
+    "cross entropy minus ln C, as they are initialized (wanted within 0.1) and with a last layer "
     "drawn from N(0, 0.001²) (wanted within 0.01). It fails where the logits start so large that "
     "the network is confidently wrong.",
     measure=measure,

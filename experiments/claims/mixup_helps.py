@@ -21,7 +21,7 @@ CLAIM = Claim(
     notes="L107, L110",
     row="C12",
     experiment="A small convolutional network is trained on 500 and on 4,000 images of CIFAR-10, "
-    "augmented by crops and mirror images, with and without mixup (α = 1) of neighbours in the "
+    "augmented by crops and mirror images, with and without mixup (α = 1) of neighbors in the "
     "batch; same first weights, batches, rate and number of steps. The quick form trains a dense "
     "network on digits.",
     measure=measure,

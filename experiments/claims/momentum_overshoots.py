@@ -32,15 +32,15 @@ def measure(settings: Valley) -> Outcome:
     needed = {name: steps_to_share(settings, path) for name, path in found.items()}
     figure, (left, right) = figures.new(2)
     shown = min(120, settings.steps)
-    for colour, (name, path) in zip(figures.COLOURS, found.items(), strict=False):
+    for color, (name, path) in zip(figures.COLORS, found.items(), strict=False):
         along = (path[..., 1] / path[:, :1, 1])[:, : shown + 1]
-        figures.band(left, np.arange(shown + 1), along, name, colour)
+        figures.band(left, np.arange(shown + 1), along, name, color)
         figures.band(
             right,
             np.arange(shown + 1),
             np.log10(loss(settings, path)[:, : shown + 1]),
             name,
-            colour,
+            color,
         )
     left.axhline(0, color="0.5", lw=1, ls="--")
     left.set(xlabel="step", ylabel="place along the valley / start", title="overshoot")

@@ -88,7 +88,7 @@ def measure(settings: Logistic) -> Outcome:
     steps = {name: np.maximum(values, 1) for name, values in steps.items()}
     figure, (left, right) = figures.new(2)
     for trace in traces:
-        left.semilogy(trace, "o-", color=figures.COLOURS[1], lw=0.8, ms=3, alpha=0.5)
+        left.semilogy(trace, "o-", color=figures.COLORS[1], lw=0.8, ms=3, alpha=0.5)
     shown = max(int(steps["Newton"].max()), 1)
     left.set(
         xlabel="iteration of Newton",
@@ -121,7 +121,7 @@ def measure(settings: Logistic) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Second-order optimisation converges in fewer steps than gradient descent",
+    sentence="Second-order optimization converges in fewer steps than gradient descent",
     notes="L68-L78",
     row="B08",
     experiment="Logistic regression (small against large digits) on random choices of images: "

@@ -71,12 +71,12 @@ def measure(settings: FewImages) -> Outcome:
     curves["labels shuffled"] = wrong.train_accuracy[0]
     caught = {name: 1.0 * (curve.max(-1) < 1) for name, curve in curves.items()}
     figure, (left, right) = figures.new(2)
-    for (name, curve), colour in zip(curves.items(), figures.COLOURS, strict=True):
-        figures.band(left, runs.steps, 100 * curve, name, colour)
+    for (name, curve), color in zip(curves.items(), figures.COLORS, strict=True):
+        figures.band(left, runs.steps, 100 * curve, name, color)
     left.set(xlabel="step", ylabel="training accuracy, %", ylim=(0, 103))
-    left.set_title("colours as on the right")
+    left.set_title("colors as on the right")
     names = list(caught)
-    right.barh(names, [caught[n].mean() for n in names], color=figures.COLOURS)
+    right.barh(names, [caught[n].mean() for n in names], color=figures.COLORS)
     right.invert_yaxis()
     right.set(xlabel="share of keys that do not reach 100 %", xlim=(0, 1.02))
     broken = [name for name in NETWORKS if name != "sound"]

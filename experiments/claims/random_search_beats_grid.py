@@ -72,7 +72,7 @@ def measure(settings: Search) -> Outcome:
     best = np.array([_search(one, settings, key) for key, one in zip(keys, table, strict=True)])
     count = settings.side**2
     figure, (left, right) = figures.new(2)
-    figures.band(left, 10.0**logs, table.mean(2), "over the decays", figures.COLOURS[0])
+    figures.band(left, 10.0**logs, table.mean(2), "over the decays", figures.COLORS[0])
     left.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(0, 100))
     left.set_title("the one that matters")
     figures.dots(right, ["random", "grid"], [best[:, 0], best[:, 1]])

@@ -74,12 +74,12 @@ def measure(settings: Compare) -> Outcome:
         ratios[name] = suggested / best
         rows.append((name, end, suggested, best))
     figure, (left, right) = figures.new(2)
-    for (name, end, suggested, _), colour in zip(rows, figures.COLOURS, strict=False):
+    for (name, end, suggested, _), color in zip(rows, figures.COLORS, strict=False):
         loss = np.minimum(np.median(end, 1), 10)
-        left.loglog(grid, loss, color=colour, label=name)
+        left.loglog(grid, loss, color=color, label=name)
         place = np.exp(np.log(suggested).mean())
         left.plot(place, np.exp(np.interp(np.log(place), np.log(grid), np.log(loss))), "o",
-                  color=colour, ms=8)  # fmt: skip
+                  color=color, ms=8)  # fmt: skip
     left.set(xlabel="learning rate", ylabel="training loss at the end", title="dots: suggested")
     left.set_ylim(left.get_ylim()[0] / 300, None)
     left.legend(fontsize=7, loc="lower left")

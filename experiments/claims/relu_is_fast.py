@@ -92,8 +92,8 @@ def measure(settings: BakeOff) -> Outcome:
         best = int(np.argmin(np.log(by_rate + 1).mean(1)))
         needed[name], curves[name] = np.maximum(by_rate[best], 1), 100 * errors[best]
     figure, (left, right) = figures.new(2)
-    for (name, curve), colour in zip(curves.items(), figures.COLOURS, strict=False):
-        figures.band(left, runs.steps, curve, name, colour)
+    for (name, curve), color in zip(curves.items(), figures.COLORS, strict=False):
+        figures.band(left, runs.steps, curve, name, color)
     left.axhline(100 * settings.error, color="0.5", lw=1, ls="--")
     left.set(xlabel="step", ylabel="training error, %", ylim=(0, 95), title="each at its best rate")
     left.legend(fontsize=8)

@@ -48,7 +48,7 @@ def measure(settings: Valley) -> Outcome:
     grid = np.linspace(-11, 11, 200), np.linspace(-1.2, 1.2, 100)
     height = 0.5 * (grid[1][:, None] ** 2 + grid[0][None] ** 2 / valleys(settings)[1][0])
     left.contour(*grid, height, levels=np.geomspace(0.02, 1.5, 8), colors="0.8", linewidths=0.8)
-    left.plot(path[0, :60, 1], path[0, :60, 0], "o-", color=figures.COLOURS[0], ms=2.5, lw=1)
+    left.plot(path[0, :60, 1], path[0, :60, 0], "o-", color=figures.COLORS[0], ms=2.5, lw=1)
     left.set(xlabel="flat direction", ylabel="steep direction", title="one key, 60 steps")
     figures.dots(right, list(waits), list(waits.values()))
     right.set(xlabel="steps to leave the saddle", xlim=(0, None))

@@ -65,9 +65,9 @@ def measure(settings: Ranking) -> Outcome:
     )
     figure, (left, right) = figures.new(2)
     epochs = np.array(_epochs(settings))
-    figures.band(left, epochs, correlation, "rank correlation", figures.COLOURS[0])
+    figures.band(left, epochs, correlation, "rank correlation", figures.COLORS[0])
     left.set(xlabel="epochs", ylabel=f"with the ranking after {settings.epochs}", ylim=(0, 1.02))
-    figures.band(right, epochs, lost, "lost", figures.COLOURS[1])
+    figures.band(right, epochs, lost, "lost", figures.COLORS[1])
     right.set(xlabel="epochs", ylabel="points below the best at the end", ylim=(0, None))
     effects = []
     for short in settings.short:

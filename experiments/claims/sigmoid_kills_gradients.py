@@ -66,9 +66,9 @@ def measure(settings: Deep) -> Outcome:
     norms = {name: gradient_norms(settings, name) for name in CASES}
     layers = np.arange(1, settings.depth + 1)
     figure, (ax,) = figures.new()
-    for colour, (name, values) in zip(figures.COLOURS, norms.items(), strict=False):
-        ax.semilogy(layers, values.T, color=colour, lw=0.7, alpha=0.4)
-        ax.semilogy(layers, np.exp(np.log(values).mean(0)), color=colour, lw=2, label=name)
+    for color, (name, values) in zip(figures.COLORS, norms.items(), strict=False):
+        ax.semilogy(layers, values.T, color=color, lw=0.7, alpha=0.4)
+        ax.semilogy(layers, np.exp(np.log(values).mean(0)), color=color, lw=2, label=name)
     ax.set(xlabel="layer", ylabel="norm of the weight gradient", xticks=layers)
     ax.legend(loc="lower right")
     left = {name: values[:, 0] / values[:, -1] for name, values in norms.items()}

@@ -70,7 +70,7 @@ def measure(settings: Watch) -> Outcome:
     for i, name in enumerate(shares):
         for j, (of, style) in enumerate((("one example", "-"), ("batch of 64", "--"))):
             figures.band(
-                ax, runs.steps, shares[name][..., j], f"{name}, {of}", figures.COLOURS[i], ls=style
+                ax, runs.steps, shares[name][..., j], f"{name}, {of}", figures.COLORS[i], ls=style
             )
     ax.set(xlabel="step", ylabel="units with one-sided gradient, %", ylim=(-3, 108))
     ax.legend(fontsize=8, loc="center right")

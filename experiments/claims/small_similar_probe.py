@@ -43,9 +43,9 @@ def measure(settings: SmallSimilar) -> Outcome:
         for size in settings.sizes
     }
     figure, (left, right) = figures.new(2)
-    for way, colour in zip(dense.WAYS, figures.COLOURS, strict=False):
+    for way, color in zip(dense.WAYS, figures.COLORS, strict=False):
         curve = np.stack([found[size][way] for size in settings.sizes], 1)
-        figures.band(left, settings.sizes, curve, way, colour, marker="o")
+        figures.band(left, settings.sizes, curve, way, color, marker="o")
     left.set(xscale="log", xlabel="examples of each class", ylabel="test accuracy, %")
     left.set_xticks(settings.sizes, [str(size) for size in settings.sizes])
     left.minorticks_off()

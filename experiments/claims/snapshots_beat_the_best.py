@@ -82,8 +82,8 @@ def measure(settings: Cycles) -> Outcome:
     figure, (left, right) = figures.new(2)
     numbers = np.arange(1, settings.cycles + 1)
     growth = np.stack([accuracy(p[:, :k].mean(1)) for k in numbers], 1)
-    figures.band(left, numbers, each, "each snapshot", figures.COLOURS[1])
-    figures.band(left, numbers, growth, "snapshots together", figures.COLOURS[0])
+    figures.band(left, numbers, each, "each snapshot", figures.COLORS[1])
+    figures.band(left, numbers, growth, "snapshots together", figures.COLORS[0])
     left.set(xlabel="cycle", ylabel="test accuracy, %", title=data.name)
     left.set_xticks(numbers)
     left.legend(fontsize=8)
@@ -97,7 +97,7 @@ def measure(settings: Cycles) -> Outcome:
         ],
         figure=figure,
         remarks=[
-            "The best snapshot is chosen on the test images, which favours it over the ensemble.",
+            "The best snapshot is chosen on the test images, which favors it over the ensemble.",
             f"Rates: cyclic {settings.rates[chosen]:g}; every schedule its best of the grid.",
         ],
     )

@@ -85,8 +85,8 @@ def measure(settings: Stale) -> Outcome:
     tuned = [a[row] for a, row in zip(accuracy, chosen, strict=True)]
     same = [a[chosen[0]] for a in accuracy]
     figure, (left, right) = figures.new(2)
-    for colour, stale, values in zip(figures.COLOURS, settings.staleness, accuracy, strict=False):
-        figures.band(left, rates, values.T, f"staleness {stale}", colour, marker="o", ms=3)
+    for color, stale, values in zip(figures.COLORS, settings.staleness, accuracy, strict=False):
+        figures.band(left, rates, values.T, f"staleness {stale}", color, marker="o", ms=3)
     left.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(0, 101))
     left.legend()
     labels = [

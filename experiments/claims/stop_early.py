@@ -111,9 +111,9 @@ def measure(settings: Stop) -> Outcome:
             f"average; test accuracy {accuracy[rows, back].mean():.1f} %, at the end "
             f"{accuracy[:, -1].mean():.1f} %."
         )
-        figures.band(ax, runs.steps, validation, "validation", figures.COLOURS[1])
-        figures.band(ax, runs.steps, test, "test", figures.COLOURS[0])
-        figures.band(ax, runs.steps, runs.train_loss, "training", figures.COLOURS[2])
+        figures.band(ax, runs.steps, validation, "validation", figures.COLORS[1])
+        figures.band(ax, runs.steps, test, "test", figures.COLORS[0])
+        figures.band(ax, runs.steps, runs.train_loss, "training", figures.COLORS[2])
         ax.axvline(runs.steps[back].mean(), color="0.5", lw=1, ls="--")
         top = 1.5 * max(validation[:, 0].mean(), test[:, -1].mean())
         ax.set(xlabel="step", ylabel="loss", title=name, ylim=(0, top))

@@ -16,13 +16,13 @@ def measure(settings: Tuning) -> Outcome:
     runs = {"Adam": train(settings, adam), "SGD + momentum": train(settings, momentum)}
     tuned, widths = {}, {}
     figure, (left, right) = figures.new(2)
-    for colour, (name, kinds) in zip(figures.COLOURS, runs.items(), strict=False):
+    for color, (name, kinds) in zip(figures.COLORS, runs.items(), strict=False):
         chosen = {kind: kinds[kind].accuracy[best(-kinds[kind].accuracy)] for kind in kinds}
         tuned[name] = max(chosen.values(), key=np.mean)
         widths[name] = decades(kinds["constant"].accuracy, settings.rates)
         for kind, style in (("constant", "-"), ("cosine", "--")):
             curve, label = kinds[kind].accuracy.T, f"{name}, {kind}"
-            figures.band(left, settings.rates, curve, label, colour, ls=style)
+            figures.band(left, settings.rates, curve, label, color, ls=style)
     low = min(values.min() for values in tuned.values())
     left.set(xscale="log", xlabel="learning rate", ylabel="test accuracy, %", ylim=(low - 12, 100))
     left.legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""Does Xavier initialisation keep a signal alive behind tanh, and lose it behind ReLU?"""
+"""Does Xavier initialization keep a signal alive behind tanh, and lose it behind ReLU?"""
 
 from dataclasses import dataclass
 
@@ -45,14 +45,14 @@ def statistics(settings: Depth, activation, initializer) -> dict[str, np.ndarray
 def measure(settings: Depth) -> Outcome:
     through_tanh = statistics(settings, tanh, xavier_normal)["std"]
     through_relu = statistics(settings, relu, xavier_normal)["second_moment"]
-    # The mean factor from one layer to the next; 1/2 is what theory says (A12).
+    # The mean factor from one layer to the next; 1/2 is what theory says.
     factor = (through_relu[:, -1] / through_relu[:, 0]) ** (1 / (settings.depth - 1))
     figure, (left, right) = figures.new(2)
     layers = np.arange(1, settings.depth + 1)
-    figures.band(left, layers, through_tanh, "tanh", figures.COLOURS[0])
+    figures.band(left, layers, through_tanh, "tanh", figures.COLORS[0])
     left.axhline(0.1, color="0.5", lw=1, ls="--")
     left.set(xlabel="layer", ylabel="standard deviation", ylim=(0, None), title="tanh")
-    right.semilogy(layers, through_relu.T, color=figures.COLOURS[1], lw=0.8, alpha=0.6)
+    right.semilogy(layers, through_relu.T, color=figures.COLORS[1], lw=0.8, alpha=0.6)
     right.semilogy(layers, 0.5**layers, "k:", lw=1.5, label="1/2 a layer")
     right.set(xlabel="layer", ylabel="second moment", title="ReLU, one line a key")
     right.legend()
@@ -71,7 +71,7 @@ def measure(settings: Depth) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Xavier initialisation keeps the signal alive behind tanh but loses it behind ReLU",
+    sentence="Xavier initialization keeps the signal alive behind tanh but loses it behind ReLU",
     notes="L31",
     row="A12",
     experiment="Gaussian inputs through 50 square layers with weights of variance 1/d: the claim "

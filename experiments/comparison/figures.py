@@ -26,7 +26,7 @@ def save_all(
 
 
 def _families(rows: Sequence[dict[str, Any]]) -> dict[str, tuple]:
-    """One colour a family, the same in every picture of a run."""
+    """One color a family, the same in every picture of a run."""
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(row["family"] for row in rows))

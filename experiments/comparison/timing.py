@@ -21,10 +21,10 @@ Mode = Literal["inference", "training"]
 
 
 def sampled_variables(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Variables of a network without compiling its initialisation.
+    """Variables of a network without compiling its initialization.
 
     Kernels are He-normal by their fan-in, scales and variances one, all else zero: the arithmetic
-    of a freshly initialised network, in a second instead of a minute.
+    of a freshly initialized network, in a second instead of a minute.
     """
     rng = np.random.default_rng(0)
 

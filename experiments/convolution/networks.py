@@ -52,7 +52,7 @@ def training_step(name: str, conv, batch: int, size: int):
     shapes = jax.eval_shape(partial(model.init, train=True), jax.random.key(0), images[:1])
     rng = np.random.default_rng(0)
 
-    def value(path, leaf):  # Compiling the real initialisation takes longer than the benchmark.
+    def value(path, leaf):  # Compiling the real initialization takes longer than the benchmark.
         name = path[-1].key
         if name in ("scale", "var"):
             return jnp.ones(leaf.shape)

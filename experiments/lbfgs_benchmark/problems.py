@@ -1,4 +1,4 @@
-"""What `benchmark_lbfgs` minimises: published test functions, and training on real data sets.
+"""What `benchmark_lbfgs` minimizes: published test functions, and training on real data sets.
 
 All in float64. The data sets come with scikit-learn. A case's `fun` takes the data as an
 argument, so that no solver has it folded into its program as a constant.
@@ -16,7 +16,7 @@ from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED, ex
 
 
 class Case(NamedTuple):
-    """One minimisation problem.
+    """One minimization problem.
 
     Args:
         name: unique.
@@ -122,7 +122,7 @@ def data() -> list[Case]:
     low_rank = rng.normal(size=(100, 5)) @ rng.normal(size=(5, 80)) / 5**0.5
     seen = rng.random((100, 80)) < 0.5
 
-    def factorise(x, matrix, weights):
+    def factorize(x, matrix, weights):
         left, right = x[:500].reshape(100, 5), x[500:].reshape(5, 80)
         return jnp.mean(weights * (left @ right - matrix) ** 2) + 1e-3 * jnp.mean(x**2)
 
@@ -133,13 +133,13 @@ def data() -> list[Case]:
         Case("softmax_digits_weak_decay", "data", softmax, np.zeros(650), (images, labels, plain)),
         Case("logistic_tumours_31", "data", logistic, np.zeros(31), (standard, signs)),
         Case("robust_diabetes_10", "data", huber, np.zeros(10), (patients.data, target)),
-        Case("matrix_completion_900", "data", factorise, matrix_start, (low_rank, seen * 1.0)),
-        Case("factorise_digits_900", "data", factorise, matrix_start, (_patch(images), np.ones(1))),
+        Case("matrix_completion_900", "data", factorize, matrix_start, (low_rank, seen * 1.0)),
+        Case("factorize_digits_900", "data", factorize, matrix_start, (_patch(images), np.ones(1))),
     ]
 
 
 def _patch(images: np.ndarray) -> np.ndarray:
-    """A 100×80 block of the digits, to be factorised."""
+    """A 100×80 block of the digits, to be factorized."""
     return np.concatenate([images[:100], images[100:200, :16]], axis=1)
 
 

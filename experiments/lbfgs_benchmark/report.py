@@ -20,7 +20,7 @@ def fastest_peer(row: dict) -> tuple[str, float] | None:
     return name, solved[name]
 
 
-def summarise(rows: list[dict], same_memory: bool) -> dict:
+def summarize(rows: list[dict], same_memory: bool) -> dict:
     """Counts, medians and the sentences that state them."""
     names = list(dict.fromkeys(name for row in rows for name in row["runs"]))
     solved = {n: sum(r["runs"][n].solved for r in rows if n in r["runs"]) for n in names}
@@ -112,16 +112,16 @@ def draw(rows: list[dict], path: Path) -> None:
         return
     known.sort(key=lambda item: (item[0]["family"], item[0]["case"]))
     ratios = [peer[1] / row["runs"]["jaxnets"].seconds for row, peer in known]
-    colours = {"data": "#1b6ca8", "network": "#b8420f"}
+    colors = {"data": "#1b6ca8", "network": "#b8420f"}
     figure, axes = plt.subplots(figsize=(8, 1.2 + 0.22 * len(known)), layout="constrained")
     places = np.arange(len(known))
-    fill = [colours.get(row["family"], "#999999") for row, _ in known]
+    fill = [colors.get(row["family"], "#999999") for row, _ in known]
     axes.barh(places, ratios, color=fill, height=0.7)
     axes.set_yticks(places, [f"{row['case']} ({peer[0]})" for row, peer in known], fontsize=7)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.axvline(2, color="black", linewidth=0.8, linestyle=":")
     axes.invert_yaxis()
     axes.set_xlabel("wall time of the fastest other JAX solver (named) / jaxnets")
-    axes.set_title("blue: data sets, red: networks, grey: formulas", fontsize=9)
+    axes.set_title("blue: data sets, red: networks, gray: formulas", fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -135,7 +135,7 @@ def _optimistix(base: str):
         solver = ByGradient(rtol=1e-300, atol=1e-300, **extra)
 
         def solve(x0, args):
-            solution = optx.minimise(
+            solution = optx.minimize(
                 lambda x, args: fun(x, *args),
                 solver,
                 x0,

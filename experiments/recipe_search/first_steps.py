@@ -71,7 +71,7 @@ def take(
         "first_loss": {
             "loss": loss.loss,
             "expected": loss.expected,
-            "with_penalty": loss.penalised,
+            "with_penalty": loss.penalized,
             "ok": loss.ok,
             "findings": list(loss.findings),
         },

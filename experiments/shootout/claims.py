@@ -1,4 +1,4 @@
-"""Which rate a method gets, and what the measured numbers say of the notes' claims (L86-L88)."""
+"""Which rate a method gets, and what the measured numbers say of the notes' claims."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def choose_rate(curves: Curves) -> int:
     return int(order[0])
 
 
-def summarise(curves: Curves, rates: Sequence[float]) -> dict[str, Any]:
+def summarize(curves: Curves, rates: Sequence[float]) -> dict[str, Any]:
     """The chosen rate's figures, and how many decades of rates would have done about as well."""
     chosen = choose_rate(curves)
     test = curves.test_accuracy[..., -1].mean(1)
@@ -43,7 +43,7 @@ def summarise(curves: Curves, rates: Sequence[float]) -> dict[str, Any]:
     mean, half = interval(curves.test_accuracy[chosen, :, -1])
     loss, loss_half = interval(curves.train_loss[chosen, :, -1])
     gaps = np.diff(np.log10(rates))
-    # Each rate stands for half the way to its neighbours.
+    # Each rate stands for half the way to its neighbors.
     width = np.concatenate([[gaps[0]], (gaps[1:] + gaps[:-1]) / 2, [gaps[-1]]])
     return {
         "rate": float(rates[chosen]),
@@ -84,7 +84,7 @@ def judge(
                 "half": half,
                 "verdict": _sign(mean, half),
             }
-    spread = {m: summarise(c, rates)["decades_within_2_points"] for m, c in found.items()}
+    spread = {m: summarize(c, rates)["decades_within_2_points"] for m, c in found.items()}
     claims["momentum_needs_more_tuning"] = {
         "claim": "SGD + momentum has fewer rates within 2 points of its best than Adam",
         "decades": spread,

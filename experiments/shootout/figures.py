@@ -11,16 +11,16 @@ import numpy as np
 from experiments.shootout.claims import choose_rate, interval
 from experiments.shootout.runs import METHODS, Curves
 
-COLOURS = {"adam": "tab:blue", "momentum": "tab:orange", "momentum_cosine": "tab:green"}
+COLORS = {"adam": "tab:blue", "momentum": "tab:orange", "momentum_cosine": "tab:green"}
 LBFGS = "tab:red"
 
 
-def _band(ax, x, values: np.ndarray, colour: str, label: str, **style) -> None:
+def _band(ax, x, values: np.ndarray, color: str, label: str, **style) -> None:
     """Mean over keys (axis 0) and its 95 % interval."""
     pairs = np.array([interval(column) for column in values.T])
     mean, half = pairs[:, 0], np.nan_to_num(pairs[:, 1])
-    ax.plot(x, mean, color=colour, label=label, **style)
-    ax.fill_between(x, mean - half, mean + half, color=colour, alpha=0.2, lw=0)
+    ax.plot(x, mean, color=color, label=label, **style)
+    ax.fill_between(x, mean - half, mean + half, color=color, alpha=0.2, lw=0)
 
 
 def save(
@@ -35,13 +35,13 @@ def save(
     for row, (title, found, (full, passes)) in zip(axes, results.values(), strict=True):
         tuning, loss, accuracy = row
         for method, curves in found.items():
-            colour, label = COLOURS[method], METHODS[method]
-            _band(tuning, rates, curves.test_accuracy[..., -1].T, colour, label, marker="o", ms=4)
+            color, label = COLORS[method], METHODS[method]
+            _band(tuning, rates, curves.test_accuracy[..., -1].T, color, label, marker="o", ms=4)
             best = choose_rate(curves)
             steps = np.arange(curves.train_loss.shape[-1])
             named = f"{label}, η {rates[best]:.2g}"
-            _band(loss, steps, curves.train_loss[best], colour, named)
-            _band(accuracy, steps, curves.test_accuracy[best], colour, named)
+            _band(loss, steps, curves.train_loss[best], color, named)
+            _band(accuracy, steps, curves.test_accuracy[best], color, named)
         x = passes.mean(0)
         _band(loss, x, full.train_loss, LBFGS, "L-BFGS, full batch", marker=".")
         _band(accuracy, x, full.test_accuracy, LBFGS, "L-BFGS, full batch", marker=".")

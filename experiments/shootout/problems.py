@@ -18,7 +18,7 @@ from jaxnets.optim import elastic_penalty, mask_by_name
 
 
 class Part(NamedTuple):
-    """Standardised images [N, H, W, C] and labels [N]."""
+    """Standardized images [N, H, W, C] and labels [N]."""
 
     images: jax.Array
     labels: jax.Array
@@ -56,7 +56,7 @@ class Problem(NamedTuple):
 
 
 def _parts(train: Split, test: Split, valid_share: float) -> tuple[Part, Part, Part]:
-    """Cut a validation part off, class-stratified, and standardise by the training part."""
+    """Cut a validation part off, class-stratified, and standardize by the training part."""
     keep = stratified_subset(
         Split(np.arange(train.num_examples), train.labels),
         round(train.num_examples * (1 - valid_share)),

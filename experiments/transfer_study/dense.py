@@ -74,7 +74,7 @@ def train_runs(
     """Momentum from given parameters, for R runs at once.
 
     Args:
-        model: without batch normalisation.
+        model: without batch normalization.
         starts: parameters, leaves (R, …).
         factors: layer → (R,) factor of its learning rate; 0 freezes it.
         rates: (R,), falling to 0 over the run.
@@ -152,7 +152,7 @@ def small_set_transfer(
     """What a small set gives by linear probe, full fine-tuning, and from scratch.
 
     Fine-tuning and scratch get the best of the same rates (of the mean over keys, on the test
-    images: in their favour), the probe has none.
+    images: in their favor), the probe has none.
 
     Returns:
         Way → (keys,) test accuracies in per cent.

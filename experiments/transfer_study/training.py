@@ -69,7 +69,7 @@ class Trainer:
         )
 
     def initial(self, seed: int) -> Variables:
-        """The network's own initialisation."""
+        """The network's own initialization."""
         return self._init(jax.random.key(seed))
 
     def run(

@@ -29,7 +29,7 @@ def adjust_brightness(
 def adjust_contrast(
     image: jax.Array, factor: jax.Array, *, white: float | None = None
 ) -> jax.Array:
-    """x ↦ factor·x + (1 − factor)·m, m the mean grey of the image.
+    """x ↦ factor·x + (1 − factor)·m, m the mean gray of the image.
 
     >>> image = jnp.array([[[0, 0, 0], [200, 200, 200]]], jnp.uint8)
     >>> adjust_contrast(image, 0.5)[0, :, 0].tolist()
@@ -41,7 +41,7 @@ def adjust_contrast(
 def adjust_saturation(
     image: jax.Array, factor: jax.Array, *, white: float | None = None
 ) -> jax.Array:
-    """x ↦ factor·x + (1 − factor)·g, g the grey of each pixel: 0 makes a grey image.
+    """x ↦ factor·x + (1 − factor)·g, g the gray of each pixel: 0 makes a gray image.
 
     >>> adjust_saturation(jnp.array([[[255, 0, 0]]], jnp.uint8), 0.0)[0, 0].tolist()
     [76, 76, 76]
@@ -50,7 +50,7 @@ def adjust_saturation(
 
 
 def adjust_hue(image: jax.Array, turn: jax.Array, *, white: float | None = None) -> jax.Array:
-    """Turn the hue by a share of the colour circle, in [−½, ½].
+    """Turn the hue by a share of the color circle, in [−½, ½].
 
     >>> adjust_hue(jnp.array([[[255, 0, 0]]], jnp.uint8), 1 / 3)[0, 0].tolist()
     [0, 255, 0]
@@ -83,7 +83,7 @@ def color_jitter(
       white: as of `adjust_brightness`.
 
     Source: Howard, "Some Improvements on Deep Convolutional Neural Network Based Image
-    Classification", 2013, whose colour changes GoogLeNet took over; notes L265 (C08, F18).
+    Classification", 2013, whose color changes GoogLeNet took over.
 
     >>> color_jitter(jax.random.key(0), jnp.full((2, 2, 3), 0.5)).shape
     (2, 2, 3)
@@ -164,7 +164,7 @@ def _hue(x, turn):
     value = x.max(-1)
     chroma = value - x.min(-1)
     divisor = jnp.where(chroma == 0, 1, chroma)
-    # Sixths of the colour circle, counted from red.
+    # Sixths of the color circle, counted from red.
     sixths = jnp.where(
         value == red,
         (green - blue) / divisor,

@@ -1,4 +1,4 @@
-"""AlexNet's colour noise along the principal components of the training set's colours."""
+"""AlexNet's color noise along the principal components of the training set's colors."""
 
 import functools
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from jaxnets.data import streaming
 )
 @dataclass(frozen=True, eq=False)
 class ColorPCA:
-    """Principal components of a training set's colours, with white = 1.
+    """Principal components of a training set's colors, with white = 1.
 
     Attributes:
       eigenvalues: (C,), descending.
@@ -101,7 +101,7 @@ def add_color_noise(
 ) -> jax.Array:
     """Add one constant to each channel: [p₁ p₂ p₃][α₁λ₁ α₂λ₂ α₃λ₃]ᵀ.
 
-    A change of the light's intensity and colour, as far as the training set has such. Floating
+    A change of the light's intensity and color, as far as the training set has such. Floating
     images are not clipped, uint8 ones are rounded and clipped.
 
     Args:
@@ -110,7 +110,7 @@ def add_color_noise(
       colors: λ and p.
       white: the value of white, by default 255 for uint8 and 1 for floating images.
 
-    Source: Krizhevsky et al. 2012, section 4.1; notes L202 (F06).
+    Source: Krizhevsky et al. 2012, section 4.1.
 
     >>> add_color_noise(jnp.full((1, 1, 3), 99, jnp.uint8), jnp.array([1.0, 0, 0]))[0, 0].tolist()
     [68, 67, 67]

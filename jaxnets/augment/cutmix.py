@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_range
-from jaxnets.augment.neighbours import as_distributions, check_pair, previous_examples
+from jaxnets.augment.neighbors import as_distributions, check_pair, previous_examples
 
 
 def cutmix(
@@ -19,7 +19,7 @@ def cutmix(
     """Replace a rectangle of every image by that of another; labels are mixed by the areas.
 
     The rectangle has the image's proportions and the area 1 − λ, λ ~ Beta(α, α), before it is
-    clipped at the borders; its centre is uniform over the image.
+    clipped at the borders; its center is uniform over the image.
 
     Args:
       key: the step's key, the same on every device.

@@ -7,7 +7,7 @@ from jaxnets.augment.checks import check_image, check_size
 
 
 def cutout(key: jax.Array, image: jax.Array, size: int, fill: float | jax.Array = 0) -> jax.Array:
-    """Hide a square whose centre is uniform over the image: at a border it is partly outside.
+    """Hide a square whose center is uniform over the image: at a border it is partly outside.
 
     The published sides are 16 on CIFAR-10, 8 on CIFAR-100 and 20 on SVHN, in images of 32 pixels.
 
@@ -16,10 +16,10 @@ def cutout(key: jax.Array, image: jax.Array, size: int, fill: float | jax.Array 
       image: (H, W, C), any dtype.
       size: side of the square in pixels; it may be larger than the image.
       fill: the value hidden pixels get, or one value a channel. The paper's is the training set's
-        mean, which is 0 where images are normalised before.
+        mean, which is 0 where images are normalized before.
 
     Source: DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
-    2017; notes L106, L110 (C11).
+    2017.
 
     >>> hidden = 1 - cutout(jax.random.key(0), jnp.ones((8, 8, 1)), 4)
     >>> 4 <= hidden.sum() <= 16
@@ -43,8 +43,8 @@ def cutout_at(
     check_image(image)
     check_size("size", size)
 
-    def covered(length, centre):
-        first = centre - size // 2
+    def covered(length, center):
+        first = center - size // 2
         places = jnp.arange(length)
         return (places >= first) & (places < first + size)
 

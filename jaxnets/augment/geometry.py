@@ -46,7 +46,7 @@ def random_window(
 ) -> jax.Array:
     """Cut a square of ``size`` pixels at a uniformly random place.
 
-    AlexNet cuts 224 from 256 and counts 32² places (Krizhevsky et al. 2012, section 4.1; F07): it
+    AlexNet cuts 224 from 256 and counts 32² places (Krizhevsky et al. 2012, section 4.1): it
     leaves the last row and column of the 33² out, which is ``inclusive=False``.
 
     Args:
@@ -71,7 +71,7 @@ def random_window(
 def random_translate(
     key: jax.Array, image: jax.Array, limit: int, fill: float | jax.Array = 0
 ) -> jax.Array:
-    """Shift an image by up to ``limit`` whole pixels, down or up and right or left (notes L202).
+    """Shift an image by up to ``limit`` whole pixels, down or up and right or left.
 
     Args:
       key: a JAX random key.

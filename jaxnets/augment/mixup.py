@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_gray_levels, check_range
-from jaxnets.augment.neighbours import as_distributions, check_pair, previous_examples
+from jaxnets.augment.neighbors import as_distributions, check_pair, previous_examples
 
 
 def mixup(
@@ -40,7 +40,7 @@ def mixup(
       ValueError: shapes, dtypes, or an α that is not positive.
 
     Source: Zhang, Cissé, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization", 2018;
-    notes L107, L110 (C12). At a given λ this is torchvision's v2.MixUp.
+    notes L107, L110. At a given λ this is torchvision's v2.MixUp.
 
     >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 1])
     >>> mixed, soft = mixup(jax.random.key(0), images, labels, 1.0, num_classes=3)

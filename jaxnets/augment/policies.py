@@ -31,13 +31,13 @@ def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) 
     - ``none``;
     - ``crop``: crops of the image with an eighth of zeros around it, 4 pixels for 32;
     - ``crop_flip``: and half of the images mirrored: what the CIFAR papers do;
-    - ``alexnet``: and colour noise along the training set's principal colours;
-    - ``googlenet``: parts of 8 % to 100 % resized with a random method, changed colours, mirrored.
+    - ``alexnet``: and color noise along the training set's principal colors;
+    - ``googlenet``: parts of 8 % to 100 % resized with a random method, changed colors, mirrored.
 
     Args:
       name: one of `list_policies`.
-      train_images: (N, H, W, C): its image size and its colours.
-      cutout_size: side of a square that is hidden at the end, filled with the mean colour; 0 for
+      train_images: (N, H, W, C): its image size and its colors.
+      cutout_size: side of a square that is hidden at the end, filled with the mean color; 0 for
         none.
 
     Returns:
@@ -58,7 +58,7 @@ def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) 
         transforms.append(cropped)
     if name == "googlenet":
         if channels != 3:
-            raise ValueError(f"googlenet: got images of {channels} channel(s); expected colours")
+            raise ValueError(f"googlenet: got images of {channels} channel(s); expected colors")
         transforms.append(partial(random_resized_crop, size=(height, width)))
         # Howard drew the three factors from 0.5 to 1.5.
         transforms.append(partial(color_jitter, brightness=0.5, contrast=0.5, saturation=0.5))

@@ -31,7 +31,7 @@ def resample(
     "bilinear" and "cubic" (Keys, a = −½) widen their kernels when they shrink, as Pillow and
     torchvision with ``antialias=True``. "area" is the mean over each output pixel's footprint, with
     fractions of pixels at its borders, so exact at integer factors; "nearest" takes the pixel in
-    which the output pixel's centre lies (torchvision's NEAREST_EXACT).
+    which the output pixel's center lies (torchvision's NEAREST_EXACT).
 
     Args:
       image: (H, W, C), uint8 or floating.
@@ -86,20 +86,20 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
     """Row i holds the shares of the ``length`` pixels in output pixel i of ``count``."""
     start, extent = jnp.float32(start), jnp.float32(extent)
     # Multiplied first, so that integer results are exact.
-    centres = (start + (jnp.arange(count) + 0.5) * extent / count)[:, None]
+    centers = (start + (jnp.arange(count) + 0.5) * extent / count)[:, None]
     pixels = jnp.arange(length) + 0.5
     step = extent / count
-    distance = jnp.abs(pixels - centres) / jnp.maximum(step, 1)
+    distance = jnp.abs(pixels - centers) / jnp.maximum(step, 1)
 
     def bilinear():
         return jnp.maximum(1 - distance, 0)
 
     def area():
-        low, high = centres - step / 2, centres + step / 2
+        low, high = centers - step / 2, centers + step / 2
         return jnp.maximum(jnp.minimum(pixels + 0.5, high) - jnp.maximum(pixels - 0.5, low), 0)
 
     def nearest():
-        return (jnp.floor(centres) == pixels - 0.5).astype(jnp.float32)
+        return (jnp.floor(centers) == pixels - 0.5).astype(jnp.float32)
 
     def cubic():
         d = distance

@@ -36,7 +36,7 @@ def random_resized_crop(
     Raises:
       ValueError: ranges that are empty or out of bounds; a wrong shape or dtype.
 
-    Source: Szegedy et al., "Going Deeper with Convolutions", 2014, section 6; notes L265 (F18).
+    Source: Szegedy et al., "Going Deeper with Convolutions", 2014, section 6.
 
     >>> random_resized_crop(jax.random.key(0), jnp.ones((30, 40, 3)), 16).shape
     (16, 16, 3)
@@ -67,7 +67,7 @@ def random_part(
 
     Share of the area a ~ U(area), proportions r with log r ~ U(log ratio), sides round(√(aHW·r))
     and round(√(aHW/r)); up to ten draws until the part fits in, then a uniform place. If none
-    fits, the largest centred part of admissible proportions.
+    fits, the largest centered part of admissible proportions.
 
     >>> top, left, height, width = random_part(jax.random.key(0), 30, 40)
     >>> bool(0 <= top and top + height <= 30 and 0 <= left and left + width <= 40)
@@ -88,7 +88,7 @@ def random_part(
     heights = jnp.round(root / skew).astype(jnp.int32)
     fits = (widths > 0) & (widths <= width) & (heights > 0) & (heights <= height)
     first = jnp.argmax(fits)
-    fallback = _largest_centred(height, width, ratio)
+    fallback = _largest_centered(height, width, ratio)
     h = jnp.where(fits.any(), heights[first], fallback[0])
     w = jnp.where(fits.any(), widths[first], fallback[1])
     top_key, left_key = jax.random.split(place_key)
@@ -99,7 +99,7 @@ def random_part(
     return top, left, h, w
 
 
-def _largest_centred(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
+def _largest_centered(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
     """(height, width) of the largest part whose proportions lie in the range."""
     if width / height < ratio[0]:
         return round(width / ratio[0]), width
@@ -130,7 +130,7 @@ def random_scale_crop(
     Raises:
       ValueError: ``size`` is larger than the smallest shorter side.
 
-    Source: Simonyan, Zisserman 2014, section 3.1; He et al. 2015, section 3.4 (F31).
+    Source: Simonyan, Zisserman 2014, section 3.1; He et al. 2015, section 3.4.
 
     >>> random_scale_crop(jax.random.key(0), jnp.ones((30, 40, 3)), 16, (20, 30)).shape
     (16, 16, 3)

@@ -1,4 +1,4 @@
-"""Between an image as stored and float32 from 0 to 1, in which colours are computed."""
+"""Between an image as stored and float32 from 0 to 1, in which colors are computed."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from jaxnets.augment.checks import check_gray_levels
 
 
 def to_dtype(values: jax.Array, dtype: jnp.dtype) -> jax.Array:
-    """Grey levels in the image's dtype; for uint8 rounded and kept within 0 … 255."""
+    """Gray levels in the image's dtype; for uint8 rounded and kept within 0 … 255."""
     if dtype == jnp.uint8:
         values = jnp.clip(jnp.round(values), 0, 255)
     return values.astype(dtype)

@@ -27,9 +27,9 @@ def flip_views(images: jax.Array) -> jax.Array:
 
 
 def ten_crop(images: jax.Array, size: int) -> jax.Array:
-    """Four corners, the centre, and the same of the mirror image (AlexNet's test, notes L202).
+    """Four corners, the center, and the same of the mirror image (AlexNet's test, notes L202).
 
-    In torchvision's order (TenCrop): top left, top right, bottom left, bottom right, centre; then
+    In torchvision's order (TenCrop): top left, top right, bottom left, bottom right, center; then
     those of the mirrored image.
 
     Args:
@@ -42,7 +42,7 @@ def ten_crop(images: jax.Array, size: int) -> jax.Array:
     Raises:
       ValueError: the images are smaller than the crops.
 
-    Source: Krizhevsky et al. 2012, section 4.1 (F07).
+    Source: Krizhevsky et al. 2012, section 4.1.
 
     >>> ten_crop(jnp.zeros((2, 8, 9, 3)), 6).shape
     (10, 2, 6, 6, 3)
@@ -50,7 +50,7 @@ def ten_crop(images: jax.Array, size: int) -> jax.Array:
     _check_batch(images)
     height, width = images.shape[1:3]
     check_size("size", size, min(height, width))
-    places = _corners_and_centre(height, width, size)
+    places = _corners_and_center(height, width, size)
     return jnp.stack(
         [
             view[:, top : top + size, left : left + size]
@@ -92,14 +92,14 @@ class View(NamedTuple):
 def googlenet_144_boxes(height: int, width: int) -> list[View]:
     """The 144 views with which GoogLeNet was tested.
 
-    The shorter side is resized to 256, 288, 320 and 352; of each the left, centre and right square
-    (of portraits top, centre and bottom) is taken; of each square the four corners and the centre
+    The shorter side is resized to 256, 288, 320 and 352; of each the left, center and right square
+    (of portraits top, center and bottom) is taken; of each square the four corners and the center
     of 224 pixels and the whole square resized to 224; each also mirrored: 4 · 3 · 6 · 2 = 144.
 
     Args:
       height, width: of the image.
 
-    Source: Szegedy et al. 2014, section 7; notes L267 (F19). Order: scales, squares, the six,
+    Source: Szegedy et al. 2014, section 7. Order: scales, squares, the six,
     mirror images.
 
     >>> boxes = googlenet_144_boxes(480, 640)
@@ -114,7 +114,7 @@ def googlenet_144_boxes(height: int, width: int) -> list[View]:
         extra = max(tall, wide) - scale
         for along in (0, round(extra / 2), extra):
             top, left = (along, 0) if tall > wide else (0, along)
-            places = [(top + y, left + x, 224) for y, x in _corners_and_centre(scale, scale, 224)]
+            places = [(top + y, left + x, 224) for y, x in _corners_and_center(scale, scale, 224)]
             for place in [*places, (top, left, scale)]:
                 views += [View(scale, *place, mirrored) for mirrored in (False, True)]
     return views
@@ -158,7 +158,7 @@ def multi_scale(
     Returns:
       A list of batches (B, h, w, C), one or two a scale.
 
-    Source: He et al. 2015, section 3.4; Simonyan, Zisserman 2014, section 3.2 (F31).
+    Source: He et al. 2015, section 3.4; Simonyan, Zisserman 2014, section 3.2.
 
     >>> [view.shape for view in multi_scale(jnp.zeros((1, 4, 6, 3)), (2, 8), mirrored=False)]
     [(1, 2, 3, 3), (1, 8, 12, 3)]
@@ -171,7 +171,7 @@ def multi_scale(
     return views
 
 
-def _corners_and_centre(height: int, width: int, size: int) -> list[tuple[int, int]]:
+def _corners_and_center(height: int, width: int, size: int) -> list[tuple[int, int]]:
     bottom, right = height - size, width - size
     # Halves are rounded to even numbers, as torchvision's.
     return [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]

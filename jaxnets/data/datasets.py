@@ -54,13 +54,13 @@ def load_dataset(
     """Load a dataset; nothing is ever downloaded.
 
     ``digits`` is scikit-learn's copy of the UCI handwritten digits: 1,797 images of 8×8, of which a
-    fixed class-stratified choice of 360 is the test split. Its grey levels v = 0 … 16 become
+    fixed class-stratified choice of 360 is the test split. Its gray levels v = 0 … 16 become
     ⌊(255·v + 8)/16⌋, which is 255·v/16 to the nearest integer.
 
     Any other name is an image-classification set of TFDS in ArrayRecord files, read without
     TensorFlow: ``cifar10``, ``mnist:3.0.1``, ``imagenet_v2/matched-frequency``. It is decoded once
     into a memory-mapped cache. The test split is ``test``, or ``validation`` where there is no
-    labelled ``test``; a set with neither gives a fifth of its training examples, class-stratified
+    labeled ``test``; a set with neither gives a fifth of its training examples, class-stratified
     and always the same.
 
     Args:
@@ -141,8 +141,8 @@ def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    grey = bunch.images.astype(np.uint16)
-    images = ((255 * grey + 8) // 16).astype(np.uint8)[..., None]
+    gray = bunch.images.astype(np.uint16)
+    images = ((255 * gray + 8) // 16).astype(np.uint8)[..., None]
     labels = bunch.target.astype(np.int32)
     held_out = np.zeros(len(labels), bool)
     held_out[

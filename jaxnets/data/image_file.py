@@ -13,12 +13,12 @@ def read_image(
     """Read an image file as uint8 (H, W, channels), upright.
 
     The EXIF orientation that cameras write is applied. Transparency is laid over white. With
-    ``size`` the image is scaled until it just covers that size, then cropped around the centre.
+    ``size`` the image is scaled until it just covers that size, then cropped around the center.
 
     Args:
       path: any file that Pillow reads.
       size: side of a square or (height, width), in pixels; None keeps the file's own.
-      channels: 3 for RGB, 1 for grey (ITU-R 601 luma).
+      channels: 3 for RGB, 1 for gray (ITU-R 601 luma).
 
     Returns:
       uint8 (H, W, channels).
@@ -28,7 +28,7 @@ def read_image(
       ValueError: ``channels`` is neither 1 nor 3.
     """
     if channels not in (1, 3):
-        raise ValueError(f"channels is {channels}; expected 3 (RGB) or 1 (grey)")
+        raise ValueError(f"channels is {channels}; expected 3 (RGB) or 1 (gray)")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(path)
@@ -36,9 +36,9 @@ def read_image(
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             image.load()
-            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scale
-                grey = np.asarray(image).astype(np.uint32)
-                image = Image.fromarray(((255 * grey + 32767) // 65535).astype(np.uint8))
+            if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scale
+                gray = np.asarray(image).astype(np.uint32)
+                image = Image.fromarray(((255 * gray + 32767) // 65535).astype(np.uint8))
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

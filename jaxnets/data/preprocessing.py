@@ -1,10 +1,10 @@
-"""Preprocessing fitted on the training set only, applied inside jit (notes L6, L27).
+"""Preprocessing fitted on the training set only, applied inside jit.
 
 What is subtracted or whitened must come from the training images alone: ``fit_*`` takes them and
 returns a frozen pytree whose ``apply`` is a pure function for every split. The images are read in
 chunks, so a memory map larger than the memory is fine; sums are float64.
 
-Pixel values are taken as they are (0 … 255 for uint8), so statistics are in grey levels.
+Pixel values are taken as they are (0 … 255 for uint8), so statistics are in gray levels.
 """
 
 import functools
@@ -73,7 +73,7 @@ CAFFE_BGR: Final = Standardization(np.array([104.0, 117.0, 123.0]), np.ones(3))
 
 
 def fit_mean_image(train_images: np.ndarray) -> Standardization:
-    """Subtract the mean training image, pixel by pixel (AlexNet; notes L6).
+    """Subtract the mean training image, pixel by pixel (AlexNet).
 
     Args:
       train_images: (N, H, W, C).
@@ -85,14 +85,14 @@ def fit_mean_image(train_images: np.ndarray) -> Standardization:
 
 
 def fit_channel_mean(train_images: np.ndarray) -> Standardization:
-    """Subtract each channel's mean over training images and places (VGG; notes L6)."""
+    """Subtract each channel's mean over training images and places (VGG)."""
     return Standardization(mean_image(train_images).mean((0, 1)), np.ones(()))
 
 
 def fit_channel_mean_std(train_images: np.ndarray) -> Standardization:
-    """Subtract each channel's mean and divide by its standard deviation (ResNet; notes L27 标准化).
+    """Subtract each channel's mean and divide by its standard deviation (ResNet).
 
-    A channel that never changes is only centred.
+    A channel that never changes is only centered.
     """
     image = mean_image(train_images)
     mean = image.mean((0, 1))

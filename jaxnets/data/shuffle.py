@@ -19,7 +19,7 @@ def permutation(count: int, seed: int, index: int = 0, *, use: int = EPOCH_ORDER
     """A random order of ``0 … count-1``, a pure function of its arguments.
 
     The key of Philox-4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011)
-    is (seed, index), so orders of neighbouring seeds or epochs are unrelated, and none has to be
+    is (seed, index), so orders of neighboring seeds or epochs are unrelated, and none has to be
     drawn before another.
 
     Args:

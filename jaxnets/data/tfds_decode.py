@@ -17,7 +17,7 @@ from jaxnets.errors import JaxnetsError
 
 # Change it when decoding changes: older cache entries are then not used any more.
 CACHE_FORMAT: Final = 1
-# One in so many training examples is held out where a set has no labelled test split.
+# One in so many training examples is held out where a set has no labeled test split.
 HOLDOUT: Final = 5
 # Examples read at once: enough to feed the threads, little enough to stay small in memory.
 CHUNK: Final = 256
@@ -83,7 +83,7 @@ class _Decoder:
         if feature.np_dtype != np.uint8 or self.channels not in (1, 3):
             raise self._error(
                 f"has images of {self.channels} channels and type {np.dtype(feature.np_dtype)}; "
-                "only 8-bit grey or RGB images are supported"
+                "only 8-bit gray or RGB images are supported"
             )
 
     def run(self, folder: Path) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class _Decoder:
         sizes = {name: split.num_examples for name, split in self.info.splits.items()}
         if "train" not in sizes:
             raise self._error(f"has no split 'train'; it has: {', '.join(sizes)}")
-        train, test_split = np.arange(sizes["train"]), self._labelled_test_split(sizes)
+        train, test_split = np.arange(sizes["train"]), self._labeled_test_split(sizes)
         if test_split is not None:
             test = np.arange(sizes[test_split])
         else:
@@ -129,7 +129,7 @@ class _Decoder:
         # Without the file of names TFDS counts: "0", "1", …
         return list(known) if names == [str(i) for i in range(len(known))] else names
 
-    def _labelled_test_split(self, sizes: dict[str, int]) -> str | None:
+    def _labeled_test_split(self, sizes: dict[str, int]) -> str | None:
         """``test`` or ``validation``; a test split whose labels were kept secret has -1."""
         for name in ("test", "validation"):
             if sizes.get(name) and next(self._labels(name)) >= 0:

@@ -1,4 +1,4 @@
-"""PCA and ZCA whitening, fitted on the training set only (notes L27)."""
+"""PCA and ZCA whitening, fitted on the training set only."""
 
 import functools
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Whitening:
       backward: (K, D), its (pseudo-)inverse.
       feature_shape: an example's shape, such as (32, 32, 3); D is its product.
       keeps_shape: whether the output has that shape (ZCA) or is (K,) (PCA).
-      contrast: ε of the contrast normalisation that comes first, or None for none.
+      contrast: ε of the contrast normalization that comes first, or None for none.
     """
 
     mean: np.ndarray
@@ -52,7 +52,7 @@ class Whitening:
         return flat.reshape(*batch, *self.feature_shape) if self.keeps_shape else flat
 
     def inverse(self, y: jax.Array) -> jax.Array:
-        """Back to images (contrast-normalised ones where ``contrast`` is set).
+        """Back to images (contrast-normalized ones where ``contrast`` is set).
 
         Exact where no component was left out; otherwise the nearest image in what was kept.
         """
@@ -70,7 +70,7 @@ def fit_pca_whitening(
     components: int | None = None,
     contrast: float | None = None,
 ) -> Whitening:
-    """PCA whitening: rotate to the principal axes and give each unit variance (notes L27).
+    """PCA whitening: rotate to the principal axes and give each unit variance.
 
     y = (x − μ) U diag(1/√(λ + ε)), with cov(x) = U diag(λ) Uᵀ over the training set (divided by N)
     and λ descending. Each column of U has its largest entry positive.
@@ -112,7 +112,7 @@ def fit_pca_whitening(
 def fit_zca_whitening(
     train_images: np.ndarray, *, epsilon: float = 0.1, contrast: float | None = None
 ) -> Whitening:
-    """ZCA whitening: PCA whitening, then back to the original axes (notes L27).
+    """ZCA whitening: PCA whitening, then back to the original axes.
 
     y = (x − μ) U diag(1/√(λ + ε)) Uᵀ. The matrix is symmetric, and of all that whiten it is the one
     that changes the data least (Bell & Sejnowski 1997; Kessy, Lewin & Strimmer 2018), so images
@@ -122,7 +122,7 @@ def fit_zca_whitening(
       train_images: (N, …): images or vectors; an example has D values. The fit takes D³ time: 7 s
         for 32×32×3 on two CPU cores.
       epsilon: added to the variances, in squared units of x; 0 gives covariance exactly I. 0.1 is
-        for contrast-normalised patches (Coates, Ng & Lee 2011): 8×8 patches of CIFAR-10 then keep
+        for contrast-normalized patches (Coates, Ng & Lee 2011): 8×8 patches of CIFAR-10 then keep
         a correlation of 0.73 with their originals, but whole images only 0.57 (1.0: 0.70).
       contrast: first bring every example to mean 0 and variance 1 (see ``normalize_contrast``)
         with this ε; 10 is usual for pixels in 0 … 255. None: do not.
@@ -148,7 +148,7 @@ def fit_zca_whitening(
 def normalize_contrast(x: jax.Array, epsilon: float = 10.0, *, rank: int = 3) -> jax.Array:
     """Give every single example mean 0 and variance 1: (x − m) / √(v + ε).
 
-    Global contrast normalisation as in Coates, Ng & Lee, "An analysis of single-layer networks in
+    Global contrast normalization as in Coates, Ng & Lee, "An analysis of single-layer networks in
     unsupervised feature learning" (2011).
 
     Args:
@@ -161,8 +161,8 @@ def normalize_contrast(x: jax.Array, epsilon: float = 10.0, *, rank: int = 3) ->
     """
     x = as_float(x)
     axes = tuple(range(x.ndim - rank, x.ndim))
-    centred = x - x.mean(axes, keepdims=True)
-    return centred / jnp.sqrt(jnp.square(centred).mean(axes, keepdims=True) + epsilon)
+    centered = x - x.mean(axes, keepdims=True)
+    return centered / jnp.sqrt(jnp.square(centered).mean(axes, keepdims=True) + epsilon)
 
 
 def _principal_axes(images: np.ndarray, contrast: float | None):

@@ -29,7 +29,7 @@ def average_probabilities(logits: jax.Array, weights: jax.Array | None = None) -
     Raises:
         ValueError: no members, no class axis, or weights that do not fit.
 
-    Source: notes L93; AlexNet (L209) and GoogLeNet (L267) average softmaxes of seven networks.
+    Source: AlexNet (L209) and GoogLeNet (L267) average softmaxes of seven networks.
 
     >>> z = jnp.log(jnp.array([[0.9, 0.1], [0.5, 0.5]]))
     >>> [round(float(p), 4) for p in average_probabilities(z)]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 def predict_with_views(
     predict: Callable[[jax.Array], jax.Array], views: jax.Array | Sequence[jax.Array]
 ) -> jax.Array:
-    """Average class probabilities over views (notes L202, L267; F07, F19, F31).
+    """Average class probabilities over views.
 
     .. math:: p(y | x) = \\frac{1}{V} \\sum_v p(y | \\text{view}_v(x))
 

@@ -50,7 +50,7 @@ def average_checkpoints(
         apply_fn: the network's ``apply``.
         members: variables at several times of one run.
         batches: training images, preprocessed, in batches of the training's size; not read by a
-            network without batch normalisation.
+            network without batch normalization.
         rngs: keys for dropout, as `precise_batch_statistics` takes them.
 
     Returns:
@@ -60,7 +60,7 @@ def average_checkpoints(
         ValueError: no members, members that differ, or no batches where statistics are needed.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization",
-    2018, algorithm 1; notes L93 (checkpoint ensembles).
+    2018, algorithm 1.
 
     >>> from jaxnets.models import create_model
     >>> net = create_model("resnet20", blocks=1, widths=(2,))

@@ -6,7 +6,7 @@ import re
 from jaxnets.models.registry import ModelInfo
 
 # Top-1 and top-5 accuracy in per cent on ImageNet's validation images that torchvision 0.28 states
-# for its weights IMAGENET1K_V1: one centre crop at the network's input size. resnext101_64x4d came
+# for its weights IMAGENET1K_V1: one center crop at the network's input size. resnext101_64x4d came
 # late and was trained by the longer recipe that the others have in their V2 weights only.
 TORCHVISION_V1 = {
     "alexnet": (56.522, 79.066),
@@ -70,7 +70,7 @@ def accuracies(info: ModelInfo) -> list[Accuracy]:
     """All accuracies that are published for a registered network; errors are turned round.
 
     Papers measure in different ways (crops, scales, averaging); torchvision's figures are all of
-    one centre crop.
+    one center crop.
 
     >>> from jaxnets.models import model_info
     >>> for figure in accuracies(model_info("vgg16")):

@@ -1,7 +1,7 @@
 """What is noted of every layer.
 
 A layer is what makes a new map: a convolution, a matrix product, a pooling (anything without
-parameters whose outputs each look at a window of cells; several in a row are one). Normalisations,
+parameters whose outputs each look at a window of cells; several in a row are one). Normalizations,
 activations, additions and concatenations change or collect maps in place; those with parameters
 have a row of their own.
 """
@@ -17,7 +17,7 @@ class Layer:
     Args (fields):
         name: path of the module that owns the parameters, or of the one that pools.
         kind: "input", "conv", "dense", "pool", "subsample" (strides without a window), "in place"
-            (normalisations and the like), "product" (of two maps), "loop" (taken whole: a scan
+            (normalizations and the like), "product" (of two maps), "loop" (taken whole: a scan
             over parts of a map or with its maps collected, a while, a cond). The layers of a scan
             over stacked parameters have one row each, which counts all turns.
         shape: of the output for one image, without the batch axis.
@@ -26,9 +26,9 @@ class Layer:
         activations: values of the output, 0 where it is made in place.
         field: receptive field on the input, (height, width), padding round the image counted on;
             infinite where it has no edge.
-        jump: input pixels between neighbouring outputs, (height, width), 0 behind global pooling.
-        start: input coordinate of the first output's centre; 0 is the first pixel's centre.
-        sees_all: whether the centre output sees every pixel of the input.
+        jump: input pixels between neighboring outputs, (height, width), 0 behind global pooling.
+        start: input coordinate of the first output's center; 0 is the first pixel's center.
+        sees_all: whether the center output sees every pixel of the input.
         window: (height, width) of the convolution or pooling itself.
         fan_in: input channels that one output channel of a convolution sees; 0 for others.
         trunk: channels of the last map before it that everything passes through, or of the map

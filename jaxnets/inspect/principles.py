@@ -1,7 +1,7 @@
 """The four design principles of the Inception papers, as checks on any network.
 
 Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
-Computer Vision", 2015, section 2; notes L295-300. The paper words them as advice, without numbers:
+Computer Vision", 2015, section 2. The paper words them as advice, without numbers:
 the limits here are ours, and each says where it comes from.
 """
 
@@ -67,7 +67,7 @@ class Stage:
 def check_principles(
     model: "nn.Module | str", input_shape: Sequence[int] | None = None
 ) -> list[Check]:
-    """Hold a network against the four principles, without initialising or running it.
+    """Hold a network against the four principles, without initializing or running it.
 
     1. *No representational bottleneck*: no map that everything passes through is much smaller than
        both what came before it and what is made of it again.

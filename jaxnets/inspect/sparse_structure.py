@@ -6,7 +6,7 @@ Inception takes the idea with dense parts: clusters that meet in one place are c
 convolutions, those that are spread out by fewer 3×3 and 5×5 ones.
 
 Source: Arora, Bhaskara, Ge, Ma, "Provable Bounds for Learning Some Deep Representations", 2013;
-Szegedy et al., "Going Deeper with Convolutions", 2014, section 4; notes L247-256.
+Szegedy et al., "Going Deeper with Convolutions", 2014, section 4.
 """
 
 from collections.abc import Sequence
@@ -52,11 +52,11 @@ def unit_correlations(x: np.ndarray, offset: tuple[int, int] = (0, 0)) -> np.nda
         y0, x0 = max(0, -dy), max(0, -dx)
         first = x[:, y0 : y0 + rows, x0 : x0 + columns]
         second = x[:, y0 + dy : y0 + dy + rows, x0 + dx : x0 + dx + columns]
-    a, b = (_standardised(v.reshape(-1, x.shape[-1])) for v in (first, second))
+    a, b = (_standardized(v.reshape(-1, x.shape[-1])) for v in (first, second))
     return a.T @ b / len(a)
 
 
-def _standardised(x: np.ndarray) -> np.ndarray:
+def _standardized(x: np.ndarray) -> np.ndarray:
     x = x.astype(np.float64)
     x = x - x.mean(axis=0)
     deviation = x.std(axis=0)

@@ -50,13 +50,13 @@ def trace(model: "nn.Module | str", input_shape: Sequence[int] | None = None) ->
 def layer_table(
     model: "nn.Module | str", input_shape: Sequence[int] | None = None
 ) -> tuple[Layer, ...]:
-    """Every layer of a network, without initialising or running it.
+    """Every layer of a network, without initializing or running it.
 
     Args:
         model: a registered name or a network.
         input_shape: (H, W, C) of one image; for a name the default is its published input.
 
-    Source: notes L233-234; the table of Stanford's CS231n, lecture 9, for VGG-16.
+    Source: the table of Stanford's CS231n, lecture 9, for VGG-16.
 
     >>> rows = {row.name: row for row in layer_table("vgg16")}
     >>> rows["fc6"].parameters, rows["stage1_conv2"].field, rows["pool5"].field

@@ -1,4 +1,4 @@
-"""Walk through a network's jaxpr and note every layer: nothing is initialised, nothing runs.
+"""Walk through a network's jaxpr and note every layer: nothing is initialized, nothing runs.
 
 What counts as a layer is said in `jaxnets.inspect.layer`.
 """

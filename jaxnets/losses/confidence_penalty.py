@@ -40,7 +40,7 @@ def confidence_penalty(
     Args:
         logits: (…, K).
         strength: β ≥ 0.
-        threshold: Γ in nats; only predictions of less entropy are penalised. None: all.
+        threshold: Γ in nats; only predictions of less entropy are penalized. None: all.
         weights: (…), bool or numbers; entries of weight 0 add nothing.
         reduction: "mean" (Σ w·penalty / Σ w; 0 where all weights are 0), "sum", or "none".
 

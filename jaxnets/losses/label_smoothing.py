@@ -27,7 +27,7 @@ def smooth_labels(
     Raises:
         ValueError: options out of range, or labels that are not integers.
 
-    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §7; notes L331 print
+    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §7 print
     (0.33, 0.9, 0.33, 0.33), a slip for the second variant.
 
     >>> import jax.numpy as jnp

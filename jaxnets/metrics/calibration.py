@@ -91,7 +91,7 @@ def fit_temperature(
 ) -> jax.Array:
     """The temperature T for which softmax(z / T) predicts held-out labels best.
 
-    Minimises the mean cross entropy, which is convex in β = 1/T: its slope, mean of Σ_k p_k z_k −
+    Minimizes the mean cross entropy, which is convex in β = 1/T: its slope, mean of Σ_k p_k z_k −
     z_y, grows with β, and bisection of log T finds its zero. Accuracy stays as it is.
 
     Args:

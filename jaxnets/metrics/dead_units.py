@@ -1,4 +1,4 @@
-"""Dead units: those that no input brings above zero (notes L16, L20).
+"""Dead units: those that no input brings above zero.
 
 A ReLU that is never above zero over a whole pass of the data gets no gradient from any of it, and
 so stays where it is. A learning rate that is too large kills units in this way.

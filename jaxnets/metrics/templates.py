@@ -44,7 +44,7 @@ def template_plane(templates: jax.Array) -> TemplatePlane:
     Raises:
         ValueError: other shapes, or three templates on one line.
 
-    Source: Müller et al. 2019 (When Does Label Smoothing Help?), §2; notes L335; matrix F29.
+    Source: Müller et al. 2019 (When Does Label Smoothing Help?), §2.
 
     >>> import jax.numpy as jnp
     >>> plane = template_plane(jnp.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0], [0.0, 3.0, 1.0]]))

@@ -2,7 +2,7 @@
 
 Source: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
 Networks", 2012, section 3; Krizhevsky, "One weird trick for parallelizing convolutional neural
-networks", 2014; notes L172, L194-209 (whose "non-overlapping" pooling is overlapping).
+networks", 2014 (whose "non-overlapping" pooling is overlapping).
 """
 
 from collections import OrderedDict
@@ -36,10 +36,10 @@ class AlexNet(nn.Module):
         channels: of the five convolutions.
         groups: of the five convolutions; the paper spread conv2, 4 and 5 over two GPUs.
         stem_padding: of conv1.
-        lrn: local response normalisation after conv1 and conv2, or None.
+        lrn: local response normalization after conv1 and conv2, or None.
         pool_window: side of the max poolings, stride 2: three is overlapping (the paper), two not.
         paper_init: kernels N(0, 0.01²) and the biases of conv2, 4, 5, fc6, fc7 one, as published;
-            otherwise He's normal initialisation and zeros.
+            otherwise He's normal initialization and zeros.
         fc_width: width of fc6 and fc7.
         fc_window: side of the map that fc6 sees; other maps are pooled to it adaptively.
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.

@@ -52,7 +52,7 @@ def check_images(
 
 
 def stem_channels(network: nn.Module, stem: str) -> int | None:
-    """Input channels of the stem's kernel, None where there is none yet (initialisation)."""
+    """Input channels of the stem's kernel, None where there is none yet (initialization)."""
     node = network.variables.get("params", {})
     for part in (*stem.split("/"), "kernel"):
         if part not in node:

@@ -1,4 +1,4 @@
-"""Convolution, normalisation, ReLU: the brick of the Inception and ShuffleNet families."""
+"""Convolution, normalization, ReLU: the brick of the Inception and ShuffleNet families."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +15,8 @@ class ConvNorm(nn.Module):
 
     Args (fields):
         features, kernel_size, strides, padding, groups: of the convolution.
-        use_bias: of the convolution; beside a normalisation it does nothing but count.
-        norm: normalisation layer, or None.
+        use_bias: of the convolution; beside a normalization it does nothing but count.
+        norm: normalization layer, or None.
         conv: convolution layer.
         activation: None leaves it linear.
         dtype: compute dtype.

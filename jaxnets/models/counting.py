@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates, exactly, without initialising or running anything."""
+"""Parameters and multiply-accumulates, exactly, without initializing or running anything."""
 
 import math
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def count_macs(model: "nn.Module | str", input_shape=None) -> int:
 
     A convolution costs (output elements) × (kernel taps) × (input channels / groups), also where
     its taps fall on padding, whichever algorithm will run: every layer that has an ``algorithm``
-    is traced as "direct". Element-wise work (normalisation, pooling, activations) is not counted.
+    is traced as "direct". Element-wise work (normalization, pooling, activations) is not counted.
 
     Args:
         model: a registered name or a network.

@@ -1,8 +1,7 @@
 """DenseNet: every layer sees the feature maps of all layers before it; for ImageNet and CIFAR.
 
 Source: Huang, Liu, van der Maaten, Weinberger, "Densely Connected Convolutional Networks", 2016,
-table 1, section 3; Pleiss et al., "Memory-Efficient Implementation of DenseNets", 2017; notes
-L184, L399-401.
+table 1, section 3; Pleiss et al., "Memory-Efficient Implementation of DenseNets", 2017.
 """
 
 from collections import OrderedDict
@@ -56,18 +55,18 @@ class DenseNet(nn.Module):
 
     Args (fields):
         num_classes: width of the classifier; None returns the endpoints stem and block1, block2,
-            … (before their transitions; the last normalised and rectified).
+            … (before their transitions; the last normalized and rectified).
         blocks: layers in each dense block.
         growth: feature maps that a layer adds, k.
         stem: channels of the first convolution.
-        imagenet: 7×7/2 stem with normalisation and 3×3/2 max pool (strides 2, 4, 8, …), or a bare
+        imagenet: 7×7/2 stem with normalization and 3×3/2 max pool (strides 2, 4, 8, …), or a bare
             3×3 one for small images (strides 1, 1, 2, …).
         bottleneck: 1×1 convolution in every layer ("B").
         compression: share θ of the feature maps that a transition keeps ("C" where below 1).
         dropout_rate: after each convolution of a block; the paper takes 0.2 for CIFAR without
             augmentation.
         remat: keep only each layer's new maps for the backward pass and compute the concatenated
-            and normalised ones again: memory linear, not quadratic, in the depth.
+            and normalized ones again: memory linear, not quadratic, in the depth.
         norm, conv: layers.
         dtype: compute dtype.
 

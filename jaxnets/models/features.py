@@ -24,7 +24,7 @@ def features(
     Returns:
         Endpoint name → feature map (N, H', W', C'), in evaluation mode.
 
-    Source: notes L164, "pretrained networks as the backbone of another task".
+    Source: "pretrained networks as the backbone of another task".
 
     >>> import jax
     >>> from jaxnets.models import create_model

@@ -1,7 +1,7 @@
 """FractalNet: very deep without residuals, by paths of many lengths that are joined and dropped.
 
 Source: Larsson, Maire, Shakhnarovich, "FractalNet: Ultra-Deep Neural Networks without Residuals",
-2016, section 2, figures 1 and 2; notes L185, L397.
+2016, section 2, figures 1 and 2.
 """
 
 from collections import OrderedDict
@@ -30,7 +30,7 @@ class FractalBlock(nn.Module):
         features: channels.
         columns: C.
         only: run this column alone, as a plain network.
-        layer: convolution with normalisation and activation.
+        layer: convolution with normalization and activation.
     """
 
     features: int

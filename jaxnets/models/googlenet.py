@@ -1,7 +1,7 @@
-"""GoogLeNet (Inception v1): of the paper, and the normalised variant that torchvision ships.
+"""GoogLeNet (Inception v1): of the paper, and the normalized variant that torchvision ships.
 
 Source: Szegedy et al., "Going Deeper with Convolutions", 2014, table 1, figure 2b, section 5; local
-response normalisation as in the released Caffe network; notes L239-281 (whose 5 M parameters are
+response normalization as in the released Caffe network (whose 5 M parameters are
 7 M, and whose second auxiliary classifier stands behind 4d).
 """
 
@@ -97,8 +97,8 @@ class GoogLeNet(nn.Module):
     Args (fields):
         num_classes: width of the classifier; None returns the endpoints conv1 (stride 2), conv2
             (4), inception3a, 3b (8), 4a…4e (16), 5a, 5b (32).
-        variant: "paper" (biases, local response normalisation, a real 5×5) or "torchvision"
-            (batch normalisation, 3×3 in the place of the 5×5, pooling 2×2 before 5a).
+        variant: "paper" (biases, local response normalization, a real 5×5) or "torchvision"
+            (batch normalization, 3×3 in the place of the 5×5, pooling 2×2 before 5a).
         auxiliary: two more classifiers, behind 4a and 4d. In training their logits are put
             (with `flax.linen.Module.sow`) into the collection "aux_logits" as "aux1" and "aux2";
             the paper's loss is main + 0.3·aux1 + 0.3·aux2. In evaluation they are not computed.
@@ -200,7 +200,7 @@ googlenet = register(
 googlenet_bn = register(
     _info(
         name="googlenet_bn",
-        # torchvision's published network first turns images that are normalised with ImageNet's
+        # torchvision's published network first turns images that are normalized with ImageNet's
         # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
         mean=HALF,
         std=HALF,

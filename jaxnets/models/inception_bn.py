@@ -1,8 +1,8 @@
-"""BN-Inception: GoogLeNet with batch normalisation, 5×5 as two 3×3; and its SE form.
+"""BN-Inception: GoogLeNet with batch normalization, 5×5 as two 3×3; and its SE form.
 
 Source: Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
 Internal Covariate Shift", 2015, figure 5 (appendix), where it is called Inception; others call it
-Inception-v2, which is also the name of another network; notes L305-325.
+Inception-v2, which is also the name of another network.
 """
 
 from collections import OrderedDict
@@ -74,7 +74,7 @@ class BNInception(nn.Module):
         num_classes: width of the classifier; None returns the endpoints conv1 (stride 2), conv2
             (4), inception3a, 3b (8), 3c…4d (16), 4e…5b (32).
         width: multiplier of all channels.
-        conv_bias: a bias in every convolution, as the released network has; the normalisation
+        conv_bias: a bias in every convolution, as the released network has; the normalization
             behind it takes it away again.
         reduction: of a squeeze-and-excitation after every module; None leaves it out.
         norm, conv: layers.

@@ -2,7 +2,7 @@
 
 Not to be confused with `bn_inception`, which others call Inception-v2 as well, nor with
 `inception_v3`, the released network, whose stem has a 1×1 where this one has a 3×3, and whose
-second reduction factorises a 7×7.
+second reduction factorizes a 7×7.
 
 Printed in the paper: the stem with its channels, the sizes and channels of the maps (35×35×288,
 17×17×768, 8×8×1280, 8×8×2048), three modules of figure 5, five of figure 6 (n = 7), two of
@@ -18,7 +18,7 @@ multiply-adds, 3.98 times GoogLeNet's 1.58 G and 3.1 times BN-Inception's 2.03 G
 alone takes 1.63 G.
 
 Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
-Computer Vision", 2015, table 1, figures 5, 6, 7, 10; notes L285, L325-327.
+Computer Vision", 2015, table 1, figures 5, 6, 7, 10.
 """
 
 from collections import OrderedDict

@@ -1,8 +1,7 @@
-"""Inception-v3: factorised convolutions, parallel grid reduction, one normalised auxiliary head.
+"""Inception-v3: factorized convolutions, parallel grid reduction, one normalized auxiliary head.
 
 Source: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
-Computer Vision", 2015, figures 5, 6, 7, 10, section 4; layer widths of the released network; notes
-L283-333.
+Computer Vision", 2015, figures 5, 6, 7, 10, section 4; layer widths of the released network.
 """
 
 from collections import OrderedDict
@@ -33,7 +32,7 @@ class Branches(nn.Module):
             map and their results are concatenated (figure 7, the expanded filter bank).
         pool: channels of the 1×1 after a 3×3 average pool; 0: a 3×3/2 max pool alone (figure 10,
             the parallel reduction).
-        layer: convolution with normalisation.
+        layer: convolution with normalization.
     """
 
     paths: Sequence[Path]
@@ -216,7 +215,7 @@ inception_v3 = register(
         year=2015,
         input_size=299,
         channels=3,
-        # torchvision's published network first turns images that are normalised with ImageNet's
+        # torchvision's published network first turns images that are normalized with ImageNet's
         # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
         mean=HALF,
         std=HALF,

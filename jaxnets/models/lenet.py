@@ -1,7 +1,7 @@
 """LeNet-5: as everybody builds it today, and as it was in 1998, to the last parameter.
 
 Source: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition",
-1998, section II.B, table I, figure 3, appendices A and B; notes L176.
+1998, section II.B, table I, figure 3, appendices A and B.
 """
 
 from collections import OrderedDict
@@ -27,7 +27,7 @@ C3_INPUTS = (
     (0, 1, 2, 3, 4, 5),
 )
 
-# After figure 3: the ten digits as stylised 7×12 bitmaps, the targets of the output units.
+# After figure 3: the ten digits as stylized 7×12 bitmaps, the targets of the output units.
 _BITMAPS = """
 ..###..  ...##..  .#####.  #######  ....##.  #######  ..####.  #######  .#####.  .#####.
 .#...#.  ..###..  ##...##  .....##  ...###.  ##.....  .##....  .....##  ##...##  ##...##
@@ -56,7 +56,7 @@ def digit_bitmaps() -> np.ndarray:
 
 
 def lecun_uniform(fan_in: int) -> nn.initializers.Initializer:
-    """U(−2.4/fan_in, 2.4/fan_in), the initialisation of the paper (appendix A)."""
+    """U(−2.4/fan_in, 2.4/fan_in), the initialization of the paper (appendix A)."""
 
     def init(key, shape, dtype=jnp.float32):
         bound = 2.4 / fan_in
@@ -68,7 +68,7 @@ def lecun_uniform(fan_in: int) -> nn.initializers.Initializer:
 def to_32(x: jax.Array) -> jax.Array:
     """Bring images to the 32×32 of the paper.
 
-    From 28 to 32 pixels they are centred and surrounded by zeros, as the paper centred its 20×20
+    From 28 to 32 pixels they are centered and surrounded by zeros, as the paper centered its 20×20
     digits so that a stroke's end can lie in the middle of the receptive field of the highest
     feature detectors. All other sizes are resized by bilinear interpolation (with antialias):
     an 8×8 digit has its strokes as wide, relative to the 5×5 kernels, as a digit of MNIST.

@@ -1,7 +1,7 @@
 """MobileNet v1: depthwise separable convolutions, and two knobs, width and resolution.
 
 Source: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
-Applications", 2017, table 1, sections 3.1 to 3.4; notes L186, L403-407.
+Applications", 2017, table 1, sections 3.1 to 3.4.
 """
 
 from collections import OrderedDict
@@ -29,7 +29,7 @@ STAGES = (
 
 
 class SeparableConv(nn.Module):
-    """A 3×3 convolution for each channel alone, then a 1×1 one across channels; both normalised.
+    """A 3×3 convolution for each channel alone, then a 1×1 one across channels; both normalized.
 
     It costs 1/C_out + 1/9 of the full 3×3 convolution (equation 5).
     """

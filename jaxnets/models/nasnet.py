@@ -2,7 +2,7 @@
 
 Source: Zoph, Vasudevan, Shlens, Le, "Learning Transferable Architectures for Scalable Image
 Recognition", 2017, figures 2 and 4, section 3; padding, stems and skips of the released TensorFlow
-networks; notes L187, L419. timm's port counts the zeros of the padding in the average poolings of
+networks. timm's port counts the zeros of the padding in the average poolings of
 stride 2, which the released networks and Cadene's port leave out, as here: with equal weights its
 logits differ from these by parts in a thousand.
 """
@@ -52,7 +52,7 @@ def same_padding(x: jax.Array, kernel: int, strides: int) -> list[tuple[int, int
 
 
 class Separable(nn.Module):
-    """Twice: ReLU, depthwise k×k, 1×1, normalisation; the stride is in the first."""
+    """Twice: ReLU, depthwise k×k, 1×1, normalization; the stride is in the first."""
 
     features: int
     kernel: int
@@ -79,10 +79,10 @@ class Separable(nn.Module):
 
 
 class Squeeze(nn.Module):
-    """ReLU, 1×1 to ``features``, normalisation.
+    """ReLU, 1×1 to ``features``, normalization.
 
     ``halve``: two 1×1 convolutions of half the channels on every second pixel, the second one's
-    shifted by one, side by side (factorised reduction), so that no pixel on the diagonal is lost.
+    shifted by one, side by side (factorized reduction), so that no pixel on the diagonal is lost.
     """
 
     features: int

@@ -1,7 +1,7 @@
 """Network in Network: a small perceptron at every pixel, and no connected layers at the end.
 
 Source: Lin, Chen, Yan, "Network In Network", 2013, sections 3.1, 3.2; layer sizes of the authors'
-released CIFAR-10 and ImageNet networks; notes L181, L247.
+released CIFAR-10 and ImageNet networks.
 """
 
 from collections import OrderedDict

@@ -103,7 +103,7 @@ def create_model(name: str, **fields: Any) -> nn.Module:
             all have ``num_classes`` (None: a backbone that returns its endpoints) and ``dtype``.
 
     Returns:
-        A Flax module, not yet initialised.
+        A Flax module, not yet initialized.
 
     Raises:
         UnknownNameError: no such network; the message offers the nearest names.

@@ -3,7 +3,7 @@
 
 Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, table 1,
 section 3.3; v1.5: Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1, who also start
-the last normalisation of each block at zero; notes L175, L359-364.
+the last normalization of each block at zero.
 """
 
 from collections import OrderedDict
@@ -33,7 +33,7 @@ STAGES = {
 class Shortcut(nn.Module):
     """What the residual is added to: x itself, or x brought to ``features`` channels and stride.
 
-    Option "A": every stride-th pixel, new channels zero. "B": a 1×1 convolution with normalisation
+    Option "A": every stride-th pixel, new channels zero. "B": a 1×1 convolution with normalization
     where the shape changes. "C": such a convolution in every block.
     """
 
@@ -123,9 +123,9 @@ class ResNet(nn.Module):
         v1: stride in the first 1×1 convolution of a bottleneck (paper) or in its 3×3 (v1.5).
         shortcut: "A", "B" or "C", see `Shortcut`.
         residual: False makes the plain network of the paper.
-        zero_gamma: start the last normalisation of each block at zero, so that every block
+        zero_gamma: start the last normalization of each block at zero, so that every block
             starts as the identity.
-        norm: normalisation layer, called as ``norm(dtype=…, name=…)(x, train=…)``, the last one of
+        norm: normalization layer, called as ``norm(dtype=…, name=…)(x, train=…)``, the last one of
             a block with ``scale_init=…`` as well.
         conv: convolution layer.
         dtype: compute dtype.

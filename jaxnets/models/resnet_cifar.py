@@ -1,7 +1,6 @@
 """Residual networks for 32×32 images: ResNet-20, 32, 44, 56, 110 and 1202.
 
-Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, section 4.2;
-notes L175, L359.
+Source: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", 2015, section 4.2.
 """
 
 from collections import OrderedDict
@@ -27,7 +26,7 @@ class BasicBlock(nn.Module):
 
     Where the shape changes, x' is the shortcut: option "A" takes every second pixel and pads the
     new channels with zeros (no parameters), half of them before and half after the old ones;
-    option "B" is a 1×1 convolution with batch normalisation.
+    option "B" is a 1×1 convolution with batch normalization.
     """
 
     features: int
@@ -72,7 +71,7 @@ class ResNetCIFAR(nn.Module):
         scan: compile one block and loop over it; a stage's blocks after its first have their
             parameters stacked: stage2/rest/conv1/kernel is (blocks − 1, 3, 3, 32, 32). Otherwise
             they are stage2/block1/conv1/kernel and so on.
-        norm: normalisation layer, called as ``norm(dtype=…, name=…)(x, train=…)``.
+        norm: normalization layer, called as ``norm(dtype=…, name=…)(x, train=…)``.
         conv: convolution layer.
         dtype: compute dtype.
 

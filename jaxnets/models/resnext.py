@@ -1,7 +1,7 @@
 """ResNeXt: residual blocks of many equal paths, in the three forms that compute the same.
 
 Source: Xie, Girshick, Dollár, Tu, He, "Aggregated Residual Transformations for Deep Neural
-Networks", 2016, figure 3, tables 1 and 2; notes L183, L391-393.
+Networks", 2016, figure 3, tables 1 and 2.
 """
 
 from collections import OrderedDict
@@ -70,7 +70,7 @@ class PathConv(nn.Module):
 
 
 class AggregatedBlock(nn.Module):
-    """relu(shortcut(x) + bn(Σ over paths of 1×1(3×3(1×1(x))))), normalised between.
+    """relu(shortcut(x) + bn(Σ over paths of 1×1(3×3(1×1(x))))), normalized between.
 
     ``form`` is figure 3's: (a) "split": separate paths whose outputs are added; (b) "concat":
     paths are joined before one last 1×1; (c) "grouped": one grouped convolution. All three have the

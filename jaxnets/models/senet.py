@@ -2,7 +2,7 @@
 
 Source: Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", 2017, section 3, table 1; the
 authors' released Caffe networks (stride in the first 1×1 convolution of SE-ResNet, max pooling
-rounded up, SENet-154); notes L180, L378-380.
+rounded up, SENet-154).
 """
 
 from collections import OrderedDict
@@ -41,7 +41,7 @@ class SqueezeExcite(nn.Module):
 
 
 class SEBottleneck(nn.Module):
-    """relu(shortcut(x) + SE(bn(1×1(3×3(1×1(x)))))), normalised and rectified between.
+    """relu(shortcut(x) + SE(bn(1×1(3×3(1×1(x)))))), normalized and rectified between.
 
     ``inner`` are the channels of the first 1×1 and of the 3×3 convolution.
     """

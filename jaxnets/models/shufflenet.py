@@ -1,7 +1,7 @@
 """ShuffleNet v1 and v2: cheap 1×1 convolutions, and a shuffle so that the groups still meet.
 
 Source: Zhang, Zhou, Lin, Sun, "ShuffleNet", 2017, table 1, figure 2; Ma, Zhang, Zheng, Sun,
-"ShuffleNet V2", 2018, table 5, figure 3; notes L403.
+"ShuffleNet V2", 2018, table 5, figure 3.
 """
 
 from collections import OrderedDict

@@ -20,7 +20,7 @@ class SpatialDense(nn.Module):
         features: outputs at each position.
         window: height and width that one output sees.
         dtype: compute dtype.
-        kernel_init, bias_init: initialisers.
+        kernel_init, bias_init: initializers.
 
     Parameters: ``kernel`` (window, window, C, features), ``bias`` (features,).
     """

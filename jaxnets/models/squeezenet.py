@@ -1,7 +1,7 @@
 """SqueezeNet: AlexNet's accuracy with fifty times fewer parameters, by fire modules.
 
 Source: Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, "SqueezeNet: AlexNet-level accuracy with
-50x fewer parameters and <0.5MB model size", 2016, table 1, figure 2; notes L188, L382-386.
+50x fewer parameters and <0.5MB model size", 2016, table 1, figure 2.
 """
 
 from collections import OrderedDict

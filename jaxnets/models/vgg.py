@@ -1,7 +1,7 @@
 """VGG: nothing but 3×3 convolutions, 11 to 19 layers deep, in all configurations of the paper.
 
 Source: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-2014, table 1; notes L173, L228-235.
+2014, table 1.
 """
 
 from collections import OrderedDict
@@ -42,8 +42,8 @@ class VGG(nn.Module):
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.
         dense: evaluate fully convolutionally: the connected layers slide over the whole feature
             map and the scores of all places are averaged (section 3.2).
-        batch_norm: normalise after every convolution.
-        lrn: local response normalisation after the first convolution (A-LRN).
+        batch_norm: normalize after every convolution.
+        lrn: local response normalization after the first convolution (A-LRN).
         dropout_rate: after fc6 and fc7.
         norm, conv: layers.
         dtype: compute dtype.

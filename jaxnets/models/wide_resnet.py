@@ -1,7 +1,6 @@
 """Wide residual networks: fewer layers, many more channels; for CIFAR and for ImageNet.
 
-Source: Zagoruyko, Komodakis, "Wide Residual Networks", 2016, table 1, sections 2.4 and 3; notes
-L182.
+Source: Zagoruyko, Komodakis, "Wide Residual Networks", 2016, table 1, sections 2.4 and 3.
 """
 
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from jaxnets.ops import global_avg_pool, relu, written_out
 
 
 class WideBlock(nn.Module):
-    """x' + conv3×3(dropout(relu(bn(conv3×3(relu(bn(x))))))): normalisation before convolution.
+    """x' + conv3×3(dropout(relu(bn(conv3×3(relu(bn(x))))))): normalization before convolution.
 
     x' is x, or, where the shape changes, a 1×1 convolution of relu(bn(x)).
     """
@@ -50,7 +49,7 @@ class WideResNet(nn.Module):
 
     Args (fields):
         num_classes: width of the classifier; None returns the endpoints stem, stage1, stage2,
-            stage3 at strides 1, 1, 2, 4 (stage3 normalised and rectified).
+            stage3 at strides 1, 1, 2, 4 (stage3 normalized and rectified).
         depth: 6n + 4.
         width: multiplier k of the 16, 32, 64 channels.
         dropout_rate: between the convolutions of a block; the paper takes 0.3 where it uses it.

@@ -1,7 +1,7 @@
 """ZFNet: AlexNet after a look inside it: a finer first layer, half its stride.
 
 Source: Zeiler, Fergus, "Visualizing and Understanding Convolutional Networks", 2013, figure 3,
-table 1; notes L211-215. In training the paper scales back every filter of the first layers whose
+table 1. In training the paper scales back every filter of the first layers whose
 root mean square exceeds 0.1.
 """
 
@@ -31,8 +31,8 @@ class ZFNet(nn.Module):
         num_classes: width of the classifier; None returns the endpoints conv1…conv5 (strides
             2, 8, 16, 16, 16) and pool5 (stride 32).
         channels: of the five convolutions; table 1's best variant has 512, 1024, 512 in the last.
-        lrn: contrast normalisation across feature maps after the first two poolings, or None.
-        paper_init: kernels N(0, 0.01²), as published; otherwise He's normal initialisation.
+        lrn: contrast normalization across feature maps after the first two poolings, or None.
+        paper_init: kernels N(0, 0.01²), as published; otherwise He's normal initialization.
         fc_width: width of fc6 and fc7.
         fc_window: side of the map that fc6 sees; other maps are pooled to it adaptively.
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.

@@ -1,4 +1,4 @@
-"""Batch normalisation layer."""
+"""Batch normalization layer."""
 
 import math
 from typing import Any
@@ -14,10 +14,10 @@ MOMENTS = "batch_moments"
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over the last axis as channels.
+    """Batch normalization over the last axis as channels.
 
     y = scale · (x − μ) / √(σ² + ε) + bias. With ``train=True`` μ and σ² are those of the batch, and
-    the running averages take a step towards them: new = momentum · old + (1 − momentum) · batch.
+    the running averages take a step toward them: new = momentum · old + (1 − momentum) · batch.
     With ``train=False`` they are the running averages.
 
     Statistics are computed and kept in float32 or wider, whatever ``dtype`` is. Under plain
@@ -27,13 +27,13 @@ class BatchNorm(nn.Module):
 
     Args (fields):
         axis_name: mapped axis over which a training step shares statistics. Not needed, and not
-            looked at, in evaluation and initialisation: the same module works there unmapped.
+            looked at, in evaluation and initialization: the same module works there unmapped.
         momentum: share of the old running average that stays.
         epsilon: added to the variance.
         unbiased: the running variance collects n/(n−1)·σ² (the paper, PyTorch), n being the number
             of values a channel, over all devices; False: σ² itself (Flax, Keras).
         use_scale, use_bias: whether the layer has these parameters.
-        scale_init, bias_init: their initialisers.
+        scale_init, bias_init: their initializers.
         dtype: dtype of the result (None: that of the input and parameters together).
         param_dtype: dtype of parameters and running averages.
 
@@ -44,7 +44,7 @@ class BatchNorm(nn.Module):
     Raises:
         ValueError: training on a batch with one value a channel, whose variance says nothing.
 
-    Source: Ioffe & Szegedy 2015, Algorithms 1 and 2; notes L39, L46-47.
+    Source: Ioffe & Szegedy 2015, Algorithms 1 and 2.
 
     >>> import jax, jax.numpy as jnp
     >>> layer, x = BatchNorm(), jnp.array([[1.0], [3.0]])
@@ -108,7 +108,7 @@ class BatchNorm(nn.Module):
         count = math.prod(x.shape[:-1]) * devices
         if count < 2:
             raise ValueError(
-                f"x: training batch normalisation {self.name!r} got shape {x.shape}, one value a "
+                f"x: training batch normalization {self.name!r} got shape {x.shape}, one value a "
                 "channel, whose variance is undefined; give a larger batch or image, or train=False"
             )
         return count

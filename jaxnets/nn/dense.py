@@ -18,7 +18,7 @@ class Dense(nn.Module):
         use_bias: whether there is a bias.
         dtype: compute dtype (None: that of the input and parameters together).
         param_dtype: dtype of the parameters.
-        kernel_init, bias_init: initialisers.
+        kernel_init, bias_init: initializers.
 
     Parameters: ``kernel`` (C_in, features), ``bias`` (features,).
 

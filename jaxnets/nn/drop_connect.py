@@ -29,12 +29,12 @@ class DropConnect(nn.Module):
         test_pieces: of the Gaussian in the test pass.
         dtype: compute dtype (None: that of the input and parameters together).
         param_dtype: dtype of the parameters.
-        kernel_init, bias_init: initialisers.
+        kernel_init, bias_init: initializers.
 
     Parameters: ``kernel`` (C_in, features), ``bias`` (features,), as those of `Dense`. The key
     comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
 
-    Source: Wan et al. 2013, §3; notes L104.
+    Source: Wan et al. 2013, §3.
 
     >>> import jax, jax.numpy as jnp
     >>> layer, x = DropConnect(5, activation=jax.nn.relu), jnp.ones((2, 3))

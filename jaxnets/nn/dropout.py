@@ -20,7 +20,7 @@ class Dropout(nn.Module):
 
     The key comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
 
-    Source: Srivastava et al. 2014; notes L95, L203; whole channels: Tompson et al. 2015.
+    Source: Srivastava et al. 2014; whole channels: Tompson et al. 2015.
 
     >>> import jax, jax.numpy as jnp
     >>> x, rngs = jnp.ones(6), {"dropout": jax.random.key(0)}

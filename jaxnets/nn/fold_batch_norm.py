@@ -1,4 +1,4 @@
-"""Folding batch normalisation into the layers in front of it, on a network's variables."""
+"""Folding batch normalization into the layers in front of it, on a network's variables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +15,17 @@ def fold_batch_norms(
     *,
     epsilon: float = 1e-5,
 ) -> dict[str, Any]:
-    """Merge normalisations at test time into the convolutions or dense layers in front of them.
+    """Merge normalizations at test time into the convolutions or dense layers in front of them.
 
     Args:
         variables: ``params`` and ``batch_stats``; left as they are.
-        pairs: path of a linear layer to path of the normalisation that follows it directly, such as
+        pairs: path of a linear layer to path of the normalization that follows it directly, such as
             ``{"stem/conv": "stem/bn"}``.
-        epsilon: of the normalisations.
+        epsilon: of the normalizations.
 
     Returns:
-        variables for the network without these normalisations and with a bias in these linear
-        layers: ``kernel`` and ``bias`` are changed or new, the normalisations' parameters and
+        variables for the network without these normalizations and with a bias in these linear
+        layers: ``kernel`` and ``bias`` are changed or new, the normalizations' parameters and
         statistics gone (and ``batch_stats`` too, once it is empty).
 
     Raises:
@@ -43,7 +43,7 @@ def fold_batch_norms(
     statistics = traverse_util.flatten_dict(variables.get("batch_stats", {}), sep="/")
     for linear, norm in pairs.items():
         _require(f"{linear}/kernel", params, linear, "a linear layer")
-        _require(f"{norm}/mean", statistics, norm, "a batch normalisation")
+        _require(f"{norm}/mean", statistics, norm, "a batch normalization")
         kernel, bias = fold_batch_norm(
             params[f"{linear}/kernel"],
             params.get(f"{linear}/bias"),

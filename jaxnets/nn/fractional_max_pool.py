@@ -22,7 +22,7 @@ class FractionalMaxPool(nn.Module):
 
     The key comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
 
-    Source: Graham 2014 (Fractional Max-Pooling); notes L105.
+    Source: Graham 2014 (Fractional Max-Pooling).
 
     >>> import jax.numpy as jnp
     >>> FractionalMaxPool(2**0.5).apply({}, jnp.zeros((2, 36, 36, 3)), train=False).shape

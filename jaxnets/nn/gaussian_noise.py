@@ -16,7 +16,7 @@ class GaussianNoise(nn.Module):
 
     The key comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
 
-    Source: Srivastava et al. 2014, §10; notes L99.
+    Source: Srivastava et al. 2014, §10.
 
     >>> import jax, jax.numpy as jnp
     >>> float(GaussianNoise(0.1).apply({}, jnp.ones(3), train=False).sum())

@@ -1,4 +1,4 @@
-"""Local response normalisation layer."""
+"""Local response normalization layer."""
 
 import flax.linen as nn
 import jax
@@ -7,7 +7,7 @@ from jaxnets.ops.local_response_norm import local_response_norm
 
 
 class LocalResponseNorm(nn.Module):
-    """b_i = a_i / (k + α · Σ_j a_j²)^β over ``size`` neighbouring channels; no parameters.
+    """b_i = a_i / (k + α · Σ_j a_j²)^β over ``size`` neighboring channels; no parameters.
 
     Args (fields):
         size, alpha, beta, k, divide_by_size: see `jaxnets.ops.local_response_norm`; the defaults

@@ -30,7 +30,7 @@ class Maxout(nn.Module):
     Parameters: ``linear/kernel`` (…, C_in, k · features) and ``linear/bias``; the first
     ``features`` columns are W_1.
 
-    Source: Goodfellow et al. 2013; notes L21 («Maxou»).
+    Source: Goodfellow et al. 2013 («Maxou»).
 
     >>> import jax, jax.numpy as jnp
     >>> jax.tree.map(jnp.shape, Maxout(5, pieces=3).init(jax.random.key(0), jnp.ones((2, 4))))

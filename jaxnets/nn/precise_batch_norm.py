@@ -1,4 +1,4 @@
-"""Exact statistics for batch normalisation, instead of running averages."""
+"""Exact statistics for batch normalization, instead of running averages."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def precise_batch_statistics(
     unbiased: bool = True,
     rngs: Mapping[str, jax.Array] | None = None,
 ) -> dict[str, Any]:
-    """Statistics of every batch normalisation over many batches, each counted alike.
+    """Statistics of every batch normalization over many batches, each counted alike.
 
     A running average forgets: it stands for the last few batches, each seen with other weights.
     This passes batches through the finished network in training mode and averages what every
@@ -29,7 +29,7 @@ def precise_batch_statistics(
         apply: a network's `apply`: called as ``apply(variables, batch, train=True, mutable=…)``. A
             batch is whatever the network takes as its input.
         variables: ``params`` and ``batch_stats``; left as they are.
-        batches: as large as in training, where statistics depend on the size: a normalisation
+        batches: as large as in training, where statistics depend on the size: a normalization
             behind another one sees what this makes of the batch. The last one may be smaller.
         method: "average": mean of the batches' means and variances, weighted by their number of
             values (Ioffe & Szegedy 2015, Algorithm 2, line 10; He et al. for their published
@@ -44,7 +44,7 @@ def precise_batch_statistics(
         a new ``batch_stats`` collection, accumulated in float64.
 
     Raises:
-        ValueError: no batches, an unknown method, or a network without batch normalisation of this
+        ValueError: no batches, an unknown method, or a network without batch normalization of this
             package (or with one that ``apply`` did not come past).
 
     >>> import jax, jax.numpy as jnp
@@ -84,8 +84,8 @@ def precise_batch_statistics(
     unseen = sorted({"/".join(path[:-1]) for path in statistics if path[:-1] not in total})
     if unseen or not statistics:
         raise ValueError(
-            f"apply: no moments of {', '.join(unseen) or 'any batch normalisation'} were recorded; "
-            "expected a network whose normalisations are jaxnets.nn.BatchNorm, all of them used"
+            f"apply: no moments of {', '.join(unseen) or 'any batch normalization'} were recorded; "
+            "expected a network whose normalizations are jaxnets.nn.BatchNorm, all of them used"
         )
     if unbiased and method == "pooled":
         for moments in total.values():

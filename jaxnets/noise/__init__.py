@@ -1,7 +1,7 @@
-"""Add noise in training, marginalise in testing: one interface for all that does so (notes L99).
+"""Add noise in training, marginalize in testing: one interface for all that does so.
 
 A source of noise draws (`sample`), gives the exact mean of a function of what it draws wherever
-there is one (`marginalise`), an estimate with its standard error always (`monte_carlo`), and what
+there is one (`marginalize`), an estimate with its standard error always (`monte_carlo`), and what
 networks customarily take for the mean at test time (`test_pass`).
 """
 

@@ -23,9 +23,9 @@ class FlipAndCrop(NoiseSource):
         padding: p, pixels on each side; 0: no crop.
         flips: whether to mirror.
 
-    Source: He et al. 2015, §4.2; notes L103, L109.
+    Source: He et al. 2015, §4.2.
 
-    >>> left = FlipAndCrop(padding=1).marginalise(jnp.ones((3, 3, 1)))
+    >>> left = FlipAndCrop(padding=1).marginalize(jnp.ones((3, 3, 1)))
     >>> f"{float(left.sum()):.3f}"  # 9 · (7/9)²
     '5.444'
     """
@@ -58,17 +58,17 @@ class FlipAndCrop(NoiseSource):
 
 @dataclass(frozen=True)
 class Cutout(NoiseSource):
-    """x (H, W, C) ↦ x with a square hidden, whose centre is any pixel.
+    """x (H, W, C) ↦ x with a square hidden, whose center is any pixel.
 
-    Exact for any function, by all H·W centres. `test_pass` is the image itself.
+    Exact for any function, by all H·W centers. `test_pass` is the image itself.
 
     Args (fields):
         size: side of the square in pixels.
         fill: what hidden pixels become.
 
-    Source: DeVries & Taylor 2017; notes L106.
+    Source: DeVries & Taylor 2017.
 
-    >>> Cutout(1).marginalise(jnp.ones((2, 2, 1))).ravel().tolist()
+    >>> Cutout(1).marginalize(jnp.ones((2, 2, 1))).ravel().tolist()
     [0.75, 0.75, 0.75, 0.75]
     """
 
@@ -103,10 +103,10 @@ class Mixup(NoiseSource):
         others: the other examples, stacked along a first axis, in the structure of x.
         alpha: α > 0.
 
-    Source: Zhang et al. 2018; notes L107; matrix C12.
+    Source: Zhang et al. 2018.
 
     >>> noise = Mixup(jnp.array([0.0]), alpha=1.0)
-    >>> square = noise.marginalise(jnp.float32(3.0), lambda y: y * y, degree=2)
+    >>> square = noise.marginalize(jnp.float32(3.0), lambda y: y * y, degree=2)
     >>> f"{float(square):.4f}"  # 9 E λ² with λ uniform
     '3.0000'
     """
@@ -137,7 +137,7 @@ class Mixup(NoiseSource):
     def mean(self, x: Any) -> Any:
         return jax.tree.map(lambda own, others: (own + others.mean(0)) / 2, x, self.others)
 
-    def marginalise(self, x: Any, after: After = identity, *, degree: int | None = None):
+    def marginalize(self, x: Any, after: After = identity, *, degree: int | None = None):
         if after is identity or degree in (0, 1):
             return after(self.mean(x))
         if degree is None:

@@ -1,4 +1,4 @@
-"""Noise of the company: batch normalisation depends on which other examples are in the batch."""
+"""Noise of the company: batch normalization depends on which other examples are in the batch."""
 
 import itertools
 import math
@@ -15,10 +15,10 @@ from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm(NoiseSource):
-    """x (…, C) ↦ x normalised with the statistics of itself and random companions.
+    """x (…, C) ↦ x normalized with the statistics of itself and random companions.
 
     Companions are drawn without replacement from a population that does not hold x itself. Exact
-    for any function while the choices of companions number up to 65,536. `test_pass` normalises by
+    for any function while the choices of companions number up to 65,536. `test_pass` normalizes by
     the statistics of x and the whole population (what running averages estimate), and is exact for
     no function: a batch's variance is in the denominator.
 
@@ -31,10 +31,10 @@ class BatchNorm(NoiseSource):
         ValueError: a batch of one, or larger than the population and x.
 
     Source: Ioffe & Szegedy 2015, §3.4 ("a training example is seen in conjunction with other
-    examples"); notes L44, L99.
+    examples").
 
     >>> noise = BatchNorm(jnp.array([[0.0], [4.0]]), batch_size=2)
-    >>> float(noise.marginalise(jnp.array([2.0]))[0].round(3))  # (2 − 1)/1 and (2 − 3)/1
+    >>> float(noise.marginalize(jnp.array([2.0]))[0].round(3))  # (2 − 1)/1 and (2 − 3)/1
     0.0
     """
 

@@ -30,7 +30,7 @@ class StochasticDepth(NoiseSource):
 
     >>> stack = StochasticDepth((jnp.sin, jnp.sin), (0.5, 0.5))
     >>> x = jnp.float32(1.0)
-    >>> f"{float(stack.marginalise(x)):.4f}", f"{float(stack.test_pass(x)):.4f}"
+    >>> f"{float(stack.marginalize(x)):.4f}", f"{float(stack.test_pass(x)):.4f}"
     ('1.8720', '1.9151')
     """
 

@@ -24,10 +24,10 @@ class FractionalMaxPool(NoiseSource):
     Args (fields):
         ratio, output_size, sequence, overlapping: see `jaxnets.ops.fractional_max_pool`.
 
-    Source: Graham 2014; notes L105; matrix C10.
+    Source: Graham 2014.
 
     >>> x = jnp.arange(5.0).reshape(5, 1)
-    >>> mean = FractionalMaxPool(output_size=3, overlapping=False).marginalise(x)
+    >>> mean = FractionalMaxPool(output_size=3, overlapping=False).marginalize(x)
     >>> [f"{number:.3f}" for number in mean.ravel().tolist()]
     ['0.667', '2.333', '4.000']
     """

@@ -67,7 +67,7 @@ class NoiseSource(abc.ABC):
         """Everything that `sample` may return, or None if that is not finite."""
         return None
 
-    def marginalise(self, x: Any, after: After = identity, *, degree: int | None = None):
+    def marginalize(self, x: Any, after: After = identity, *, degree: int | None = None):
         """E[after(noisy x)], exact.
 
         By the closed form of the mean where ``after`` is the identity or affine (degree 1); from
@@ -95,7 +95,7 @@ class NoiseSource(abc.ABC):
 
         Args:
             key: random key.
-            x, after: as for `marginalise`.
+            x, after: as for `marginalize`.
             samples: at least 2.
         """
         return monte_carlo(lambda key: after(self.sample(key, x)), key, samples)

@@ -21,11 +21,11 @@ class Dropout(NoiseSource):
         rate: probability of a unit to be dropped, in [0, 1).
         inverted: scale the kept ones by 1 / (1 − rate).
 
-    Source: Srivastava et al. 2014; notes L95; matrix C06.
+    Source: Srivastava et al. 2014.
 
     >>> source = Dropout(0.5, inverted=False)
     >>> x = jnp.array([1.0, 3.0])
-    >>> float(source.marginalise(x, jnp.max))  # of 0, 1, 3, 3
+    >>> float(source.marginalize(x, jnp.max))  # of 0, 1, 3, 3
     1.75
     >>> float(source.test_pass(x, jnp.max))
     1.5
@@ -75,7 +75,7 @@ class GaussianNoise(NoiseSource):
     Source: Bishop 1995; Srivastava et al. 2014, §10.
 
     >>> noise = GaussianNoise(2.0)
-    >>> float(noise.marginalise(jnp.array([3.0]), lambda y: (y**2).sum(), degree=2))  # 9 + 4
+    >>> float(noise.marginalize(jnp.array([3.0]), lambda y: (y**2).sum(), degree=2))  # 9 + 4
     13.0
     """
 

@@ -29,10 +29,10 @@ class DropConnect(NoiseSource):
         bias: (C_out,) or None.
         rate: probability of a weight to be dropped.
 
-    Source: Wan et al. 2013; notes L104; matrix C09.
+    Source: Wan et al. 2013.
 
     >>> layer = DropConnect(jnp.array([[1.0], [3.0]]), None, 0.5)
-    >>> float(layer.marginalise(jnp.ones(2), lambda u: jnp.max(u)))  # of 0, 1, 3, 4
+    >>> float(layer.marginalize(jnp.ones(2), lambda u: jnp.max(u)))  # of 0, 1, 3, 4
     2.0
     """
 

@@ -1,4 +1,4 @@
-"""Why the sigmoid is out of use: three properties that can be measured (notes L12-15)."""
+"""Why the sigmoid is out of use: three properties that can be measured."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ def sigmoid_gradient_bound(kernels: Sequence[jax.Array]) -> jax.Array:
 
         ‖∂loss/∂h_0‖ ≤ (1/4)^L · ∏ ‖W‖ · ‖∂loss/∂h_L‖
 
-    with spectral norms. Twenty layers of norm 1 leave less than 10⁻¹² of a gradient (notes L12).
+    with spectral norms. Twenty layers of norm 1 leave less than 10⁻¹² of a gradient.
 
     Args:
         kernels: one matrix (in, out) for each layer.
@@ -35,7 +35,7 @@ def one_sided_share(kernel_gradient: jax.Array) -> jax.Array:
 
     For one example and one unit with z = h·w, ∂loss/∂w = h · ∂loss/∂z. Where all inputs h are
     positive, as a sigmoid's outputs are, every component has the sign of ∂loss/∂z: the weights can
-    only all grow or all shrink, and reach a point that needs both by zig-zagging (notes L13).
+    only all grow or all shrink, and reach a point that needs both by zig-zagging.
 
     Args:
         kernel_gradient: (in, units), the gradient of one example.
@@ -54,7 +54,7 @@ def one_sided_share(kernel_gradient: jax.Array) -> jax.Array:
 def transcendentals(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> int:
     """How many exponentials and the like one call evaluates, as XLA counts them.
 
-    A sigmoid or tanh takes one for each number, a ReLU none (notes L14). What an exponential costs
+    A sigmoid or tanh takes one for each number, a ReLU none. What an exponential costs
     beside a comparison depends on the machine; this count does not.
 
     Args:

@@ -1,6 +1,6 @@
 """Activation functions, and finding one by its name.
 
-The notes' advice (L18-23): ReLU, with care for the learning rate; try Leaky ReLU, Maxout and ELU;
+The notes' advice: ReLU, with care for the learning rate; try Leaky ReLU, Maxout and ELU;
 try tanh without expecting much; do not use sigmoid. `jaxnets.ops.activation_analysis` measures why.
 """
 
@@ -19,14 +19,14 @@ Activation = Callable[[jax.Array], jax.Array]
 def sigmoid(x: jax.Array) -> jax.Array:
     """σ(x) = 1 / (1 + e^−x), without overflow anywhere.
 
-    For negative x it is e^x / (1 + e^x), so that no exponential of a positive number is ever taken;
-    the slope is σ(x)·σ(−x), at most 1/4, and keeps all its digits where 1 − σ(x) would be 0. The
-    function saturates on both sides (notes L12), is never negative (L13), and costs an exponential
-    (L14).
+     For negative x it is e^x / (1 + e^x), so that no exponential of a positive number is ever taken;
+     the slope is σ(x)·σ(−x), at most 1/4, and keeps all its digits where 1 − σ(x) would be 0. The
+     function saturates on both sides, is never negative, and costs an exponential
+    .
 
-    >>> import jax.numpy as jnp
-    >>> sigmoid(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
-    [0.0, 0.5, 1.0]
+     >>> import jax.numpy as jnp
+     >>> sigmoid(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
+     [0.0, 0.5, 1.0]
     """
     e = jnp.exp(-jnp.abs(x))
     return jnp.where(x < 0, e, jnp.ones_like(e)) / (1 + e)
@@ -40,7 +40,7 @@ def _sigmoid_jvp(primals, tangents):
 
 
 def tanh(x: jax.Array) -> jax.Array:
-    """tanh(x) = 2σ(2x) − 1: saturates like the sigmoid, but is centred on zero (notes L15).
+    """tanh(x) = 2σ(2x) − 1: saturates like the sigmoid, but is centered on zero.
 
     >>> import jax.numpy as jnp
     >>> tanh(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
@@ -65,7 +65,7 @@ def relu(x: jax.Array) -> jax.Array:
     """max(0, x), with slope 0 at 0.
 
     Does not saturate and costs one comparison, but a unit that is never above zero gets no gradient
-    and stays dead (notes L16); `jaxnets.metrics.dead_units` counts such units.
+    and stays dead; `jaxnets.metrics.dead_units` counts such units.
 
     >>> import jax.numpy as jnp
     >>> relu(jnp.array([-1.0, 0.0, 2.0])).tolist()
@@ -75,7 +75,7 @@ def relu(x: jax.Array) -> jax.Array:
 
 
 def leaky_relu(x: jax.Array, negative_slope: float = 0.01) -> jax.Array:
-    """x above zero, negative_slope · x below: no unit is ever without a gradient (notes L21).
+    """x above zero, negative_slope · x below: no unit is ever without a gradient.
 
     >>> import jax.numpy as jnp
     >>> leaky_relu(jnp.array([-100.0, 2.0])).tolist()
@@ -113,7 +113,7 @@ def elu(x: jax.Array, alpha: float = 1.0) -> jax.Array:
     The exponential is taken of min(x, 0) only, so that it can neither overflow nor make the
     gradient of the other branch NaN.
 
-    Source: Clevert, Unterthiner & Hochreiter 2016; notes L21.
+    Source: Clevert, Unterthiner & Hochreiter 2016.
 
     >>> import jax.numpy as jnp
     >>> elu(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
@@ -139,7 +139,7 @@ def maxout(x: jax.Array, pieces: int = 2) -> jax.Array:
     Raises:
         ValueError: C cannot be shared out.
 
-    Source: Goodfellow et al. 2013; notes L21 («Maxou»).
+    Source: Goodfellow et al. 2013 («Maxou»).
 
     >>> import jax.numpy as jnp
     >>> maxout(jnp.array([1.0, 5.0, 3.0, 2.0])).tolist()

@@ -1,8 +1,8 @@
-"""Batch normalisation as pure functions: the training face, the test face, folding.
+"""Batch normalization as pure functions: the training face, the test face, folding.
 
-In front of the non-linearity (notes L39), every feature is standardised by the statistics of the
-batch and then given a mean and a spread of its own again (notes L46). At test time the averages
-over training take the place of the batch's statistics (notes L47).
+In front of the non-linearity, every feature is standardized by the statistics of the
+batch and then given a mean and a spread of its own again. At test time the averages
+over training take the place of the batch's statistics.
 """
 
 from functools import partial
@@ -22,7 +22,7 @@ def batch_norm(
     epsilon: float = 1e-5,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Batch normalisation as in training: y = scale · (x − μ) / √(σ² + ε) + bias.
+    """Batch normalization as in training: y = scale · (x − μ) / √(σ² + ε) + bias.
 
     μ and σ² are the mean and the biased variance of each channel of this batch. All arithmetic is
     in float32 or wider. The variance is the mean of (x − μ)², also over devices: the quicker
@@ -41,7 +41,7 @@ def batch_norm(
     Raises:
         ValueError: ``x`` has no batch axis, or ``scale`` or ``bias`` is not (C,).
 
-    Source: Ioffe & Szegedy 2015, Algorithm 1; notes L46.
+    Source: Ioffe & Szegedy 2015, Algorithm 1.
 
     >>> import jax.numpy as jnp
     >>> y, mean, var = batch_norm(jnp.array([[1.0], [3.0]]), jnp.array([2.0]), epsilon=0.0)
@@ -68,9 +68,9 @@ def _channel_means(axis_name: str | None, *arrays: jax.Array) -> list[jax.Array]
 @partial(jax.custom_jvp, nondiff_argnums=(3, 4))
 def _batch_norm(x, scale, bias, epsilon, axis_name):
     (mean,) = _channel_means(axis_name, x)
-    centred = x - mean
-    (var,) = _channel_means(axis_name, centred * centred)
-    return centred * (scale * lax.rsqrt(var + epsilon)) + bias, mean, var
+    centered = x - mean
+    (var,) = _channel_means(axis_name, centered * centered)
+    return centered * (scale * lax.rsqrt(var + epsilon)) + bias, mean, var
 
 
 @_batch_norm.defjvp
@@ -103,7 +103,7 @@ def batch_norm_inference(
     *,
     epsilon: float = 1e-5,
 ) -> jax.Array:
-    """Batch normalisation as at test time, by statistics that were collected before.
+    """Batch normalization as at test time, by statistics that were collected before.
 
     y = scale · (x − mean) / √(var + ε) + bias, in float32 or wider.
 
@@ -119,7 +119,7 @@ def batch_norm_inference(
     Raises:
         ValueError: a statistic or parameter is not (C,).
 
-    Source: Ioffe & Szegedy 2015, Algorithm 2, line 11; notes L47.
+    Source: Ioffe & Szegedy 2015, Algorithm 2, line 11.
 
     >>> import jax.numpy as jnp
     >>> batch_norm_inference(jnp.array([[5.0]]), jnp.array([1.0]), jnp.array([4.0]), epsilon=0.0)
@@ -146,7 +146,7 @@ def fold_batch_norm(
     *,
     epsilon: float = 1e-5,
 ) -> tuple[jax.Array, jax.Array]:
-    """Merge a batch normalisation at test time into the linear layer in front of it.
+    """Merge a batch normalization at test time into the linear layer in front of it.
 
     With f = scale / √(var + ε):  kernel' = kernel · f and bias' = (kernel_bias − mean) · f + bias,
     so that kernel' ⋆ x + bias' = scale · (kernel ⋆ x + kernel_bias − mean) / √(var + ε) + bias.
@@ -155,7 +155,7 @@ def fold_batch_norm(
         kernel: (…, C), output channels last: of a convolution of any rank and group count, or of a
             fully connected layer.
         kernel_bias: (C,), the linear layer's own bias, or None.
-        mean, var, scale, bias, epsilon: the normalisation's, see `batch_norm_inference`.
+        mean, var, scale, bias, epsilon: the normalization's, see `batch_norm_inference`.
 
     Returns:
         kernel' and bias', in the dtype of ``kernel``.

@@ -21,7 +21,7 @@ def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> j
     Raises:
         ValueError: no path, or a ``keep`` that does not fit them.
 
-    Source: Larsson et al. 2016 (FractalNet), §2.1 and figure 2; notes L185.
+    Source: Larsson et al. 2016 (FractalNet), §2.1 and figure 2.
 
     >>> import jax.numpy as jnp
     >>> paths = [jnp.ones((1, 2)), 3 * jnp.ones((1, 2))]

@@ -28,7 +28,7 @@ def dropout(
     Returns:
         like ``x``.
 
-    Source: Hinton et al. 2012; Srivastava et al. 2014, §4 and §10; notes L95, L203.
+    Source: Hinton et al. 2012; Srivastava et al. 2014, §4 and §10.
 
     >>> import jax, jax.numpy as jnp
     >>> sorted(set(dropout(jnp.ones(100), jax.random.key(0), 0.5).tolist()))

@@ -38,7 +38,7 @@ def fractional_max_pool(
         ratio: n/m, in (1, 2), like √2 or 2^(1/3); m is ⌊n/ratio⌋. Or give
         output_size: m, an int or one for each spatial axis.
         sequence: "pseudo-random" or "random".
-        overlapping: neighbouring regions share a cell (the paper found it better).
+        overlapping: neighboring regions share a cell (the paper found it better).
         window: cells of every region, instead of ``overlapping``.
         share: whose regions are the same: those of the whole "batch", of each "example", or of
             each "channel" alone (as in PyTorch).
@@ -52,7 +52,7 @@ def fractional_max_pool(
     Raises:
         ValueError: a ratio or sizes out of range, unknown options, ``samples`` that do not fit.
 
-    Source: Graham 2014 (Fractional Max-Pooling), §2; notes L105; matrix C10.
+    Source: Graham 2014 (Fractional Max-Pooling), §2.
 
     >>> import jax, jax.numpy as jnp
     >>> x = jnp.arange(9.0).reshape(1, 9, 1)

@@ -23,7 +23,7 @@ def pytorch_starts(u: jax.Array, size: int, out: int, window: int) -> jax.Array:
     Returns:
         (m,) int32.
 
-    Source: ``generate_intervals`` of torch.nn.functional.fractional_max_pool2d; matrix C10.
+    Source: ``generate_intervals`` of torch.nn.functional.fractional_max_pool2d.
 
     >>> import jax.numpy as jnp
     >>> pytorch_starts(jnp.float32(0.5), 10, 6, 2).tolist()

@@ -27,7 +27,7 @@ def gaussian_noise(
         ValueError: a negative or infinite σ, or an ``x`` that is not floating.
 
     Source: Bishop 1995 (Training with Noise is Equivalent to Tikhonov Regularization); Srivastava
-    et al. 2014, §10; notes L99.
+    et al. 2014, §10.
 
     >>> import jax, jax.numpy as jnp
     >>> y = gaussian_noise(jnp.full(10_000, 5.0), jax.random.key(0), 0.1, multiplicative=True)

@@ -1,10 +1,10 @@
 """Initial weights: what keeps a signal alive through many layers.
 
-Every initialiser is a function (key, shape, dtype) → array for kernels (*spatial, C_in, C_out): a
+Every initializer is a function (key, shape, dtype) → array for kernels (*spatial, C_in, C_out): a
 fully connected layer's has no spatial axes. With d = fan_in = ∏ spatial · C_in and
 fan_out = ∏ spatial · C_out:
 
-| initialiser | variance | made for |
+| initializer | variance | made for |
 |---|---|---|
 | `xavier_normal` | 1/d | the signal, behind tanh and the like |
 | `glorot_normal`, `glorot_uniform` | 2/(fan_in + fan_out) | signal and gradient together |
@@ -49,10 +49,10 @@ def _uniform(key: jax.Array, shape, variance: float, dtype) -> jax.Array:
 
 
 def xavier_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """N(0, 1/fan_in): ``randn / sqrt(D_in)``, what CS231n calls Xavier initialisation.
+    """N(0, 1/fan_in): ``randn / sqrt(D_in)``, what CS231n calls Xavier initialization.
 
     Assumes weights and inputs symmetric about 0; behind a ReLU the second moment halves with every
-    layer. Source: notes L31.
+    layer.
 
     >>> import jax
     >>> w = xavier_normal(jax.random.key(0), (400, 300))
@@ -87,7 +87,7 @@ def glorot_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
 def he_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
     """N(0, 2/fan_in): twice the variance for the half that a ReLU cuts off.
 
-    Source: He et al. 2015 (Delving Deep into Rectifiers), eq. 10; notes L32, L34.
+    Source: He et al. 2015 (Delving Deep into Rectifiers), eq. 10.
 
     >>> import jax
     >>> w = he_normal(jax.random.key(0), (3, 3, 50, 300))
@@ -98,7 +98,7 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.
 
 
 def he_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """U(−√(6/fan_in), +√(6/fan_in)), of variance 2/fan_in. Source: notes L35, corrected.
+    """U(−√(6/fan_in), +√(6/fan_in)), of variance 2/fan_in. Source: corrected.
 
     >>> import jax
     >>> w = he_uniform(jax.random.key(0), (400, 300))

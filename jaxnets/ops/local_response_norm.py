@@ -1,4 +1,4 @@
-"""Local response normalisation across channels."""
+"""Local response normalization across channels."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ def local_response_norm(
     k: float = 2.0,
     divide_by_size: bool = False,
 ) -> jax.Array:
-    """Divide each activation by the energy of its neighbours among the channels.
+    """Divide each activation by the energy of its neighbors among the channels.
 
     b_i = a_i / (k + α · Σ_j a_j²)^β, j over the ``size`` channels around i, fewer at the ends.
 
@@ -35,7 +35,7 @@ def local_response_norm(
     Raises:
         ValueError: ``size`` below 1, or ``k`` not positive (a zero would divide by zero).
 
-    Source: Krizhevsky et al. 2012, §3.3; notes L200. VGG found no gain in it (Simonyan & Zisserman
+    Source: Krizhevsky et al. 2012, §3.3. VGG found no gain in it (Simonyan & Zisserman
     2014, Table 3, A against A-LRN).
 
     >>> import jax.numpy as jnp
@@ -47,11 +47,11 @@ def local_response_norm(
     if not k > 0:
         raise ValueError(f"k: got {k}; expected a positive number, so that nothing divides by zero")
     wide = at_least_float32(x)
-    y = _normalise(wide, size, alpha / size if divide_by_size else alpha, beta, k)
+    y = _normalize(wide, size, alpha / size if divide_by_size else alpha, beta, k)
     return y.astype(x.dtype)
 
 
-def _sum_over_neighbours(x: jax.Array, size: int) -> jax.Array:
+def _sum_over_neighbors(x: jax.Array, size: int) -> jax.Array:
     ones = (1,) * (x.ndim - 1)
     ends = [(0, 0)] * (x.ndim - 1) + [(size // 2, (size - 1) // 2)]
     zero = np.zeros((), x.dtype)  # concrete: only then is it known to be a sum, with a gradient
@@ -69,17 +69,17 @@ def _negative_power(x: jax.Array, beta: float) -> jax.Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
-def _normalise(x, size, alpha, beta, k):
-    return x * _negative_power(k + alpha * _sum_over_neighbours(x * x, size), beta)
+def _normalize(x, size, alpha, beta, k):
+    return x * _negative_power(k + alpha * _sum_over_neighbors(x * x, size), beta)
 
 
-@_normalise.defjvp
-def _normalise_jvp(size, alpha, beta, k, primals, tangents):
-    # db_i = s_i^−β da_i − 2αβ a_i s_i^(−β−1) Σ_j a_j da_j: one more sum over neighbours, and no
+@_normalize.defjvp
+def _normalize_jvp(size, alpha, beta, k, primals, tangents):
+    # db_i = s_i^−β da_i − 2αβ a_i s_i^(−β−1) Σ_j a_j da_j: one more sum over neighbors, and no
     # derivative of a power.
     (x,), (dx,) = primals, tangents
-    s = k + alpha * _sum_over_neighbours(x * x, size)
+    s = k + alpha * _sum_over_neighbors(x * x, size)
     factor = _negative_power(s, beta)
     y = x * factor
-    dy = factor * dx - (2.0 * alpha * beta) * (y / s) * _sum_over_neighbours(x * dx, size)
+    dy = factor * dx - (2.0 * alpha * beta) * (y / s) * _sum_over_neighbors(x * dx, size)
     return y, dy

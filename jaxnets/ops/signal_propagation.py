@@ -60,7 +60,7 @@ def propagate(
 
     h_l = activation(h_{l−1} · W_l) with fresh W_l (width, width), no bias: the experiment with
     which CS231n shows why weights of 0.01·randn fade out, randn saturates, and 1/√d holds for
-    tanh, √(2/d) for ReLU (notes L31-35).
+    tanh, √(2/d) for ReLU.
 
     Args:
         key: random key.

@@ -12,7 +12,7 @@ def written_out(x: jax.Array) -> jax.Array:
     XLA on CPU fuses elementwise operations into each of their readers, and does not count what it
     computes again: the sum of a residual block has several readers, one of them the next block's
     sum, and so on, until a transpose in the backward pass works through a whole stage for every
-    number. Its optimisation barriers are taken away before it fuses. A loop is not fused with
+    number. Its optimization barriers are taken away before it fuses. A loop is not fused with
     anything: this one writes one number of ``x`` back to its place, twice (a single turn would be
     unrolled), so it costs microseconds and no copy.
 

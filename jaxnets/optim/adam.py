@@ -1,4 +1,4 @@
-"""Adam: momentum above, RMSProp below, both corrected for their start at zero (notes L65, L86)."""
+"""Adam: momentum above, RMSProp below, both corrected for their start at zero."""
 
 import math
 from typing import Any, NamedTuple
@@ -87,7 +87,7 @@ def adam(
         m ← β_1 m + (1−β_1) g, \\quad v ← β_2 v + (1−β_2) g², \\quad
         x ← x − η \\frac{m/(1−β_1^t)}{\\sqrt{v/(1−β_2^t)} + ε}
 
-    Kingma and Ba, 2015. The notes (L65) leave out the two corrections; without them the first
+    Kingma and Ba, 2015. The notes leave out the two corrections; without them the first
     steps are (1−β₁)/√(1−β₂) ≈ 3.2 times too long, with them the first is η·sign(g).
     Equals ``torch.optim.Adam`` and ``optax.adam``.
 

@@ -16,7 +16,7 @@ class SquaresState(NamedTuple):
     squares: Any
 
 
-class CentredState(NamedTuple):
+class CenteredState(NamedTuple):
     """Running means of squared gradients and of gradients."""
 
     squares: Any
@@ -51,7 +51,7 @@ def scale_by_adagrad(eps: float = 1e-10, initial: float = 0.0) -> optax.Gradient
 def adagrad(
     learning_rate: LearningRate, *, eps: float = 1e-10, initial: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
-    """AdaGrad: divide by the root of all squared gradients so far (notes L63).
+    """AdaGrad: divide by the root of all squared gradients so far.
 
     .. math:: G ← G + g², \\quad x ← x − η g / (\\sqrt G + ε)
 
@@ -73,7 +73,7 @@ def scale_by_rmsprop(
     decay: float = 0.99,
     eps: float = 1e-8,
     *,
-    centred: bool = False,
+    centered: bool = False,
     eps_in_root: bool = False,
     initial: float = 0.0,
 ) -> optax.GradientTransformation:
@@ -84,7 +84,7 @@ def scale_by_rmsprop(
 
     def init(params):
         squares = zeros(params, initial)
-        return CentredState(squares, zeros(params)) if centred else SquaresState(squares)
+        return CenteredState(squares, zeros(params)) if centered else SquaresState(squares)
 
     def leaky(old, new):
         return jax.tree.map(lambda o, n: decay * o + (1 - decay) * n, old, new)
@@ -97,12 +97,12 @@ def scale_by_rmsprop(
         del params
         grads = promote(grads)
         squares = leaky(state.squares, jax.tree.map(jnp.square, grads))
-        if not centred:
+        if not centered:
             return jax.tree.map(divide, grads, squares), SquaresState(squares)
         mean = leaky(state.mean, grads)
         # Rounding can bring a variance of nothing below zero.
         variance = jax.tree.map(lambda s, m: jnp.maximum(s - m * m, 0), squares, mean)
-        return jax.tree.map(divide, grads, variance), CentredState(squares, mean)
+        return jax.tree.map(divide, grads, variance), CenteredState(squares, mean)
 
     return optax.GradientTransformation(init, update)
 
@@ -113,12 +113,12 @@ def rmsprop(
     decay: float = 0.99,
     eps: float = 1e-8,
     momentum: float = 0.0,
-    centred: bool = False,
+    centered: bool = False,
     eps_in_root: bool = False,
     initial: float = 0.0,
     rate_inside: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """RMSProp: AdaGrad that forgets (notes L64).
+    """RMSProp: AdaGrad that forgets.
 
     .. math:: s ← βs + (1−β)g², \\quad x ← x − η g / (\\sqrt s + ε)
 
@@ -134,12 +134,14 @@ def rmsprop(
         decay: β, the share of the past.
         eps: ε.
         momentum: ρ of a velocity over the scaled gradients; 0 keeps none.
-        centred: divide by the standard deviation, s − mean(g)² instead of s.
+        centered: divide by the standard deviation, s − mean(g)² instead of s.
         eps_in_root: √(s + ε) instead of √s + ε.
         initial: s at the start.
         rate_inside: v ← ρv + η·direction, as TensorFlow, instead of η outside, as PyTorch.
     """
-    scale = scale_by_rmsprop(decay, eps, centred=centred, eps_in_root=eps_in_root, initial=initial)
+    scale = scale_by_rmsprop(
+        decay, eps, centered=centered, eps_in_root=eps_in_root, initial=initial
+    )
     rate = scale_by_learning_rate(learning_rate)
     if isinstance(momentum, float | int) and momentum == 0:
         return optax.chain(scale, rate)

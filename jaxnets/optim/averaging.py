@@ -25,7 +25,7 @@ class Average(NamedTuple):
     """A running average: ``init(params)`` and ``update(state, params)`` return its state.
 
     It takes any tree of floating-point arrays; give it the parameters together with the statistics
-    of batch normalisation when those shall be averaged as well.
+    of batch normalization when those shall be averaged as well.
     """
 
     init: Callable[[Any], AverageState]
@@ -54,7 +54,7 @@ def polyak(start: int = 0) -> Average:
     .. math:: a_t = \\frac{1}{t − s} \\sum_{i=s+1}^t p_i
 
     Polyak and Juditsky, 1992. GoogLeNet used it for its final model (Szegedy et al. 2014, section
-    6; notes L264). Up to `start` the average is the latest parameters.
+    6). Up to `start` the average is the latest parameters.
 
     >>> mean = polyak()
     >>> state = mean.init(jnp.array(9.0))

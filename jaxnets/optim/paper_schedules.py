@@ -5,7 +5,7 @@ from jaxnets.optim.trees import check_count
 
 
 def googlenet(base: float, steps_per_epoch: int) -> Schedule:
-    """GoogLeNet: 4 % less every 8 epochs (Szegedy et al. 2014, section 6; notes L264).
+    """GoogLeNet: 4 % less every 8 epochs (Szegedy et al. 2014, section 6).
 
     >>> [round(float(googlenet(0.01, 100)(t)), 6) for t in (799, 800)]
     [0.01, 0.0096]
@@ -33,7 +33,7 @@ def bvlc_googlenet_quick(base: float = 0.01, total_steps: int = 2_400_000) -> Sc
 
 
 def inception(base: float, steps_per_epoch: int) -> Schedule:
-    """Inception-v3: 0.045, × 0.94 every two epochs (Szegedy et al. 2015, section 8; notes L283).
+    """Inception-v3: 0.045, × 0.94 every two epochs (Szegedy et al. 2015, section 8).
 
     >>> [round(float(inception(0.045, 100)(t)), 6) for t in (199, 200)]
     [0.045, 0.0423]
@@ -43,7 +43,7 @@ def inception(base: float, steps_per_epoch: int) -> Schedule:
 
 
 def squeezenet(base: float = 0.04, total_steps: int = 170_000) -> Schedule:
-    """SqueezeNet's published solver, batch 512: linearly to nothing, poly(1) (notes L382).
+    """SqueezeNet's published solver, batch 512: linearly to nothing, poly(1).
 
     >>> round(float(squeezenet()(85_000)), 6)
     0.02
@@ -54,7 +54,7 @@ def squeezenet(base: float = 0.04, total_steps: int = 170_000) -> Schedule:
 def bvlc_alexnet(base: float = 0.01) -> Schedule:
     """The BVLC model zoo's AlexNet, batch 256: ÷ 10 every 100,000 of 450,000 iterations.
 
-    The paper itself (notes L207) divides by 10, three times, when the validation error stalls:
+    The paper itself divides by 10, three times, when the validation error stalls:
     that is `jaxnets.optim.Plateau`.
 
     >>> round(float(bvlc_alexnet()(100_000)), 6)

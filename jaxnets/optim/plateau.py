@@ -23,7 +23,7 @@ class Plateau(optax.schedules.StatefulSchedule):
 
     The rule of ``torch.optim.lr_scheduler.ReduceLROnPlateau``, as an optax stateful schedule: give
     it to any optimizer as its learning rate. "Divide by ten when the validation error stalls" is
-    how AlexNet and ResNet were trained (notes L207, L367).
+    how AlexNet and ResNet were trained.
 
     The metric comes in either of two ways. After an evaluation, outside the step::
 

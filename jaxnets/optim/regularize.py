@@ -18,7 +18,7 @@ def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta"
     """True for every leaf whose own name is not among `excluded`: no decay for biases and norms.
 
     The name is that of the leaf, the last part of its path, as Flax gives it: ``kernel``, ``bias``,
-    and ``scale`` for the factor of a normalisation. A leaf without a name counts as included.
+    and ``scale`` for the factor of a normalization. A leaf without a name counts as included.
 
     >>> mask_by_name({"conv": {"kernel": 0, "bias": 0}, "norm": {"scale": 0, "bias": 0}})
     {'conv': {'bias': False, 'kernel': True}, 'norm': {'bias': False, 'scale': False}}
@@ -66,7 +66,7 @@ def full_mask(mask: Mask, params: Any) -> Any:
 
 
 def elastic_penalty(params: Any, l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> jax.Array:
-    """λ₁‖w‖₁ + λ₂/2 ‖w‖², the term that a loss would add (notes L94).
+    """λ₁‖w‖₁ + λ₂/2 ‖w‖², the term that a loss would add.
 
     >>> f"{elastic_penalty({'w': jnp.array([1.0, -2.0])}, l1=0.1, l2=0.2):.4f}"
     '0.8000'
@@ -93,7 +93,7 @@ def elastic(l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> optax.Gradie
     Args:
         l1: λ₁ ≥ 0.
         l2: λ₂ ≥ 0.
-        mask: which parameters are penalised.
+        mask: which parameters are penalized.
     """
     check_number("l1", l1, low=0)
     check_number("l2", l2, low=0)
@@ -101,11 +101,11 @@ def elastic(l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> optax.Gradie
     def update(grads, state, params=None):
         need_params(params, "a penalty")
 
-        def penalised(g, w, included):
+        def penalized(g, w, included):
             return g + l1 * jnp.sign(w) + l2 * w if included else g
 
         chosen = full_mask(mask, params)
-        return jax.tree.map(penalised, promote(grads), promote(params), chosen), state
+        return jax.tree.map(penalized, promote(grads), promote(params), chosen), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -146,7 +146,7 @@ def decoupled_decay(strength: float, mask: Mask = None) -> optax.GradientTransfo
 
 
 def soft_threshold(x: jax.Array, threshold: float | jax.Array) -> jax.Array:
-    """sign(x)·max(|x| − threshold, 0), the minimiser of (w−x)²/2 + threshold·|w|.
+    """sign(x)·max(|x| − threshold, 0), the minimizer of (w−x)²/2 + threshold·|w|.
 
     >>> soft_threshold(jnp.array([-3.0, 0.5, 2.0]), 1.0).tolist()
     [-2.0, 0.0, 1.0]

@@ -1,4 +1,4 @@
-"""Learning rates over time: every schedule is a function of the number of updates done (notes L66).
+"""Learning rates over time: every schedule is a function of the number of updates done.
 
 Schedules compute in JAX's default float type, accept a traced count, and hold their last value
 after `total_steps`.
@@ -187,7 +187,7 @@ def snapshot_cosine(base: float, total_steps: int, cycles: int) -> Schedule:
     .. math:: α(t) = \\frac{α_0}{2} (\\cos\\frac{π \\bmod(t−1, ⌈T/M⌉)}{⌈T/M⌉} + 1),
         \\quad t = 1 … T
 
-    Huang et al., "Snapshot ensembles: train 1, get M for free", 2017 (notes L93). Here the count
+    Huang et al., "Snapshot ensembles: train 1, get M for free", 2017. Here the count
     starts at 0, as everywhere, so the paper's t is count + 1; take a snapshot whenever
     `snapshot_steps` says so, where the rate is lowest.
 

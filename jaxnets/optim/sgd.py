@@ -1,4 +1,4 @@
-"""Gradient descent, momentum, and Nesterov's momentum in both published forms (notes L60–L62)."""
+"""Gradient descent, momentum, and Nesterov's momentum in both published forms."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -122,7 +122,7 @@ def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
     .. math:: x ← x − ηg
 
     Equals ``torch.optim.SGD(lr)``. Along an eigenvector of the Hessian with eigenvalue λ an error
-    shrinks by 1 − ηλ a step: it oscillates for η > 1/λ and diverges for η > 2/λ (notes L60).
+    shrinks by 1 − ηλ a step: it oscillates for η > 1/λ and diverges for η > 2/λ.
 
     >>> rule = sgd(0.1)
     >>> x = jnp.array([1.0, -2.0])
@@ -136,7 +136,7 @@ def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
 def momentum(
     learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
 ) -> optax.GradientTransformationExtraArgs:
-    """Gradient descent with the velocity of a heavy ball (notes L61).
+    """Gradient descent with the velocity of a heavy ball.
 
     .. math:: v ← ρv + g, \\quad x ← x − ηv
 
@@ -157,7 +157,7 @@ def momentum(
 def nesterov(
     learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
 ) -> optax.GradientTransformationExtraArgs:
-    """Nesterov's momentum, re-parametrised so that the gradient is taken at the parameters.
+    """Nesterov's momentum, re-parametrized so that the gradient is taken at the parameters.
 
     .. math:: v ← ρv + g(y), \\quad y ← y − η(g(y) + ρv)
 

@@ -2,7 +2,7 @@
 
 Convolutions: (height, width, in, out) here, (out, in, height, width) there. Matrices: (in, out)
 here, (out, in) there. The matrix behind a flattened feature map: here its rows run over (height,
-width, channel), there its columns over (channel, height, width). Normalisation: scale, bias, mean,
+width, channel), there its columns over (channel, height, width). Normalization: scale, bias, mean,
 var here; weight, bias, running_mean, running_var there.
 """
 

@@ -42,7 +42,7 @@ def load(
         source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
             "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
         strict: refuse a file with tensors that the network has no place for; False leaves them.
-        fresh_head: initialise the layers whose shape depends on ``num_classes`` anew, with
+        fresh_head: initialize the layers whose shape depends on ``num_classes`` anew, with
             ``key``, and take only the others from the file.
         key: for ``fresh_head``.
         **fields: further fields of the network, as for `create_model`.
@@ -57,7 +57,7 @@ def load(
     Example::
 
         model, variables = load("resnet50", "resnet50-0676ba61.pth")
-        logits = model.apply(variables, images)     # images normalised with model_info's mean, std
+        logits = model.apply(variables, images)     # images normalized with model_info's mean, std
     """
     weights = {k: v for k, v in read_state_dict(path).items() if not k.endswith(IGNORED)}
     if num_classes is not None:
@@ -237,13 +237,13 @@ def _head(name: str, model: nn.Module) -> set[str]:
 
 
 def _fresh(name: str, model: nn.Module, paths: set[str], key: jax.Array) -> dict[str, np.ndarray]:
-    """The network's own initialisation of some variables; what else it would compute is cut off."""
+    """The network's own initialization of some variables; what else it would compute is cut off."""
     images = np.zeros((1, *model_info(name).input_shape), np.float32)
 
     @jax.jit
-    def initialise(key: jax.Array) -> dict[str, jax.Array]:
+    def initialize(key: jax.Array) -> dict[str, jax.Array]:
         variables = model.init({"params": key, "dropout": key}, images, train=False)
         flat = flatten_dict(dict(variables), sep="/")
         return {path: flat[path] for path in paths}
 
-    return {path: np.asarray(value) for path, value in initialise(key).items()}
+    return {path: np.asarray(value) for path, value in initialize(key).items()}

@@ -26,7 +26,7 @@ def rules(*table: tuple[str, str]) -> Callable[[nn.Module], Rules]:
 
 
 def vgg_features(model: nn.Module) -> list[tuple[str, str]]:
-    """Places in nn.Sequential: convolution, (normalisation,) ReLU; a pooling ends a stage."""
+    """Places in nn.Sequential: convolution, (normalization,) ReLU; a pooling ends a stage."""
     table, place = [], 0
     for i, kernels in enumerate(model.stages, start=1):
         for j, _ in enumerate(kernels, start=1):
@@ -189,7 +189,7 @@ def mobilenet_v2_timm(model: nn.Module) -> Rules:
 
 
 def pair(ours: str, theirs: str, place: int) -> tuple[tuple[str, str], tuple[str, str]]:
-    """A convolution and its normalisation, the next in an nn.Sequential."""
+    """A convolution and its normalization, the next in an nn.Sequential."""
     return (f"{ours}/conv", f"{theirs}.{place}"), (f"{ours}/bn", f"{theirs}.{place + 1}")
 
 

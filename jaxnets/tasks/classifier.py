@@ -27,7 +27,7 @@ class ClassifierInfo:
         dtype: its compute dtype.
         class_names: one per class, in order.
         image_shape: (H, W, C) that it was trained on.
-        mean, std: per channel, in grey levels 0 … 255, fitted on the training set.
+        mean, std: per channel, in gray levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
     """
 

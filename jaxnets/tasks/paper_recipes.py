@@ -48,7 +48,7 @@ class PaperRecipe:
         examples: size of the training set that epochs count.
         iterations: updates of the whole run where the source counts these, else None.
         optimizer_options, schedule_options: of `create_optimizer` and `create_schedule`.
-        decay_biases: weight decay also falls on biases and normalisation.
+        decay_biases: weight decay also falls on biases and normalization.
         average: the average of parameters that is evaluated, or None.
         transform: (key, stored image uint8) → training image.
         stored: what images the transform expects.
@@ -150,13 +150,13 @@ _RECIPES: dict[str, PaperRecipe] = {
             weight_decay=5e-4,
             augment="alexnet",
         ),
-        source="Krizhevsky, Sutskever, Hinton 2012, sections 4.1 and 5; notes L201-208 (F05-F07)",
+        source="Krizhevsky, Sutskever, Hinton 2012, sections 4.1 and 5",
         optimizer_options=_CAFFE_MOMENTUM,
         schedule_options=_THREE_DROPS,
         transform=compose(
             partial(random_window, size=224, inclusive=False), random_flip, random_color_noise
         ),
-        stored="256×256: shorter side resized to 256, then the centre",
+        stored="256×256: shorter side resized to 256, then the center",
         test="ten crops of 224, probabilities averaged",
         remarks=(
             "Kernels N(0, 0.01²); biases 1 in conv2, conv4, conv5, fc6, fc7, else 0.",
@@ -200,7 +200,7 @@ _RECIPES: dict[str, PaperRecipe] = {
             augment="googlenet",
         ),
         source="Szegedy et al. 2014, section 6; rate, batch, decay, epochs: BVLC's solver, "
-        "10,000,000 updates; notes L264-265 (F17, F18)",
+        "10,000,000 updates",
         optimizer_options=_CAFFE_MOMENTUM,
         average="polyak",
         transform=_inception_crop,
@@ -223,7 +223,7 @@ _RECIPES: dict[str, PaperRecipe] = {
             label_smoothing=0.1,
             augment="googlenet",
         ),
-        source="Szegedy et al. 2015 (Rethinking), sections 7 and 8; notes L283, L329 (F23, F28)",
+        source="Szegedy et al. 2015 (Rethinking), sections 7 and 8",
         optimizer_options=MappingProxyType({"decay": 0.9, "eps": 1.0}),
         average="ema",
         transform=compose(partial(random_resized_crop, size=299), _colors, random_flip),
@@ -242,7 +242,7 @@ _RECIPES: dict[str, PaperRecipe] = {
             weight_decay=1e-4,
             augment="alexnet",
         ),
-        source="He et al. 2015, section 3.4; notes L365-370, whose decay of 1e-5 is 1e-4 (F31)",
+        source="He et al. 2015, section 3.4, whose decay of 1e-5 is 1e-4",
         iterations=600_000,
         optimizer_options=_CAFFE_MOMENTUM,
         schedule_options=MappingProxyType({"factor": 0.1, "patience": 3}),
@@ -253,7 +253,7 @@ _RECIPES: dict[str, PaperRecipe] = {
         ),
         stored="any size",
         test="ten crops; or dense, shorter sides 224, 256, 384, 480 and 640",
-        remarks=("He's normal initialisation; no dropout.",),
+        remarks=("He's normal initialization; no dropout.",),
     ),
     "resnet_cifar": PaperRecipe(
         recipe=_settings(
@@ -327,11 +327,11 @@ _RECIPES: dict[str, PaperRecipe] = {
             weight_decay=2e-4,
             augment="crop_flip",
         ),
-        source="Iandola et al. 2016 and its published solver; notes L382 (F40)",
+        source="Iandola et al. 2016 and its published solver",
         iterations=170_000,
         optimizer_options=_CAFFE_MOMENTUM,
         transform=compose(partial(random_window, size=227), random_flip),
         stored="256×256",
-        test="the centre of 227",
+        test="the center of 227",
     ),
 }

@@ -34,7 +34,7 @@ class Recipe:
         learning_rate: the highest learning rate.
         schedule: a name of `jaxnets.optim.list_schedules()`.
         warmup_epochs: the learning rate rises linearly from 0 over these epochs.
-        weight_decay: λ of the optimizer; not applied to biases and normalisation.
+        weight_decay: λ of the optimizer; not applied to biases and normalization.
         clip_norm: scale gradients down to this global norm.
         label_smoothing: ε: targets (1 − ε)·one-hot + ε/K.
         augment: a name of `jaxnets.augment.list_policies()`: crops of the image padded by an
@@ -89,7 +89,7 @@ class Recipe:
 
 
 def build_network(
-    name: str, num_classes: int, dtype: str = "float32", *, synchronise: bool = False
+    name: str, num_classes: int, dtype: str = "float32", *, synchronize: bool = False
 ) -> nn.Module:
     """The network of a recipe.
 
@@ -97,7 +97,7 @@ def build_network(
         name: as in `jaxnets.create_model`.
         num_classes: K.
         dtype: compute dtype.
-        synchronise: batch normalisation takes its statistics over all devices of a `pmap`; under
+        synchronize: batch normalization takes its statistics over all devices of a `pmap`; under
             `jit` they are always those of the whole batch.
 
     Raises:
@@ -108,7 +108,7 @@ def build_network(
     changes: dict[str, Any] = {}
     if dtype != "float32":
         changes["dtype"] = DTYPES[dtype]
-    if synchronise and "norm" in has_fields:
+    if synchronize and "norm" in has_fields:
         changes["norm"] = partial(BatchNorm, axis_name=BATCH_AXIS)
     return network.clone(**changes) if changes else network
 
@@ -135,7 +135,7 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Pla
 def build_optimizer(
     recipe: Recipe, schedule: optax.Schedule | Plateau
 ) -> optax.GradientTransformation:
-    """The recipe's optimizer; weight decay spares biases and normalisation (vectors)."""
+    """The recipe's optimizer; weight decay spares biases and normalization (vectors)."""
     return create_optimizer(
         recipe.optimizer,
         schedule,

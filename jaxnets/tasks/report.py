@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# The colours of the two curves: distinguishable for colour-blind readers and in grey.
+# The colors of the two curves: distinguishable for color-blind readers and in gray.
 _TRAIN, _TEST = "#0072b2", "#d55e00"
 
 
@@ -104,10 +104,10 @@ def first_filters(params: dict[str, Any], image_shape: Sequence[int]) -> np.ndar
 
 
 def save_filters(filters: np.ndarray, path: str | Path, *, most: int = 64) -> None:
-    """A grid of filters, one scale for all: grey (or colour) 0.5 is weight 0.
+    """A grid of filters, one scale for all: gray (or color) 0.5 is weight 0.
 
     Args:
-        filters: (h, w, c, n); c = 3 is shown in colour, otherwise each channel's mean in grey.
+        filters: (h, w, c, n); c = 3 is shown in color, otherwise each channel's mean in gray.
         path: the PNG to write.
         most: show at most this many.
     """

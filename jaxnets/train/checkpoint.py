@@ -195,7 +195,7 @@ class Checkpoints:
             manifest=ocp.args.JsonRestore(),
         )
         try:
-            with _quiet_cancelled_reads():
+            with _quiet_canceled_reads():
                 restored = self._open().restore(step, args=items)
             arrays = {
                 path: np.asarray(leaf)
@@ -232,7 +232,7 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def _quiet_cancelled_reads() -> Iterator[None]:
+def _quiet_canceled_reads() -> Iterator[None]:
     """Keep one kind of noise off the terminal: when one array of a damaged checkpoint fails, the
     reads of the others finish on an event loop that Orbax has closed already."""
     usual = sys.unraisablehook

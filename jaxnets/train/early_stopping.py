@@ -31,7 +31,7 @@ class StopState(NamedTuple):
 
 
 class EarlyStopping:
-    """Stop at the ``patience``-th observation in a row that is no improvement (notes L92).
+    """Stop at the ``patience``-th observation in a row that is no improvement.
 
     An observation v improves on the best b when v < b − δ ("min") or v > b + δ ("max"); NaN never
     does. The metric should be of a validation set: chosen on the test set, the test error of the

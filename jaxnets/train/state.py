@@ -58,7 +58,7 @@ def create_state(
     *,
     dtype: Any = jnp.float32,
 ) -> TrainState:
-    """Initialise a network and its optimizer, compiled as one function.
+    """Initialize a network and its optimizer, compiled as one function.
 
     Args:
         model: a network of `jaxnets.models` (or any linen module with a ``train`` keyword).

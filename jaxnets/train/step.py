@@ -50,7 +50,7 @@ def train_step(
         preprocess: images as stored → images as the network wants them.
         microbatches: the batch is worked through in this many equal parts whose gradients are
             averaged (gradient accumulation), so that memory holds one part's activations. Batch
-            normalisation then sees each part alone.
+            normalization then sees each part alone.
 
     Returns:
         (new state, ``{"loss", "accuracy", "gradient_norm"}`` as float32 scalars over the whole
@@ -111,7 +111,7 @@ def train_step(
         )
     if axis_name is not None:
         gradients, metrics = lax.pmean((gradients, metrics), axis_name)
-        # Synchronised statistics are equal on all devices already; others are averaged, so that
+        # Synchronized statistics are equal on all devices already; others are averaged, so that
         # the replicas of the state never drift apart.
         model_state = lax.pmean(model_state, axis_name)
     metrics["gradient_norm"] = global_norm(gradients)

@@ -18,7 +18,7 @@ FROZEN, TRAINED = "frozen", "trained"
 def frozen_apply(apply_fn: Callable, frozen: Collection[str]) -> Callable:
     """An ``apply`` in which some layers are constants, in training as in evaluation.
 
-    A frozen batch normalisation must not only keep its running statistics: were it to normalise
+    A frozen batch normalization must not only keep its running statistics: were it to normalize
     with the batch's, the layers behind it would be trained on features that evaluation never shows
     them. So every module inside a frozen layer is called with ``train=False``, dropout included,
     and its parameters get no gradient, which also saves the work of computing one.

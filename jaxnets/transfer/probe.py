@@ -39,8 +39,8 @@ def _probe_loss(params, x, labels, weights, l2):
 
 
 @jax.jit
-def _standardise(x, weights):
-    """(standardised x, mean, 1/std), with 0 for a feature that does not change."""
+def _standardize(x, weights):
+    """(standardized x, mean, 1/std), with 0 for a feature that does not change."""
     share = weights / weights.sum()
     mean = share @ x
     std = jnp.sqrt(share @ (x - mean) ** 2)
@@ -63,14 +63,14 @@ def fit_linear_probe(
     """The softmax regression on given features: minimum of cross entropy + λ/2 ‖W‖².
 
     The problem is convex and small, and the features do not change, so that L-BFGS on the whole
-    set finds the minimum in seconds, without a learning rate. Features are standardised for the
-    fit, and the standardisation is folded into the result.
+    set finds the minimum in seconds, without a learning rate. Features are standardized for the
+    fit, and the standardization is folded into the result.
 
     Args:
         x: features (N, D).
         labels: (N,) class numbers.
         num_classes: K.
-        l2: λ ≥ 0, on the standardised features' weights.
+        l2: λ ≥ 0, on the standardized features' weights.
         weights: (N,) ≥ 0, of the examples; those of weight 0 are as if they were not there. Folds
             of a cross-validation then share one compiled program.
         tol, max_iterations: of `jaxnets.optim.minimize`.
@@ -95,7 +95,7 @@ def fit_linear_probe(
         raise ValueError(
             f"weights must be (N,), not negative and not all 0, got shape {weights.shape}"
         )
-    standard, mean, scale = _standardise(x, weights)
+    standard, mean, scale = _standardize(x, weights)
     start = {
         "kernel": jnp.zeros((x.shape[1], num_classes), x.dtype),
         "bias": jnp.zeros(num_classes, x.dtype),

@@ -1,4 +1,4 @@
-"""The procedure for hyper-parameters, step by step (notes L114-L119).
+"""The procedure for hyper-parameters, step by step.
 
 1. `check_first_loss`: the untrained network's loss is that of guessing.
 2. `overfit_small_set`: a few images can be learned by heart.

@@ -1,4 +1,4 @@
-"""Step 5: what the loss curves of a run say, in words (notes L119)."""
+"""Step 5: what the loss curves of a run say, in words."""
 
 import math
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ ADVICE: dict[str, str] = {
     "learning_rate_too_high": "lower the learning rate by 3 to 10, or warm up and clip gradients",
     "learning_rate_too_low": "raise the learning rate by 3 to 10, or train longer",
     "plateau": "decay the learning rate now (by 10, or along a cosine)",
-    "over_fitting": "regularise more (augmentation, weight decay, dropout), stop at the lowest "
+    "over_fitting": "regularize more (augmentation, weight decay, dropout), stop at the lowest "
     "validation loss, or get more data",
-    "under_fitting": "take a larger network, regularise less, or train with a better rate",
+    "under_fitting": "take a larger network, regularize less, or train with a better rate",
     "good": "no change is called for; a longer run may still gain a little",
 }
 

@@ -12,7 +12,7 @@ from jaxnets.tune.learning_rate_range import RangeTest, RateGrid, smooth
 from jaxnets.tune.space import Range
 from jaxnets.tune.study import Study
 
-# Distinguishable for colour-blind readers and in grey, as in train/report.py.
+# Distinguishable for color-blind readers and in gray, as in train/report.py.
 TRAIN, VALID, GOOD = "#0072b2", "#d55e00", "#009e73"
 
 
@@ -44,14 +44,14 @@ def draw_curves(
         unit, length: what the x axis counts, and how far the run went in it.
         valid_name: "validation" or "test".
     """
-    for values, colour, name in ((train_loss, TRAIN, "training"), (valid_loss, VALID, valid_name)):
+    for values, color, name in ((train_loss, TRAIN, "training"), (valid_loss, VALID, valid_name)):
         if values is None:
             continue
         values = np.asarray(values, np.float64)
         x = length * (np.arange(len(values)) + 1) / len(values)
-        axes.plot(x, values, color=colour, alpha=0.3, lw=1)
+        axes.plot(x, values, color=color, alpha=0.3, lw=1)
         width = max(len(values) / 25, 1.0 if name == "training" else 0.5)
-        axes.plot(x, smooth(values, width), color=colour, lw=2, label=name)
+        axes.plot(x, smooth(values, width), color=color, lw=2, label=name)
     axes.set(xlabel=unit, ylabel="loss")
     axes.set_title(
         found.kind.replace("_", " ") + "\n" + fill(found.finding, 62), fontsize=9, loc="left"
@@ -129,23 +129,23 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
 
 
 def save_search(studies: Sequence[Study], path: Path | str) -> None:
-    """Every trial's value over each hyper-parameter that has a range, one colour a round."""
+    """Every trial's value over each hyper-parameter that has a range, one color a round."""
     names = [name for name, part in studies[0].space.items() if isinstance(part, Range)]
     figure, axes = new_figure(4.2 * max(len(names), 1), 4, 1, max(len(names), 1))
-    colours = (TRAIN, VALID, GOOD, "#cc79a7")
+    colors = (TRAIN, VALID, GOOD, "#cc79a7")
     for column, name in enumerate(names):
         one = np.atleast_1d(axes)[column]
         for number, study in enumerate(studies):
             rows = [row for row in study.table() if row["value"] is not None]
             for state, marker, filled in (("complete", "o", True), ("stopped", "x", False)):
                 points = [row for row in rows if row["state"] == state]
-                colour = colours[number % len(colours)]
+                color = colors[number % len(colors)]
                 one.scatter(
                     [row["params"][name] for row in points],
                     [row["value"] for row in points],
                     s=28,
                     marker=marker,
-                    color=colour,
+                    color=color,
                     alpha=0.8 if filled else 0.5,
                     label=f"{study.name}, {state}" if points else None,
                 )

@@ -1,4 +1,4 @@
-"""Step 1: is the loss of the untrained network that of guessing? (notes L114)"""
+"""Step 1: is the loss of the untrained network that of guessing?"""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jaxnets.losses import cross_entropy
 from jaxnets.train.step import identity
 from jaxnets.tune.objective import training_logits
 
-# A loss this far above ln C is still a usual start: He-initialised networks give logits of standard
+# A loss this far above ln C is still a usual start: He-initialized networks give logits of standard
 # deviation 1 to 1.7 (LeNet-5 on digits), and each unit of their variance costs half a nat.
 USUAL_EXCESS = 1.5
 
@@ -25,7 +25,7 @@ class FirstLoss(NamedTuple):
     Attributes:
         loss: of the untrained network, without penalty.
         expected: ln C.
-        penalised: loss + penalty; equal to ``loss`` when no penalty was given.
+        penalized: loss + penalty; equal to ``loss`` when no penalty was given.
         logit_std: standard deviation of the logits.
         ok: nothing needs to be mended.
         findings: sentences, the most serious first.
@@ -33,7 +33,7 @@ class FirstLoss(NamedTuple):
 
     loss: float
     expected: float
-    penalised: float
+    penalized: float
     logit_std: float
     ok: bool
     findings: tuple[str, ...]
@@ -92,8 +92,8 @@ def check_first_loss(
         loss = loss_fn(logits, labels)
         added = 0.0 if penalty is None else penalty(variables["params"])
         # The classes' common offset does not change the softmax.
-        centred = logits - logits.mean(-1, keepdims=True)
-        return loss, added, centred.std(), inputs.mean(), inputs.std(), logits
+        centered = logits - logits.mean(-1, keepdims=True)
+        return loss, added, centered.std(), inputs.mean(), inputs.std(), logits
 
     values = measure(variables, images)
     loss, added, std, input_mean, input_std = map(float, values[:5])
@@ -134,7 +134,7 @@ def check_first_loss(
     elif large_inputs:
         findings.append(_preprocessing_finding(input_mean, input_std))
     if penalty is not None and not added > 0 and math.isfinite(loss):
-        findings.append(f"the penalty adds {added:g} to the loss: regularisation must raise it")
+        findings.append(f"the penalty adds {added:g} to the loss: regularization must raise it")
     ok = not findings
     if ok:
         near = "as it should be" if abs(excess) < 0.1 else f"usual: the logits' spread is {std:.2g}"

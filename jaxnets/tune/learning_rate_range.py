@@ -1,4 +1,4 @@
-"""Step 3: which learning rate makes the loss go down? (notes L116)"""
+"""Step 3: which learning rate makes the loss go down?"""
 
 import functools
 import math
@@ -176,9 +176,9 @@ def _read(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
 
 
 def smooth(values: np.ndarray, width: float) -> np.ndarray:
-    """Means weighted by a Gaussian of this standard deviation (in places), centred.
+    """Means weighted by a Gaussian of this standard deviation (in places), centered.
 
-    Values that are not finite stay, and are left out of their neighbours' means.
+    Values that are not finite stay, and are left out of their neighbors' means.
 
     >>> smooth(np.array([1.0, 1.0, 1.0]), 1.0).tolist()
     [1.0, 1.0, 1.0]
@@ -220,7 +220,7 @@ def rate_grid(
     optimizer: str = "sgd",
     loop: bool | None = None,
 ) -> RateGrid:
-    """Train for a hundred iterations with each rate of a grid, from the same start (notes L116).
+    """Train for a hundred iterations with each rate of a grid, from the same start.
 
     One compiled program serves all rates.
 

@@ -25,7 +25,7 @@ def training_logits(
 ) -> jax.Array:
     """Logits in training mode: batch statistics of the batch itself, dropout switched on.
 
-    Batch normalisation at its running statistics is meaningless before the first step.
+    Batch normalization at its running statistics is meaningless before the first step.
     """
     collections = [name for name in variables if name != "params"]
     logits, _ = model.apply(

@@ -1,4 +1,4 @@
-"""Step 2: can the network learn a few images by heart? If not, something is broken (notes L115)."""
+"""Step 2: can the network learn a few images by heart? If not, something is broken."""
 
 import math
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def overfit_small_set(
 ) -> Overfit:
     """Train on all of ``images`` at every step until each is right, or say what prevents it.
 
-    No augmentation, no regularisation: a network with more parameters than images must come to
+    No augmentation, no regularization: a network with more parameters than images must come to
     100 % training accuracy.
 
     Args:
@@ -156,7 +156,7 @@ def _explain(
     twins = _contradictions(images, labels)
     if twins is not None:
         found.append(
-            f"images {twins[0]} and {twins[1]} are equal but labelled {labels[twins[0]]} and "
+            f"images {twins[0]} and {twins[1]} are equal but labeled {labels[twins[0]]} and "
             f"{labels[twins[1]]}: no network can learn that"
         )
     before, after = named_leaves(start["params"]), named_leaves(variables["params"])
@@ -170,7 +170,7 @@ def _explain(
     elif training_accuracy() == 1.0:
         found.append(
             "in training mode every image is right: evaluation differs (statistics of batch "
-            "normalisation that lag behind, or a layer that ignores `train`)"
+            "normalization that lag behind, or a layer that ignores `train`)"
         )
     if len(found) == 1:
         tail = losses[-max(len(losses) // 5, 5) :]
@@ -180,7 +180,7 @@ def _explain(
             found.append("the loss still falls: give more steps, or a higher rate")
         else:
             found.append(
-                "the loss no longer falls: the network is too small, is regularised too strongly "
+                "the loss no longer falls: the network is too small, is regularized too strongly "
                 "(dropout), or the labels do not belong to the images"
             )
     return found

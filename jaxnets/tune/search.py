@@ -140,7 +140,7 @@ def coarse_to_fine(
     start: Settings | None = None,
     open_bar: Callable[[str, int], Any] | None = None,
 ) -> list[Study]:
-    """Random search in rounds, each around the best of the one before (notes L117, L118).
+    """Random search in rounds, each around the best of the one before.
 
     Except in a grid, each round first tries that best itself and ``start``, and stops neither
     early, so that it ends where the one before did, or better, and no worse than what was in use:

@@ -160,7 +160,7 @@ def zoom(space: Space, best: Mapping[str, Any], factor: float) -> dict[str, Rang
     """The space around a point, each range ``factor`` times narrower on its own scale.
 
     A window that would pass a limit is moved inside, so that it keeps its width. Choices stay open:
-    what regularises looks bad in short trials and good in long ones.
+    what regularizes looks bad in short trials and good in long ones.
 
     Args:
         space: where ``best`` was found.

@@ -45,7 +45,7 @@ class Study:
         pruner: "halving" (asynchronous successive halving), "hyperband", or "none".
         reduction: of the trials that reach a rung, one in so many goes on. Each rung is
             ``reduction`` times later than the one before.
-        first_rung: the share of the epochs before which no trial is stopped. What regularises
+        first_rung: the share of the epochs before which no trial is stopped. What regularizes
             looks bad early: where it is searched, a half is better than the fifth of the default.
         epochs: measurements of a complete trial.
         seed: of the drawings.
@@ -54,7 +54,7 @@ class Study:
         JaxnetsError: Optuna is missing; the space is empty or crosses; the file holds a study of
             this name with another configuration (what differs is named).
 
-    Source: notes L117, L118; Li et al., "A system for massively parallel hyperparameter tuning",
+    Source: Li et al., "A system for massively parallel hyperparameter tuning",
     2020 (asynchronous successive halving).
 
     >>> from jaxnets.tune import Range, Study

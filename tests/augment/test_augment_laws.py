@@ -28,7 +28,7 @@ def image():
 
 
 def test_cutout_hides_what_its_law_says():
-    """Against all equally likely centres, one by one: how often is so much hidden?"""
+    """Against all equally likely centers, one by one: how often is so much hidden?"""
     height, width, size = 12, 10, 5
     blank = jnp.ones((height, width, 1))
     hidden = jax.jit(jax.vmap(lambda key: (1 - a.cutout(key, blank, size)).astype(int)))(keys(6000))
@@ -42,7 +42,7 @@ def test_cutout_hides_what_its_law_says():
     expected_areas, ways = np.unique(possible, return_counts=True)
     np.testing.assert_array_equal(areas, expected_areas)
     assert chi_square(seen, 6000 * ways / ways.sum()) > LEVEL
-    # The kept area in closed form: Σ over centres of the covered length, by axis.
+    # The kept area in closed form: Σ over centers of the covered length, by axis.
     covered = [np.mean([min(n, c + 3) - max(0, c - 2) for c in range(n)]) for n in (height, width)]
     spread = np.std(possible) / np.sqrt(6000)
     assert abs(hidden.sum((1, 2)).mean() - covered[0] * covered[1]) < 4 * spread
@@ -84,7 +84,7 @@ def test_cutmix_labels_are_areas():
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0])
 def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
-    """Against all centres and all half sides: how often are so many pixels pasted?
+    """Against all centers and all half sides: how often are so many pixels pasted?
 
     The box's share of the sides is s = √(1−λ). Its half height ⌊sH/2⌋ is constant between the
     numbers 2k/H, its half width between 2k/W, and s < x has the probability that 1−λ < x².
@@ -97,7 +97,7 @@ def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
     for low, high in itertools.pairwise(ends):
         half = [int((low + high) / 4 * n) for n in (height, width)]
         tall, wide = (
-            [sum(0 <= i < n for i in range(centre - h, centre + h)) for centre in range(n)]
+            [sum(0 <= i < n for i in range(center - h, center + h)) for center in range(n)]
             for n, h in zip((height, width), half, strict=True)
         )
         areas, ways = np.unique(np.multiply.outer(tall, wide), return_counts=True)
@@ -115,7 +115,7 @@ def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
     drawn = np.asarray(jax.jit(jax.vmap(area))(keys(count)))
     seen = np.bincount(drawn, minlength=len(chances))
     assert seen[chances == 0].sum() == 0
-    # Neighbouring areas are counted together, about 20 expected ones each time.
+    # Neighboring areas are counted together, about 20 expected ones each time.
     bins = (np.cumsum(count * chances) // 20).astype(int).clip(max=int(count // 20) - 1)
     seen, expected = (np.bincount(bins, weights) for weights in (seen, count * chances))
     filled = expected > 0
@@ -167,7 +167,7 @@ def test_parts_follow_the_loop_where_draws_are_refused():
 @pytest.mark.parametrize(
     "shape, expected", [((10, 100), (0, 43, 10, 13)), ((100, 10), (43, 0, 13, 10))]
 )
-def test_where_nothing_fits_the_largest_centre_is_taken(shape, expected):
+def test_where_nothing_fits_the_largest_center_is_taken(shape, expected):
     drawn = parts(*shape, 20, area=(0.9, 1.0))
     np.testing.assert_array_equal(drawn, np.tile(expected, (20, 1)))
 

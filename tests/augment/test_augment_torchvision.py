@@ -46,7 +46,7 @@ def test_moved_pixels_are_the_same(operation, stored):
 
 
 @pytest.mark.parametrize("operation", COLORS)
-def test_colours_agree_to_a_grey_level(operation, stored):
+def test_colors_agree_to_a_gray_level(operation, stored):
     change = jax.jit(COLORS[operation])
     for image, amount, expected in cases(stored, operation):
         ours = np.asarray(change(image, amount), int)
@@ -58,7 +58,7 @@ def test_colours_agree_to_a_grey_level(operation, stored):
 
 
 @pytest.mark.parametrize("traced", [False, True])
-def test_resized_crops_agree_to_a_grey_level(traced, stored):
+def test_resized_crops_agree_to_a_gray_level(traced, stored):
     resample = jax.jit(a.resample, static_argnums=(2, 3))
     chosen = jax.jit(a.resample, static_argnums=2)
     for image, (method, part, size), expected in cases(stored, "resized_crop"):
@@ -72,7 +72,7 @@ def test_resized_crops_agree_to_a_grey_level(traced, stored):
 
 def test_erasing_is_cutout_at_a_place(stored):
     for image, (top, left, height, width), expected in cases(stored, "erase"):
-        # Rows −2 … 5 of a square of 8 whose centre is row 2: clipped at the border.
+        # Rows −2 … 5 of a square of 8 whose center is row 2: clipped at the border.
         assert (top, height, width) == (0, 6, 8)
         np.testing.assert_array_equal(a.cutout_at(image, 2, left + 4, 8), expected)
 

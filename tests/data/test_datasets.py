@@ -32,7 +32,7 @@ def test_digits_are_scikit_learns():
     digits = load_dataset("digits")
     assert digits.train.images.dtype == np.uint8 and digits.train.labels.dtype == np.int32
     assert digits.image_shape == digits.train.images.shape[1:] == (8, 8, 1)
-    # The grey levels come back exactly, and both splits together are the whole set.
+    # The gray levels come back exactly, and both splits together are the whole set.
     both = Split(*(np.concatenate(part) for part in zip(digits.train, digits.test, strict=True)))
     levels = np.round(both.images * (16 / 255)).astype(np.uint8)
     bunch = load_digits()
@@ -101,15 +101,15 @@ def test_data_dir_and_cache_come_from_the_environment(tiny_tfds, monkeypatch, tm
     assert default_data_dir().name == "tensorflow_datasets"
 
 
-def test_grey_images_and_tensors(make_tfds, tmp_path):
+def test_gray_images_and_tensors(make_tfds, tmp_path):
     rng = np.random.default_rng(1)
-    grey = rng.integers(0, 256, (9, 4, 4, 1), dtype=np.uint8)
+    gray = rng.integers(0, 256, (9, 4, 4, 1), dtype=np.uint8)
     labels = np.arange(9) % 3
-    splits = {"train": (grey, labels), "test": (grey[::-1], labels[::-1])}
+    splits = {"train": (gray, labels), "test": (gray[::-1], labels[::-1])}
     for stored in ("image", "tensor"):
         make_tfds(tmp_path, splits, name=stored, names="xyz", shape=(4, 4, 1), stored=stored)
         data = load_dataset(stored, data_dir=tmp_path)
-        assert as_pairs(data.train) == as_pairs(Split(grey, labels))
+        assert as_pairs(data.train) == as_pairs(Split(gray, labels))
 
 
 def test_without_a_test_split_a_fifth_is_held_out(make_tfds, tmp_path, tiny_arrays):
@@ -121,7 +121,7 @@ def test_without_a_test_split_a_fifth_is_held_out(make_tfds, tmp_path, tiny_arra
     assert sorted(both) == as_pairs(Split(*tiny_arrays["train"]))
 
 
-def test_unlabelled_test_split_is_passed_over(make_tfds, tmp_path, tiny_arrays):
+def test_unlabeled_test_split_is_passed_over(make_tfds, tmp_path, tiny_arrays):
     images, labels = tiny_arrays["test"]
     splits = {
         "train": tiny_arrays["train"],

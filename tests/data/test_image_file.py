@@ -13,22 +13,22 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
 
 
-def test_colour_and_grey(tmp_path, pixels):
+def test_color_and_gray(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), pixels)
-    grey = read_image(str(tmp_path / "a.png"), channels=1)
-    assert grey.shape == (7, 9, 1) and grey.dtype == np.uint8
+    gray = read_image(str(tmp_path / "a.png"), channels=1)
+    assert gray.shape == (7, 9, 1) and gray.dtype == np.uint8
     luma = pixels @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(grey[..., 0], luma, atol=1)  # rounded to whole grey levels
+    np.testing.assert_allclose(gray[..., 0], luma, atol=1)  # rounded to whole gray levels
 
 
-def test_grey_file_as_colour(tmp_path, pixels):
+def test_gray_file_as_color(tmp_path, pixels):
     Image.fromarray(pixels[..., 0]).save(tmp_path / "a.png")
     read = read_image(tmp_path / "a.png")
     np.testing.assert_array_equal(read, np.repeat(pixels[..., :1], 3, axis=-1))
 
 
-def test_size_covers_then_crops_the_centre(tmp_path, pixels):
+def test_size_covers_then_crops_the_center(tmp_path, pixels):
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
     Image.fromarray(wide).save(tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""Means, standardisation and whitening against closed forms, loops and scikit-learn."""
+"""Means, standardization and whitening against closed forms, loops and scikit-learn."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxnets.errors import UnknownNameError
 
 @pytest.fixture
 def images():
-    """Channels of very different mean and spread, neighbours correlated."""
+    """Channels of very different mean and spread, neighbors correlated."""
     rng = np.random.default_rng(0)
     base = rng.normal(size=(200, 4, 3, 3)).cumsum(axis=2)
     return np.clip(base * [5, 20, 40] + [20, 100, 180], 0, 255).astype(np.uint8)
@@ -57,7 +57,7 @@ def test_channel_mean_and_std(images, chunked, x64):
     np.testing.assert_allclose(mean_only.apply(images).std((0, 1, 2)), both.std, rtol=1e-6)
 
 
-def test_standardised_in_float32(images):
+def test_standardized_in_float32(images):
     """The bar of the plan: mean 0 ± 1e-5, deviation 1 ± 1e-5 in the precision that training has."""
     out = pre.fit_channel_mean_std(images).apply(images)
     assert out.dtype == jnp.float32
@@ -66,7 +66,7 @@ def test_standardised_in_float32(images):
     np.testing.assert_allclose(out.std((0, 1, 2)), 1, atol=1e-5)
 
 
-def test_a_constant_channel_is_only_centred(images):
+def test_a_constant_channel_is_only_centered(images):
     images[..., 1] = 77
     out = np.asarray(pre.fit_channel_mean_std(images).apply(images))
     assert np.all(out[..., 1] == 0) and np.all(np.isfinite(out))
@@ -124,18 +124,18 @@ def test_zca_is_symmetric_whitens_and_inverts(vectors, chunked, x64):
 
 
 def test_zca_changes_the_data_least(vectors, x64):
-    """All whitenings are ZCA followed by a rotation; none is closer to the (centred) data."""
-    centred = vectors - vectors.mean(0)
+    """All whitenings are ZCA followed by a rotation; none is closer to the (centered) data."""
+    centered = vectors - vectors.mean(0)
     zca = np.asarray(pre.fit_zca_whitening(vectors, epsilon=0.0).apply(vectors))
     pca = np.asarray(pre.fit_pca_whitening(vectors, epsilon=0.0).apply(vectors))
-    distance = np.square(zca - centred).sum()
-    assert distance < np.square(pca - centred).sum()
+    distance = np.square(zca - centered).sum()
+    assert distance < np.square(pca - centered).sum()
     rng = np.random.default_rng(3)
     for scale in (1e-3, 0.1, 10.0):
         skew = scale * rng.normal(size=(12, 12))
         rotation, _ = np.linalg.qr(np.eye(12) + skew - skew.T)
         rotation *= np.sign(np.diag(rotation))
-        assert distance < np.square(zca @ rotation - centred).sum()
+        assert distance < np.square(zca @ rotation - centered).sum()
 
 
 def test_epsilon_damps_small_directions(vectors, x64):
@@ -155,25 +155,25 @@ def test_directions_without_variance(images):
     kept = pre.fit_pca_whitening(images, epsilon=0.0, components=33)
     out = kept.apply(images)
     assert out.shape == (200, 33)
-    # float32 arithmetic on grey levels: variances right to 1e-3 even in the smallest direction.
+    # float32 arithmetic on gray levels: variances right to 1e-3 even in the smallest direction.
     np.testing.assert_allclose(covariance(out), np.eye(33), atol=1e-3)
     # The directions left out have no variance, so nothing is lost.
     np.testing.assert_allclose(kept.inverse(out), images, atol=0.05)
 
 
-def test_contrast_normalisation_comes_first(images, x64):
+def test_contrast_normalization_comes_first(images, x64):
     fitted = pre.fit_zca_whitening(images, epsilon=0.1, contrast=10.0)
     flat = images.reshape(200, -1).astype(np.float64)
-    centred = flat - flat.mean(1, keepdims=True)
-    expected = centred / np.sqrt(flat.var(1, keepdims=True) + 10)
-    normalised = pre.normalize_contrast(images.astype(np.float64), 10.0)
-    np.testing.assert_allclose(normalised.reshape(200, -1), expected, atol=1e-12)
+    centered = flat - flat.mean(1, keepdims=True)
+    expected = centered / np.sqrt(flat.var(1, keepdims=True) + 10)
+    normalized = pre.normalize_contrast(images.astype(np.float64), 10.0)
+    np.testing.assert_allclose(normalized.reshape(200, -1), expected, atol=1e-12)
     by_hand = pre.fit_zca_whitening(expected, epsilon=0.1).apply(expected)
     np.testing.assert_allclose(
         fitted.apply(images.astype(np.float64)).reshape(200, -1), by_hand, atol=1e-9
     )
     np.testing.assert_allclose(
-        fitted.inverse(fitted.apply(images.astype(np.float64))), normalised, atol=1e-9
+        fitted.inverse(fitted.apply(images.astype(np.float64))), normalized, atol=1e-9
     )
 
 
@@ -195,7 +195,7 @@ def test_zca_images_stay_recognisable():
 
 
 def test_zca_patches_of_photographs_stay_recognisable(cifar10):
-    """Where ε = 0.1 comes from: 8×8 patches, contrast-normalised (Coates, Ng & Lee 2011)."""
+    """Where ε = 0.1 comes from: 8×8 patches, contrast-normalized (Coates, Ng & Lee 2011)."""
     if cifar10 is None:
         pytest.skip("no photographs on this machine; the test above does it with digits")
     patches = np.asarray(cifar10.train.images[:, 12:20, 12:20])
@@ -214,7 +214,7 @@ def test_every_fit_works_in_jit_on_any_batch(name, images):
     np.testing.assert_allclose(jax.jit(lambda f, x: f.apply(x))(fitted, images), eager, atol=2e-4)
     np.testing.assert_allclose(jax.vmap(fitted.apply)(images), eager, atol=2e-4)
     np.testing.assert_allclose(fitted.apply(images[0]), eager[0], atol=2e-4)
-    # float32 in, whitening matrices up to 1/√1: back to grey levels within a thousandth of 255.
+    # float32 in, whitening matrices up to 1/√1: back to gray levels within a thousandth of 255.
     np.testing.assert_allclose(fitted.inverse(eager), images, atol=0.25)
     assert fitted.apply(jnp.asarray(images, jnp.bfloat16)).dtype == jnp.float32
 

@@ -136,7 +136,7 @@ def test_weights_average_and_statistics_are_those_of_the_average():
     found = ensembles.average_checkpoints(net.apply, run, batches)
     kernels = [np.asarray(v["params"]["conv1"]["kernel"], np.float64) for v in run]
     np.testing.assert_allclose(found["params"]["conv1"]["kernel"], np.mean(kernels, 0), atol=1e-7)
-    # The first normalisation sees the convolution of the images with the averaged kernel.
+    # The first normalization sees the convolution of the images with the averaged kernel.
     y = [
         np.asarray(
             jax.lax.conv_general_dilated(

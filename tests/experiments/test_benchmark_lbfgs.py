@@ -52,6 +52,6 @@ def test_the_fastest_peer_is_among_those_that_solved():
     row = {"case": "a", "family": "data", "size": 1, "memory": 10}
     row["runs"] = {**runs, "scipy": run(True, 0.01)}
     assert report.fastest_peer(row) == ("jaxopt", 3.0)
-    summary = report.summarise([row], same_memory=False)
+    summary = report.summarize([row], same_memory=False)
     assert summary["speed_up"] == {"a": 3.0}
     assert "| — |" in report.as_table([row], summary["solvers"])

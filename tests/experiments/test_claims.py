@@ -249,7 +249,7 @@ def _measure(settings: Fake) -> Outcome:
     values = settings.value + np.array([-0.1, 0.0, 0.1])
     figure, (ax,) = figures.new()
     figures.dots(ax, ["one"], [values])
-    figures.band(ax, np.arange(2), np.ones((3, 2)), "line", figures.COLOURS[0])
+    figures.band(ax, np.arange(2), np.ones((3, 2)), "line", figures.COLORS[0])
     return Outcome([effect("gain | more", values, above(0), unit="points")], figure, ["A <b>."])
 
 

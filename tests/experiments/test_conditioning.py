@@ -20,9 +20,9 @@ def test_smoke_whitening_makes_the_condition_number_one(tmp_path):
         assert summary[name]["condition_least_squares"] == pytest.approx(1, abs=1e-8)
         assert summary[name]["condition_logistic_start"] == pytest.approx(1, abs=1e-8)
         assert summary[name]["gradient_spread"] == pytest.approx(1, abs=1e-8)
-    standardised = summary["standardised"]
-    assert standardised["gradient_spread"] == pytest.approx(1, abs=1e-12)
-    order = ["raw", "mean", "standardised", "zca"]
+    standardized = summary["standardized"]
+    assert standardized["gradient_spread"] == pytest.approx(1, abs=1e-12)
+    order = ["raw", "mean", "standardized", "zca"]
     numbers = [summary[name]["condition_least_squares"] for name in order]
     assert numbers == sorted(numbers, reverse=True) and numbers[0] > 1000 * numbers[2]
     losses = [summary[name]["last_loss"] for name in order]

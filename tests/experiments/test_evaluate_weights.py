@@ -35,7 +35,7 @@ def test_the_published_resnet20_on_a_part_of_cifar10(published, tmp_path, monkey
 
     monkeypatch.setattr(evaluate, "load_dataset", first_500)
     results = run(*published, "--workdir", tmp_path / "new", "--devices", 1)
-    # 91.73 % of all; a part of 500 has a standard error of 1.2 %. A wrong normalisation or layout
+    # 91.73 % of all; a part of 500 has a standard error of 1.2 %. A wrong normalization or layout
     # costs far more.
     assert results["examples"] == 500 and results["accuracy"] > 0.88
     assert results["model"] == "resnet20" and results["step"] is None
@@ -82,7 +82,7 @@ def test_mistakes_are_explained(arguments, message, tmp_path, monkeypatch, capsy
 
 
 def test_images_of_another_kind_are_explained(tmp_path, capsys):
-    """Grey 8×8 digits do not go into a network with weights for colour images."""
+    """Gray 8×8 digits do not go into a network with weights for color images."""
     path = tmp_path / "w.safetensors"
     shapes = abstract_variables(create_model("resnet20"), (32, 32, 3))
     save("resnet20", jax.tree.map(lambda s: np.ones(s.shape, np.float32), dict(shapes)), path)

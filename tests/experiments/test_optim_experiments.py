@@ -15,9 +15,9 @@ from jaxnets.errors import UnknownNameError
 def test_landscapes(tmp_path):
     summary = landscapes.main(replace(landscapes.smoke(), workdir=tmp_path))
     written = {p.name for p in tmp_path.iterdir()}
-    assert {"trajectories.png", "distances.png", "behaviour.png", "summary.json"} <= written
+    assert {"trajectories.png", "distances.png", "behavior.png", "summary.json"} <= written
     assert {"quadratic.gif", "saddle.gif"} <= written
-    shown = summary["behaviour"]
+    shown = summary["behavior"]
     # Every curve that has a formula follows it, as far as float32 goes.
     for kind in shown.values():
         for entry in kind.values():
@@ -117,8 +117,8 @@ class TestClaims:
     def test_as_many_rates_are_as_many_decades(self):
         """The widths of equal shares of the grid must not differ in a last bit."""
         rates = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-        low = claims.summarise(self.curves([0.1, 0.5, 0.5, 0.1, 0.1, 0.1]), rates)
-        high = claims.summarise(self.curves([0.1, 0.1, 0.5, 0.5, 0.1, 0.1]), rates)
+        low = claims.summarize(self.curves([0.1, 0.5, 0.5, 0.1, 0.1, 0.1]), rates)
+        high = claims.summarize(self.curves([0.1, 0.1, 0.5, 0.5, 0.1, 0.1]), rates)
         assert low["decades_within_2_points"] == high["decades_within_2_points"] == 1.0
 
     def test_no_verdict_within_the_noise(self):

@@ -39,7 +39,7 @@ def test_transfer_fills_the_table(tmp_path):
     advised = [entry["advice"]["way"] for entry in summary["cells"].values()]
     assert sorted(advised) == ["full", "probe", "stage probe", "top"]
     counts = summary["trainable_parameters"]
-    # fc: 6 features, 5 classes; layer2: 4·9·6 weights and 12 of the normalisation.
+    # fc: 6 features, 5 classes; layer2: 4·9·6 weights and 12 of the normalization.
     assert counts["probe"] == 35 and counts["top"] == 35 + 216 + 12
     assert counts["full"] == counts["top"] + 27 * 4 + 8
     assert (tmp_path / "transfer.png").stat().st_size > 10_000

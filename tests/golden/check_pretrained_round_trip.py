@@ -98,7 +98,7 @@ def without_padding(model):
     return model
 
 
-def randomise(model):
+def randomize(model):
     generator = torch.Generator().manual_seed(0)
     state = model.state_dict()
     # Where each of fifty blocks doubles the variance, gates saturate, and rounding decides them:
@@ -127,7 +127,7 @@ def side_of(name, source):
 
 def check(name, source, build, fields, folder):
     torch.manual_seed(0)
-    first, second = randomise(build()), build()
+    first, second = randomize(build()), build()
     if (source, name) == ("timm", "nasnet_a_large"):
         first = without_padding(first)
     state, paths = first.state_dict(), [folder / "w.safetensors"]

@@ -162,7 +162,7 @@ DERIVED = {
 
 
 def wide_resnet_cifar(depth, k):
-    """Normalised before the convolutions; 1×1 shortcuts without normalisation."""
+    """Normalized before the convolutions; 1×1 shortcuts without normalization."""
     layers, before = [conv(32, 3, 3, 16)], 16
     for i, width in enumerate((16 * k, 32 * k, 64 * k)):
         size = 32 >> i
@@ -232,7 +232,7 @@ def nasnet(filters, cells, stem, size, imagenet):
     prev = x = stem
     if imagenet:
         size, x = reduction(size, stem, stem, filters // 4, raw=True)
-        # The second cell's other input is twice as large: factorised, the same products.
+        # The second cell's other input is twice as large: factorized, the same products.
         size, (prev, x) = (size + 1) // 2, (x, reduction(size, x, prev, filters // 2)[1])
     for i in range(3):
         f = filters << i

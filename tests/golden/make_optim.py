@@ -33,7 +33,7 @@ RULES = {
     "adagrad_lr_decay": (ADA, {"lr": 0.1, "lr_decay": 0.01}),
     "rmsprop": (RMS, {"lr": 0.01}),
     "rmsprop_momentum": (RMS, {"lr": 0.01, "alpha": 0.9, "eps": 1e-3, "momentum": 0.9}),
-    "rmsprop_centred": (
+    "rmsprop_centered": (
         RMS,
         {"lr": 0.01, "alpha": 0.9, "eps": 1e-2, "centered": True, "weight_decay": 0.05},
     ),

@@ -74,7 +74,7 @@ def shapes(model):
 
 
 def layers(case):
-    """Names of the layers with kernels and of the normalisations, in the order of their calls."""
+    """Names of the layers with kernels and of the normalizations, in the order of their calls."""
     model = case["build"]().eval()
     batch, *image = case.get("images", (2, 64, 64, 3))
     x = torch.from_numpy(seeded.images(batch, *image).transpose(0, 3, 1, 2).copy())

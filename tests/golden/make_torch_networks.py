@@ -5,7 +5,7 @@
 Ran with torch 2.13.0, torchvision 0.28.0, timm 1.0.31, pytorchcv 0.0.74 on a CPU. Every layer gets
 the values of `seeded.py` by the order of the calls. The passes are in float64. Of each case are
 stored, in float32: the first logits, of each named feature map its norm and a corner, and, where
-the case trains, the loss, the norm of the gradient of every kernel, bias and normalisation, the
+the case trains, the loss, the norm of the gradient of every kernel, bias and normalization, the
 norms of the updated running statistics, and, where it matters, how far rounding moves the norms
 of the gradients.
 """
@@ -25,7 +25,7 @@ import torch_cases  # noqa: E402
 
 
 def leaves_in_call_order(model, x, order=None):
-    """Layers with a kernel, and normalisations, each in the order of their first call.
+    """Layers with a kernel, and normalizations, each in the order of their first call.
 
     In training mode, so that auxiliary classifiers are among them. ``order``: a sort key of the
     layers' names, where another order is wanted.

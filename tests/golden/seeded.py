@@ -1,7 +1,7 @@
 """Values for the parameters of a network, the same in every framework, from NumPy's frozen stream.
 
 The i-th layer with a kernel that a forward pass calls (convolutions and fully connected ones count
-together) and the i-th normalisation get the values of index i, so no table of names is needed to
+together) and the i-th normalization get the values of index i, so no table of names is needed to
 give two implementations the same parameters; their layers only have to be called in one order.
 Kernels are made in (height, width, in, out) layout.
 """
@@ -24,7 +24,7 @@ def bias(index, size):
 
 
 def norm(index, size):
-    """scale, bias, running mean and variance of a normalisation."""
+    """scale, bias, running mean and variance of a normalization."""
     draw = np.random.RandomState(300_000 + index)
     return {
         "scale": draw.uniform(0.5, 1.5, size).astype(np.float32),

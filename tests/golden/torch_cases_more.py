@@ -57,7 +57,7 @@ def nin():
 
 
 def zfnet():
-    """Figure 3 of the paper; contrast normalisation behind the first two poolings."""
+    """Figure 3 of the paper; contrast normalization behind the first two poolings."""
     lrn = lambda: nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)  # noqa: E731
     pool = lambda: nn.MaxPool2d(3, 2, ceil_mode=True)  # noqa: E731
     return nn.Sequential(

@@ -122,8 +122,8 @@ def test_receptive_fields_are_what_the_numbers_reach(name):
                 continue
             half = (layer.field[axis] - 1) / 2
             for i in range(mask.shape[1]):
-                centre = layer.start[axis] + layer.jump[axis] * i
-                low, high = max(centre - half, 0), min(centre + half, shape[axis] - 1)
+                center = layer.start[axis] + layer.jump[axis] * i
+                low, high = max(center - half, 0), min(center + half, shape[axis] - 1)
                 cells = np.flatnonzero(mask[:, i])
                 assert (cells.min(), cells.max()) == (low, high), (endpoint, axis, i)
 
@@ -158,9 +158,9 @@ def test_receptive_field_is_the_support_of_the_gradient():
 
     support = np.asarray(jax.grad(cell)(jnp.zeros((1, *shape))))[0, :, :, 0] != 0
     for axis, i in ((0, 5), (1, 4)):
-        centre = layer.start[axis] + layer.jump[axis] * i
+        center = layer.start[axis] + layer.jump[axis] * i
         cells = np.flatnonzero(support.any(axis=1 - axis))
-        assert (cells.min(), cells.max()) == (centre - 7, centre + 7)
+        assert (cells.min(), cells.max()) == (center - 7, center + 7)
 
 
 def test_a_plain_stack_is_the_calculator_s():

@@ -54,8 +54,8 @@ def test_both_variants_of_the_lectures_example():
 
 @pytest.mark.parametrize("over", ["all", "others"])
 @pytest.mark.parametrize(("classes", "eps"), [(4, 0.1), (10, 0.3)])
-def test_a_minimiser_ends_at_the_gap(classes, eps, over):
-    """Free logits, minimised by SciPy: finite, and as far apart as the formula says."""
+def test_a_minimizer_ends_at_the_gap(classes, eps, over):
+    """Free logits, minimized by SciPy: finite, and as far apart as the formula says."""
     q = np.asarray(smooth_labels(jnp.array(2), classes, eps, over=over), float)
     q = q / q.sum()  # float32 left 1e-8, along which the loss would fall for ever
 

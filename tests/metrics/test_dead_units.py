@@ -40,7 +40,7 @@ def test_a_bias_far_below_zero_kills_every_unit():
     }
 
 
-def test_he_initialisation_on_centred_data_kills_almost_none():
+def test_he_initialization_on_centered_data_kills_almost_none():
     assert DeadUnitMonitor(layers)(he_network(), batches())["all"] < 0.01
 
 

@@ -153,7 +153,7 @@ def _catalogue(quick):
 
 @pytest.fixture(scope="session")
 def filled_variables():
-    """A function that makes variables of He-scaled noise without compiling an initialisation."""
+    """A function that makes variables of He-scaled noise without compiling an initialization."""
 
     def filled_variables(model, shape, seed=0):
         """Variables of a network for images of (H, W, C)."""

@@ -101,7 +101,7 @@ def test_dense_evaluation_of_an_image_of_the_training_size_is_the_network(
         dense.apply(variables, x[:, :64, :64])
 
 
-def test_local_response_normalisation_is_in_a_lrn_and_nowhere_else(filled_variables):
+def test_local_response_normalization_is_in_a_lrn_and_nowhere_else(filled_variables):
     with_lrn, without = (create_model(name, **VGG) for name in ("vgg11_lrn", "vgg11"))
     variables = filled_variables(without, (32, 32, 3))
     x = 50 * np.random.RandomState(0).standard_normal((1, 32, 32, 3)).astype(np.float32)

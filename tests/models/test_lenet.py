@@ -133,7 +133,7 @@ def test_the_original_knows_ten_classes_and_one_channel():
         abstract_variables(create_model("lenet5_1998"), (32, 32, 3))
 
 
-def test_the_initialisation_is_the_papers():
+def test_the_initialization_is_the_papers():
     variables = jax.jit(create_model("lenet5_1998").init)(
         jax.random.key(0), jnp.zeros((1, 32, 32, 1))
     )

@@ -80,14 +80,14 @@ def test_evaluation_changes_nothing_and_agrees_with_its_features(tiny, filled_va
     np.testing.assert_allclose(alone[0], logits[0], rtol=1e-4, atol=1e-4 * np.abs(logits).max())
 
 
-def test_initialisation_is_finite_and_alike_for_the_same_key(tiny):
+def test_initialization_is_finite_and_alike_for_the_same_key(tiny):
     model = make(tiny)
     x = jnp.zeros((1, *tiny.shape))
     shapes = abstract_variables(model, tiny.shape)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(shapes))
     # Under another dtype the parameters stay float32 and have the same names.
     assert abstract_variables(model.clone(dtype=jnp.bfloat16), tiny.shape) == shapes
-    # A training-mode initialisation makes the same variables.
+    # A training-mode initialization makes the same variables.
     trained = jax.eval_shape(
         lambda k: model.init({"params": k, "dropout": k}, x, train=True), jax.random.key(0)
     )

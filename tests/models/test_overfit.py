@@ -1,6 +1,6 @@
 """Every network learns 32 real digits by heart: the first thing to try with a new network.
 
-Source: notes L115; matrix C14.
+Source: matrix C14.
 """
 
 import jax

@@ -188,7 +188,7 @@ def assert_equal_but_for_rounding(got, name, stored):
     rounding = max(1e-3, 3 * stored.get(f"{name}/rounding", 0.0))
     for key, values in got.items():
         expected = stored[f"{name}/{key}"]
-        # The gradient of what a normalisation takes away again is rounding noise: judge each
+        # The gradient of what a normalization takes away again is rounding noise: judge each
         # against the largest as well.
         np.testing.assert_allclose(
             values,
@@ -240,5 +240,5 @@ def test_every_family_has_a_stored_training_pass(stored):
     for name in trained:
         kept = {key: stored[f"{name}/{key}"] for key in ("loss", "grad/kernel", "stats/mean")}
         assert kept["loss"] > 0 and kept["grad/kernel"].all(), name
-        # Those without a normalisation keep no statistics.
+        # Those without a normalization keep no statistics.
         assert len(kept["stats/mean"]) == len(stored[f"{name}/grad/norm_scale"]), name

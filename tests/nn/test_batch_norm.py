@@ -1,4 +1,4 @@
-"""The batch normalisation layer: running averages, modes, precision, devices."""
+"""The batch normalization layer: running averages, modes, precision, devices."""
 
 import json
 
@@ -94,7 +94,7 @@ def test_evaluation_uses_and_keeps_the_running_averages():
     np.testing.assert_allclose(BatchNorm().apply(variables, x[:1], train=False), y[:1], rtol=1e-6)
 
 
-def test_initialisation_starts_at_mean_0_and_variance_1_in_either_mode():
+def test_initialization_starts_at_mean_0_and_variance_1_in_either_mode():
     for mode in (True, False):
         variables = BatchNorm(axis_name="unbound").init(jax.random.key(0), images(), train=mode)
         expected = {

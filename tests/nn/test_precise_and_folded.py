@@ -1,4 +1,4 @@
-"""Exact statistics after training, and normalisations merged into their layers."""
+"""Exact statistics after training, and normalizations merged into their layers."""
 
 import flax.linen
 import jax
@@ -48,7 +48,7 @@ def variables():
 
 
 def seen_by_each_layer(variables):
-    """For each batch, the inputs of both normalisations in training mode, in float64."""
+    """For each batch, the inputs of both normalizations in training mode, in float64."""
     p = variables["params"]
     seen = {"bn1": [], "bn2": []}
     for x in batches():
@@ -56,7 +56,7 @@ def seen_by_each_layer(variables):
         h = h.astype(np.float64)
         seen["bn1"].append(h.reshape(-1, 6))
         h = (h - h.mean((0, 1, 2))) / np.sqrt(h.var((0, 1, 2)) + 1e-5)
-        h = jnp.asarray(np.maximum(h, 0), jnp.float32)  # bn1 as initialised: scale 1, bias 0
+        h = jnp.asarray(np.maximum(h, 0), jnp.float32)  # bn1 as initialized: scale 1, bias 0
         h = Conv(4, (3, 3), groups=2).apply({"params": p["conv2"]}, h)
         seen["bn2"].append(np.asarray(h, np.float64).reshape(-1, 4))
     return seen
@@ -149,5 +149,5 @@ def test_folding_only_some_leaves_the_others(variables):
 def test_mistakes_of_folding_are_named(variables):
     with pytest.raises(ValueError, match=r"pairs: 'conv' is not .* linear layer.*'conv1'"):
         fold_batch_norms(variables, {"conv": "bn1"})
-    with pytest.raises(ValueError, match=r"pairs: 'bn3' is not .* batch normalisation.*'bn1'"):
+    with pytest.raises(ValueError, match=r"pairs: 'bn3' is not .* batch normalization.*'bn1'"):
         fold_batch_norms(variables, {"conv1": "bn3"})

@@ -123,10 +123,10 @@ def test_the_exact_mean_is_within_three_standard_errors_of_monte_carlo(name):
     source, x, after, degree, wrong = CASES[name]
     estimate = source.monte_carlo(jax.random.key(len(name) + 1), x, SAMPLES, after)
     assert estimate.samples == SAMPLES and estimate.standard_error > 1e-5
-    exact = source.marginalise(x, after, degree=degree)
+    exact = source.marginalize(x, after, degree=degree)
     assert estimate.agrees(exact), estimate.z_scores(exact)
     # It can fail: another rate, or another kind of noise, is noticed.
-    off = wrong.marginalise(x, after, degree=degree)
+    off = wrong.marginalize(x, after, degree=degree)
     assert not estimate.agrees(off), estimate.z_scores(off)
 
 
@@ -136,7 +136,7 @@ def test_the_mean_itself(name):
     estimate = source.monte_carlo(
         jax.random.key(1), x, 20_000, lambda y: jnp.ravel(jax.tree.leaves(y)[0])
     )
-    mean = jnp.ravel(jax.tree.leaves(source.marginalise(x))[0])
+    mean = jnp.ravel(jax.tree.leaves(source.marginalize(x))[0])
     z = estimate.z_scores(mean)
     # Up to 40 numbers: 4.5 standard errors are exceeded by one of them with 3e-4.
     assert np.abs(z).max() < 4.5
@@ -146,15 +146,15 @@ def test_the_customary_test_pass_is_exact_for_affine_functions_only():
     x, w = normal(8), normal(8, seed=3)
     source = noise.Dropout(0.4)
     for after, degree, same in ((lambda y: y @ w + 1, 1, True), (bent, None, False)):
-        exact = source.marginalise(x, after)  # by all masks, whatever the degree
-        np.testing.assert_allclose(source.marginalise(x, after, degree=degree), exact, rtol=1e-4)
+        exact = source.marginalize(x, after)  # by all masks, whatever the degree
+        np.testing.assert_allclose(source.marginalize(x, after, degree=degree), exact, rtol=1e-4)
         gap = abs(float(source.test_pass(x, after) - exact))
         assert (gap < 1e-5) == same
 
 
 def test_a_gaussian_test_pass_is_nearer_than_the_weights_mean():
     source, x = noise.DropConnect(normal(5, 3, seed=1), None, 0.5), normal(5)
-    exact = source.marginalise(x, jax.nn.relu)
+    exact = source.marginalize(x, jax.nn.relu)
     gaussian = np.abs(source.test_pass(x, jax.nn.relu) - exact).max()
     naive = np.abs(jax.nn.relu(source.mean(x)) - exact).max()
     assert gaussian < naive / 3
@@ -162,10 +162,10 @@ def test_a_gaussian_test_pass_is_nearer_than_the_weights_mean():
 
 def test_batch_norms_test_pass_is_near_but_not_exact():
     source, x = noise.BatchNorm(normal(12, 3, seed=4), 6), normal(3)
-    gap = np.abs(source.marginalise(x) - source.test_pass(x))
+    gap = np.abs(source.marginalize(x) - source.test_pass(x))
     assert 1e-4 < gap.max() < 0.3
     whole = noise.BatchNorm(normal(12, 3, seed=4), 13)  # everyone: one outcome, no noise
-    np.testing.assert_allclose(whole.marginalise(x), whole.test_pass(x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole.marginalize(x), whole.test_pass(x), rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_against_a_loop():
@@ -174,7 +174,7 @@ def test_dropout_against_a_loop():
     for mask in itertools.product([0, 1], repeat=5):
         p = np.prod([0.7 if m else 0.3 for m in mask])
         total += p * np.max(np.array(mask) * x / 0.7)
-    np.testing.assert_allclose(noise.Dropout(0.3).marginalise(normal(5), jnp.max), total, rtol=1e-5)
+    np.testing.assert_allclose(noise.Dropout(0.3).marginalize(normal(5), jnp.max), total, rtol=1e-5)
 
 
 def test_flip_and_crop_against_a_loop():
@@ -182,7 +182,7 @@ def test_flip_and_crop_against_a_loop():
     views = [padded[i : i + 5, j : j + 4] for i in range(5) for j in range(5)]
     views += [view[:, ::-1] for view in views]
     expected = np.mean([np.sin(view.sum()) + view[0, 0, 0] for view in views])
-    got = noise.FlipAndCrop(2).marginalise(IMAGE, lambda y: jnp.sin(y.sum()) + y[0, 0, 0])
+    got = noise.FlipAndCrop(2).marginalize(IMAGE, lambda y: jnp.sin(y.sum()) + y[0, 0, 0])
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -200,7 +200,7 @@ def test_mixup_is_exact_for_higher_degrees():
     """E[λ^k] of Beta(α, α): with x = 1 and a partner 0, the moments."""
     source = noise.Mixup(jnp.zeros(1), 0.3)
     for k in range(1, 7):
-        got = source.marginalise(jnp.float32(1.0), lambda y, k=k: y**k, degree=k)
+        got = source.marginalize(jnp.float32(1.0), lambda y, k=k: y**k, degree=k)
         np.testing.assert_allclose(got, stats.beta(0.3, 0.3).moment(k), rtol=1e-5)
 
 
@@ -208,7 +208,7 @@ def test_noise_on_a_linear_model_is_an_l2_penalty():
     """Bishop 1995: E (w·(x + σz) − t)² = (w·x − t)² + σ²‖w‖²."""
     x, w = normal(6), normal(6, seed=1)
     loss = lambda y: (y @ w - 2.0) ** 2  # noqa: E731
-    got = noise.GaussianNoise(0.3).marginalise(x, loss, degree=2)
+    got = noise.GaussianNoise(0.3).marginalize(x, loss, degree=2)
     np.testing.assert_allclose(got, loss(x) + 0.09 * (w @ w), rtol=1e-5)
 
 
@@ -220,7 +220,7 @@ def test_nothing_of_an_earlier_call_is_kept():
     both = [
         (
             noise.monte_carlo(draw, jax.random.key(0), 50).mean,
-            noise.Dropout(0.5).marginalise(normal(3), after),
+            noise.Dropout(0.5).marginalize(normal(3), after),
         )
         for seen["shift"] in (0.0, 10.0)
     ]
@@ -239,7 +239,7 @@ def test_monte_carlo_is_mean_and_standard_error(at_once):
 def test_standard_errors_are_honest():
     """z of the exact mean over 200 estimates: standard normal (Kolmogorov–Smirnov)."""
     source, x = noise.Dropout(0.3), normal(6)
-    exact = source.marginalise(x, bent)
+    exact = source.marginalize(x, bent)
     run = jax.jit(jax.vmap(lambda key: source.monte_carlo(key, x, 500, bent)[:2]))
     mean, error = run(jax.random.split(jax.random.key(0), 200))
     z = np.asarray((mean - exact) / error)
@@ -266,7 +266,7 @@ def test_what_is_not_exact_says_so_and_offers_monte_carlo(source, x, reason):
         return jnp.sin(y).sum()
 
     with pytest.raises(noise.NotExactError, match=f"{reason}.*monte_carlo.*standard error"):
-        source.marginalise(x, after)
+        source.marginalize(x, after)
     estimate = source.monte_carlo(jax.random.key(0), x, 100, after)
     assert estimate.standard_error > 0
 
@@ -283,8 +283,8 @@ def test_what_is_not_exact_says_so_and_offers_monte_carlo(source, x, reason):
         (lambda: noise.BatchNorm(jnp.ones((3, 2)), 1), "batch_size: got 1"),
         (lambda: noise.FlipAndCrop(-1), "padding: got -1"),
         (lambda: noise.Mixup(jnp.ones(3), 0.0), "alpha: got 0.0"),
-        (lambda: noise.Cutout(0).marginalise(IMAGE), "size: got 0"),
-        (lambda: noise.FractionalMaxPool(3.0).marginalise(IMAGE), "ratio: got 3.0"),
+        (lambda: noise.Cutout(0).marginalize(IMAGE), "size: got 0"),
+        (lambda: noise.FractionalMaxPool(3.0).marginalize(IMAGE), "ratio: got 3.0"),
         (lambda: noise.monte_carlo(jax.random.normal, jax.random.key(0), 1), "samples, at_once"),
     ],
 )

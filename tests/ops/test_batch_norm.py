@@ -1,4 +1,4 @@
-"""Batch normalisation as pure functions."""
+"""Batch normalization as pure functions."""
 
 import jax
 import jax.numpy as jnp

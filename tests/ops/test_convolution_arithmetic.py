@@ -53,8 +53,8 @@ def test_receptive_field_is_the_support_of_the_gradient(name):
         seen = np.flatnonzero(support.any((1 - axis, 2)))
         # With holes between strides the support has gaps: its extent is the receptive field.
         assert seen[-1] - seen[0] + 1 == cost.field[axis]
-        centre = cost.start[axis] + middle[axis] * cost.jump[axis]
-        assert (seen[0] + seen[-1]) / 2 == centre
+        center = cost.start[axis] + middle[axis] * cost.jump[axis]
+        assert (seen[0] + seen[-1]) / 2 == center
 
 
 def test_macs_count_every_weight_at_every_place():
@@ -80,7 +80,7 @@ def test_published_savings():
     assert narrow.parameters == 2 * 256 * 64 + 9 * 64**2 < plain.parameters / 8
 
 
-def test_rank_one_kernels_factorise_exactly(x64):
+def test_rank_one_kernels_factorize_exactly(x64):
     rng = np.random.default_rng(0)
     column, row = rng.standard_normal(5), rng.standard_normal(5)
     x = rng.standard_normal((1, 12, 13, 1))

@@ -80,7 +80,7 @@ def test_a_linear_model_at_test_time_is_the_mean_of_all_sub_models(x64):
 
 
 def test_a_softmax_layer_at_test_time_is_the_geometric_mean_of_all_sub_models(x64):
-    """Exact, with the mean normalised to sum 1 (Hinton et al. 2012)."""
+    """Exact, with the mean normalized to sum 1 (Hinton et al. 2012)."""
     x, kernel, bias = 2 * normal(10), normal(10, 4, seed=1), normal(4, seed=2)
     masks, probabilities = all_sub_models(10, RATE)
     predictions = jax.nn.softmax(ops.dense(masks * x.reshape(1, 10), kernel, bias))

@@ -1,4 +1,4 @@
-"""Local response normalisation, as the paper writes it."""
+"""Local response normalization, as the paper writes it."""
 
 import jax.numpy as jnp
 import numpy as np

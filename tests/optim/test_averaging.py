@@ -90,7 +90,7 @@ def test_warm_ema_is_tensorflows():
 
 
 def test_average_of_bfloat16_parameters_is_float32():
-    """In bfloat16 an average of decay 0.999 would never move from 1 towards 1.25."""
+    """In bfloat16 an average of decay 0.999 would never move from 1 toward 1.25."""
     average = optim.ema(0.999)
     state = average.init({"w": jnp.ones(2, jnp.bfloat16)})
     update = jax.jit(average.update)

@@ -19,7 +19,7 @@ CATALOGUE = {
     "adagrad": (lambda rate: optim.create_optimizer("adagrad", rate), 0.3, 1, 0),
     "rmsprop": (lambda rate: optim.create_optimizer("rmsprop", rate), 0.02, 1, 0),
     "rmsprop_full": (
-        lambda rate: optim.create_optimizer("rmsprop", rate, centred=True, momentum=0.5),
+        lambda rate: optim.create_optimizer("rmsprop", rate, centered=True, momentum=0.5),
         0.005,
         3,
         0,
@@ -57,8 +57,8 @@ def classifier():
     """Two tanh layers on three blobs, in a tree of every container."""
     key = jax.random.key(0)
     labels = jnp.arange(30) % 3
-    centres = jnp.array([[2.0, 0.0], [-1.0, 1.5], [-1.0, -1.5]])
-    x = centres[labels] + 0.3 * jax.random.normal(key, (30, 2))
+    centers = jnp.array([[2.0, 0.0], [-1.0, 1.5], [-1.0, -1.5]])
+    x = centers[labels] + 0.3 * jax.random.normal(key, (30, 2))
 
     def loss(params):
         first, rest = params["layers"]

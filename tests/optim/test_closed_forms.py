@@ -110,7 +110,7 @@ class TestMomentum:
 class TestNesterov:
     @staticmethod
     def forms(rate, inside):
-        """y of the re-parametrised form, and x + ρv of the look-ahead form."""
+        """y of the re-parametrized form, and x + ρv of the look-ahead form."""
         rho = 0.9
 
         def gradient(p):
@@ -184,9 +184,9 @@ class TestAdaptive:
             w = w - mom
         np.testing.assert_allclose(path, [*wanted, w], rtol=0, atol=1e-12)
 
-    def test_centred_rmsprop_survives_a_variance_of_nothing(self):
+    def test_centered_rmsprop_survives_a_variance_of_nothing(self):
         """With a constant gradient s − mean² is rounding only, and must not go below zero."""
-        rule = optim.rmsprop(0.1, centred=True, decay=0.5)
+        rule = optim.rmsprop(0.1, centered=True, decay=0.5)
         path, _ = walk(rule, lambda x: jnp.full_like(x, 0.1), np.zeros(3, np.float32), 200)
         assert np.isfinite(path).all()
 

@@ -45,11 +45,11 @@ class TestWherePenaltiesStand:
     def with_penalty(self, params, name, **options):
         """The penalty in the loss, the L2 transform, and decoupled decay, after 30 steps."""
 
-        def penalised(p):
+        def penalized(p):
             return data_loss(p) + optim.elastic_penalty(p, l2=0.1)
 
         rule = optim.create_optimizer(name, 0.02, **options)
-        in_loss = run(rule, penalised, params, 30)
+        in_loss = run(rule, penalized, params, 30)
         in_gradient = run(optax.chain(optim.l2(0.1), rule), data_loss, params, 30)
         direction = {
             "sgd": optax.identity(),

@@ -92,7 +92,7 @@ def test_a_bounded_quadratic_meets_its_optimality_conditions_exactly(x64):
     assert np.abs(gradient[~at_low & ~at_high]).max() <= 1e-8
 
 
-def test_cauchy_point_is_the_first_minimiser_along_the_projected_path(x64):
+def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
     rng = np.random.default_rng(1)
     size = 6
     history = lbfgsb.model(4, None, None).empty(jnp.zeros(size))

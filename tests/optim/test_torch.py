@@ -56,8 +56,8 @@ RULES = {
     "adagrad_lr_decay": lambda: create("adagrad", optim.schedules.inverse(0.1, 0.01, 1)),
     "rmsprop": lambda: create("rmsprop", 0.01),
     "rmsprop_momentum": lambda: create("rmsprop", 0.01, decay=0.9, eps=1e-3, momentum=0.9),
-    "rmsprop_centred": lambda: create(
-        "rmsprop", 0.01, decay=0.9, eps=1e-2, centred=True, weight_decay=0.05
+    "rmsprop_centered": lambda: create(
+        "rmsprop", 0.01, decay=0.9, eps=1e-2, centered=True, weight_decay=0.05
     ),
     "adadelta": lambda: create("adadelta", 1.0),
     "adadelta_options": lambda: create("adadelta", 0.5, decay=0.8, eps=1e-3, weight_decay=0.05),

@@ -127,7 +127,7 @@ def state_dict_of(name, seeded):
 
 
 def in_call_order(model, x):
-    """Paths of our layers with a kernel, and of our normalisations, as a pass calls them."""
+    """Paths of our layers with a kernel, and of our normalizations, as a pass calls them."""
     kernels, norms = [], []
 
     def record(call, args, kwargs, context):
@@ -304,7 +304,7 @@ def test_another_number_of_classes(lenet):
     model, fresh = load("lenet5", path, num_classes=7, fresh_head=True, key=key)
     head = fresh["params"].pop("output")
     assert model.num_classes == 7 and head["kernel"].shape == (84, 7)
-    # The network's own initialisation: He normal, variance 2/84, and zeros.
+    # The network's own initialization: He normal, variance 2/84, and zeros.
     assert 0.8 < head["kernel"].std() / np.sqrt(2 / 84) < 1.2
     assert not head["bias"].any()
     trunk = {k: v for k, v in variables["params"].items() if k != "output"}

@@ -48,7 +48,7 @@ def test_cross_entropy_is_linear_in_the_labels(x64):
 @pytest.mark.parametrize("name", MIXES)
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_eight_devices_mix_as_one(name, mode):
-    """The partner is the neighbour in the global batch, on whatever device that lies."""
+    """The partner is the neighbor in the global batch, on whatever device that lies."""
     step = partial(train_step, mix=partial(MIXES[name], num_classes=3))
     batch = batch_of(16)
     one, one_metrics = jax.jit(step)(state_of(), batch)

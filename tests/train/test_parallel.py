@@ -27,7 +27,7 @@ STEPS, BATCH = 20, 32
 
 
 def train(parallel: DataParallel, *, process_index=0, process_count=1):
-    """Twenty steps of a small residual network with batch normalisation on digits."""
+    """Twenty steps of a small residual network with batch normalization on digits."""
     from jaxnets.data import Batches
 
     norm = partial(BatchNorm, axis_name=BATCH_AXIS if parallel.mode == "pmap" else None)

@@ -106,7 +106,7 @@ def test_frozen_layers_keep_every_bit(decay):
     assert int(state.step) == 3
 
 
-def test_frozen_normalisation_is_that_of_evaluation():
+def test_frozen_normalization_is_that_of_evaluation():
     """Training sees the features that evaluation sees; the trained part is in training mode."""
     net, x = resnet(), images()
     variables = trained_variables(net)
@@ -195,7 +195,7 @@ def test_a_donor_with_other_classes():
 
 
 def test_probe_is_the_minimum_of_softmax_regression():
-    """scikit-learn finds the same weights for C = 1/(λN) on the same standardised features."""
+    """scikit-learn finds the same weights for C = 1/(λN) on the same standardized features."""
     from sklearn.linear_model import LogisticRegression
 
     random = np.random.default_rng(0)
@@ -378,7 +378,7 @@ def test_mistakes_say_what_was_wrong(build, message):
         build()
 
 
-def test_a_network_without_normalisation_layers_has_no_statistics():
+def test_a_network_without_normalization_layers_has_no_statistics():
     """`transfer_state` takes variables of any collections."""
     assert BatchNorm not in map(type, [create_model("mlp")])
     net = create_model("mlp", hidden=(3,), num_classes=2)

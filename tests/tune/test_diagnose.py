@@ -1,4 +1,4 @@
-"""Every kind of curve is recognised, through noise and for many seeds."""
+"""Every kind of curve is recognized, through noise and for many seeds."""
 
 import numpy as np
 import pytest

@@ -77,7 +77,7 @@ class TestFirstLoss:
             found = self.check(digits, create_model(name, num_classes=10))
             assert found.ok, found.findings
 
-    def test_regularisation_raises_it_by_exactly_the_penalty(self, digits):
+    def test_regularization_raises_it_by_exactly_the_penalty(self, digits):
         images, labels = digits.images[:50], digits.labels[:50]
         model = Linear()
         variables = variables_of(model, images)
@@ -91,11 +91,11 @@ class TestFirstLoss:
             penalty=lambda params: regularize.elastic_penalty(params, l2=0.1),
         )
         leaves = [np.asarray(w, np.float64) for w in jax.tree.leaves(variables["params"])]
-        assert found.penalised - found.loss == pytest.approx(
+        assert found.penalized - found.loss == pytest.approx(
             0.05 * sum((w**2).sum() for w in leaves), rel=1e-5
         )
         without = self.check(digits, Linear(), penalty=lambda params: jnp.zeros(()))
-        assert not without.ok and "regularisation must raise it" in without.findings[0]
+        assert not without.ok and "regularization must raise it" in without.findings[0]
 
     def test_logits_of_variance_s_squared_cost_half_of_it(self):
         """Independent Gaussian logits: E log Σ exp z − ln C → s²/2 for many classes."""

@@ -28,7 +28,7 @@ class Settings:
     data_dir: Path | None = None
 
     def data(self) -> Data:
-        """The standardised images."""
+        """The standardized images."""
         return load(self.dataset, train=self.train, test=self.test, data_dir=self.data_dir)
 
 

@@ -1,4 +1,4 @@
-"""Standardised images on the device, loaded once a process."""
+"""Standardized images on the device, loaded once a process."""
 
 import functools
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxnets.data import list_datasets, load_dataset, stratified_subset
 
 
 class Part(NamedTuple):
-    """Images (N, H, W, C), float32, standardised by the training part; labels (N,)."""
+    """Images (N, H, W, C), float32, standardized by the training part; labels (N,)."""
 
     images: jax.Array
     labels: jax.Array
@@ -46,7 +46,7 @@ def available(name: str, data_dir: Path | None = None) -> str:
 def load(
     name: str, *, train: int | None = None, test: int | None = None, data_dir: Path | None = None
 ) -> Data:
-    """A dataset with every channel standardised by the training part's mean and deviation."""
+    """A dataset with every channel standardized by the training part's mean and deviation."""
     name = available(name, data_dir)
     data = load_dataset(name, data_dir=data_dir)
     parts = [

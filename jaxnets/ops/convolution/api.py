@@ -50,7 +50,6 @@ def conv(
         ValueError: shapes, dtypes or window that do not fit; an algorithm that cannot do this
             convolution (the message names those that can).
 
-    Source: notes L123-160.
 
     >>> x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4))
     >>> conv(x, kernel, strides=2, padding=1, algorithm="im2col")[0, ..., 0]

@@ -35,9 +35,9 @@ class Cost:
         macs: multiply-adds for one image, padding counted.
         shape: (height, width, channels) of the output.
         field: receptive field of one output pixel on the input, (height, width).
-        jump: input pixels between neighbouring outputs, (height, width).
-        start: input coordinate of the first output's centre, (height, width); 0 is the first
-            pixel's centre.
+        jump: input pixels between neighboring outputs, (height, width).
+        start: input coordinate of the first output's center, (height, width); 0 is the first
+            pixel's center.
     """
 
     parameters: int
@@ -65,7 +65,7 @@ def stack_cost(layers: Sequence[Layer], shape: tuple[int, int, int]) -> list[Cos
     Raises:
         ValueError: a window larger than its padded input, or groups that do not divide.
 
-    Source: notes L125, L233; Araujo et al., "Computing receptive fields", Distill 2019.
+    Source: Araujo et al., "Computing receptive fields", Distill 2019.
 
     >>> [cost.field for cost in stack_cost([Layer(3, 8, padding=1)] * 3, (32, 32, 8))]
     [(3, 3), (5, 5), (7, 7)]
@@ -121,7 +121,7 @@ def total(costs: Sequence[Cost]) -> Cost:
 
 
 def small_windows(window: int, features: int, shape: tuple[int, int, int]) -> tuple[Cost, Cost]:
-    """One ``window``² convolution against 3×3 ones that see as much (notes L125, L303).
+    """One ``window``² convolution against 3×3 ones that see as much.
 
     >>> one, several = small_windows(5, 64, (28, 28, 64))
     >>> round(1 - several.macs / one.macs, 2)
@@ -143,7 +143,6 @@ def bottleneck(
         expand: run the window at ``squeeze`` channels and project up again (ResNet's bottleneck);
             otherwise the window itself goes from ``squeeze`` to ``features`` (Inception's).
 
-    Source: notes L126, L276-279.
 
     >>> plain, cheap = bottleneck(5, 96, 64, (28, 28, 256))
     >>> plain.macs, cheap.macs
@@ -158,7 +157,7 @@ def bottleneck(
 
 
 def rectangular(window: int, features: int, shape: tuple[int, int, int]) -> tuple[Cost, Cost]:
-    """An n×n convolution against 1×n followed by n×1 (notes L127, L304).
+    """An n×n convolution against 1×n followed by n×1.
 
     Equal to it exactly where every n×n slice of the kernel is of rank one; otherwise cheaper and
     different.

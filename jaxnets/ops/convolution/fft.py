@@ -1,4 +1,4 @@
-"""`fft`: convolution as a product of spectra (notes L143, L153-155).
+"""`fft`: convolution as a product of spectra.
 
 A network's "convolution" is a cross-correlation, so the kernel's spectrum is conjugated (which
 flips it), and a product of spectra is a *circular* convolution, so the circle is made long enough

@@ -1,4 +1,4 @@
-"""`im2col`: lay every window out as a row, and convolution is one matrix product (notes L129-139).
+"""`im2col`: lay every window out as a row, and convolution is one matrix product.
 
 Forward: columns (N·out, K·C) times the kernel (K·C, D).  Kernel gradient: columnsᵀ g.  Input
 gradient: g kernelᵀ gives the columns' gradient, and col2im adds each tap's slice back to where it
@@ -205,7 +205,7 @@ def input_gradient(
     def body(i, dx):
         image, row, start = place(i)
         part = _input_gradient(_slab(g, image, row, images, rows), kernel, inner, product)
-        # Neighbouring blocks share rows of x where the window overlaps: add, do not replace.
+        # Neighboring blocks share rows of x where the window overlaps: add, do not replace.
         part = part + _slab(dx, image, start, images, inner.x_shape[1])
         return _place(dx, part, image, start)
 

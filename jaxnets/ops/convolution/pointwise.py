@@ -1,4 +1,4 @@
-"""`pointwise`: a 1×1 convolution is one matrix product over the channels (notes L126).
+"""`pointwise`: a 1×1 convolution is one matrix product over the channels.
 
 Each pixel's channels are a row; forward is X·K, the input gradient G·Kᵀ and the kernel gradient
 Xᵀ·G, three plain products. XLA on CPU runs the last as a convolution whose window is the picture,

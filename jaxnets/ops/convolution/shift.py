@@ -147,7 +147,7 @@ def _sum_products(a: jax.Array, b: jax.Array) -> jax.Array:
     """Σ a·b over all but the channels.
 
     XLA's reduction to a few numbers runs on one core. So slabs (of images, or of rows of one image)
-    are added value by value first, a loop that it vectorises and shares out, and what is left is
+    are added value by value first, a loop that it vectorizes and shares out, and what is left is
     added by a product with ones.
     """
     axis = 0 if a.shape[0] >= 4 else 1

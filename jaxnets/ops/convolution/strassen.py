@@ -1,4 +1,4 @@
-"""`strassen`: matrix products by seven half-size products instead of eight (notes L159).
+"""`strassen`: matrix products by seven half-size products instead of eight.
 
 Strassen, "Gaussian elimination is not optimal", Numer. Math. 13 (1969): k levels of recursion take
 7ᵏ products of blocks, so n × n matrices take about n^log₂7 = n^2.807 multiplications.  Here both a

@@ -1,4 +1,4 @@
-"""`winograd`: minimal filtering F(m×m, r×r), Lavin & Gray, arXiv:1509.09308 (notes L160).
+"""`winograd`: minimal filtering F(m×m, r×r), Lavin & Gray, arXiv:1509.09308.
 
 An m-pixel piece of a correlation with r taps needs m + r − 1 products instead of m·r:
 
@@ -239,7 +239,7 @@ def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
 
     def band(i, y):
         image = i // bands
-        # The last band moves up until it fits; what it shares with its neighbour is equal.
+        # The last band moves up until it fits; what it shares with its neighbor is equal.
         start = jnp.minimum(i % bands * height, problem.out_spatial[0] - height)
         part = window.pad(lax.dynamic_slice_in_dim(x, image, 1), edge)
         part = _apply(lax.dynamic_slice_in_dim(part, start, reach, axis=1), u, inner, m)

@@ -57,7 +57,7 @@ def lanczos(
 ) -> jax.Array:
     """The eigenvalues of the Hessian that are largest in absolute value.
 
-    Lanczos with full reorthogonalisation: the Hessian is projected on the Krylov space of a
+    Lanczos with full reorthogonalization: the Hessian is projected on the Krylov space of a
     random start, and the eigenvalues of that tridiagonal matrix converge from outside inwards.
 
     Args:
@@ -149,7 +149,7 @@ def hutchinson_trace(
 
 
 def trajectory_curvature(points: jax.Array) -> jax.Array:
-    """The curvature κ = ‖a_⊥‖ / ‖v‖² of a path through points, 1/R on a circle (notes L69).
+    """The curvature κ = ‖a_⊥‖ / ‖v‖² of a path through points, 1/R on a circle.
 
     a_⊥ is the part of the acceleration normal to the motion. Of points it is the inverse radius
     of the circle through three in a row, κ = 4 area / (abc): exact on a circle however the

@@ -17,7 +17,7 @@ from jaxnets.optim.second_order.packing import Packed, pack, unpack
 
 
 class Status(enum.IntEnum):
-    """Why a minimisation ended.
+    """Why a minimization ended.
 
     >>> Status.CONVERGED.message
     'the gradient norm is at most tol'
@@ -109,7 +109,7 @@ def descend(
     rule: line_search.WolfeRule,
     record: int = 0,
 ) -> Outcome:
-    """Minimise from x with the directions of a model; jit-, vmap- and shard_map-clean.
+    """Minimize from x with the directions of a model; jit-, vmap- and shard_map-clean.
 
     Args:
         evaluate: ``x -> (value, gradient, aux)`` on flat vectors.

@@ -2,7 +2,7 @@
 
 On CPUs XLA hands a convolution to its fast kernel only in the order (batch, space, feature), and
 its pass that brings other orders into this one looks at the outermost program alone. The
-gradients of a convolution come in other orders, so inside a ``while_loop``, where a minimiser
+gradients of a convolution come in other orders, so inside a ``while_loop``, where a minimizer
 lives, they fall to a slow general path: a small network's gradient takes two to three times
 longer there than outside. Here the traced program is run again with the transposes written out.
 """

@@ -1,12 +1,12 @@
-"""L-BFGS-B: box bounds, by the generalised Cauchy point and a minimum over the free variables.
+"""L-BFGS-B: box bounds, by the generalized Cauchy point and a minimum over the free variables.
 
 In each iteration the quadratic model m(x) with Hessian
 
     B = θI - W M Wᵀ,   W = [Yᵀ θSᵀ],   M = [[-D, Lᵀ], [L, θSSᵀ]]⁻¹
 
-is followed along the projected gradient path to its first minimiser, the Cauchy point, which
-decides which variables rest on their bounds; then m is minimised over the others, and the line
-search runs towards that point. Here S and Y hold the pairs as rows, L is the part of S Yᵀ where
+is followed along the projected gradient path to its first minimizer, the Cauchy point, which
+decides which variables rest on their bounds; then m is minimized over the others, and the line
+search runs toward that point. Here S and Y hold the pairs as rows, L is the part of S Yᵀ where
 s is younger than y and D its diagonal.
 
 Source: Byrd, Lu, Nocedal, Zhu, "A limited memory algorithm for bound constrained optimization",
@@ -147,7 +147,7 @@ def cauchy_point(
     rows: jax.Array,
     middle: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The first minimiser of the model along P(x - t g), t ≥ 0 (Byrd et al., algorithm CP).
+    """The first minimizer of the model along P(x - t g), t ≥ 0 (Byrd et al., algorithm CP).
 
     Args:
         x, gradient, low, high: shape (n,), low ≤ x ≤ high.
@@ -204,10 +204,10 @@ def cauchy_point(
 
 
 def subspace_minimum(x, gradient, low, high, theta, rows, middle, cauchy, c) -> jax.Array:
-    """Minimise the model over the variables that are free at the Cauchy point, inside the box.
+    """Minimize the model over the variables that are free at the Cauchy point, inside the box.
 
-    The unconstrained minimiser over the free variables is projected onto the box; where that is
-    no descent direction, the step towards it is cut at the first bound instead.
+    The unconstrained minimizer over the free variables is projected onto the box; where that is
+    no descent direction, the step toward it is cut at the first bound instead.
     """
     free = (cauchy > low) & (cauchy < high)
     reduced = gradient + theta * (cauchy - x) - _times(_times(middle, c), rows)

@@ -213,7 +213,7 @@ def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     step, slope0 = search.step, search.slope0
     line, noise = _line(search, rule), _noise(search, rule)
     # As long as nothing is bracketed and the decrease is not yet enough, work on
-    # ψ(t) = φ(t) - φ(0) - c₁ t φ'(0), whose minimisers satisfy the decrease test.
+    # ψ(t) = φ(t) - φ(0) - c₁ t φ'(0), whose minimizers satisfy the decrease test.
     tilt = jnp.where((value <= search.low_value) & (value > line), rule.decrease * slope0, 0.0)
     low_value, high_value = (
         search.low_value - search.low * tilt,

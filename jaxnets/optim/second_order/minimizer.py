@@ -20,7 +20,7 @@ METHODS = ("lbfgs", "bfgs", "newton", "newton-cg", "lbfgsb")
 
 
 class Result(NamedTuple):
-    """Where a minimisation ended and why. A pytree: it passes through jit and vmap.
+    """Where a minimization ended and why. A pytree: it passes through jit and vmap.
 
     Args:
         x: the last point, a tree like x0.
@@ -123,7 +123,7 @@ def minimize(
             shape, integer parameters, an empty tree, a tol below 0 or not finite, bounds that
             cross or do not fit, an unknown method (the message names the nearest).
 
-    Source: notes L79 and L88; Nocedal and Wright, "Numerical Optimization" (2006).
+    Source: Nocedal and Wright, "Numerical Optimization" (2006).
 
     >>> import jax.numpy as jnp
     >>> def rosenbrock(x):

@@ -41,7 +41,7 @@ def flatten(tree: Any, name: str = "x0") -> Flat:
         if not jnp.issubdtype(dtype, jnp.floating):
             where = f"{name}{jax.tree_util.keystr(path)}"
             raise ValueError(
-                f"{where} has dtype {dtype}; a minimiser moves real floating-point numbers only: "
+                f"{where} has dtype {dtype}; a minimizer moves real floating-point numbers only: "
                 f"convert it (for example jnp.asarray(..., jnp.float32)) or pass it in args"
             )
     leaves = [jnp.asarray(leaf) for _, leaf in paths]

@@ -1,6 +1,6 @@
 """Many scalars as two short vectors: inside a loop each array costs a kernel and a copy.
 
-XLA's CPU compiler runs one small kernel for every output of a loop's body. A minimiser carries
+XLA's CPU compiler runs one small kernel for every output of a loop's body. A minimizer carries
 some thirty numbers; as two vectors they take two kernels, and small problems a fifth less time.
 """
 

@@ -1,4 +1,4 @@
-"""Test problems for minimisers: Moré, Garbow and Hillstrom's unconstrained set, and relatives.
+"""Test problems for minimizers: Moré, Garbow and Hillstrom's unconstrained set, and relatives.
 
 Every function is a sum of squares of residuals, written as the paper writes them, with its
 standard start and the minimum that the paper prints. All eighteen problems of the paper's

@@ -3,7 +3,7 @@
 On mini-batches the difference of two gradients is mostly the difference of two batches. So each
 step sees some examples of the step before again: on those alone the change of the gradient is
 the function's, y = g_O(x_{k+1}) - g_O(x_k). Two more guards make it train networks: a pair whose
-curvature is not clearly positive is damped towards the present matrix (Powell), and a step is
+curvature is not clearly positive is damped toward the present matrix (Powell), and a step is
 never longer than a given length.
 """
 
@@ -34,7 +34,7 @@ class MultiBatchState(NamedTuple):
 
 
 def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> jax.Array:
-    """Powell's damping of y towards B₀s = s / γ so that sᵀy ≥ least · sᵀB₀s.
+    """Powell's damping of y toward B₀s = s / γ so that sᵀy ≥ least · sᵀB₀s.
 
     Source: Nocedal and Wright (2006), procedure 18.2, with B₀ = I / γ.
     """
@@ -93,7 +93,7 @@ def multi_batch_lbfgs(
         finite = jnp.all(jnp.isfinite(change))
         change = jnp.where(finite, change, 0)
         move = jnp.where(finite & (state.count > 0), state.move, 0)
-        # With no pair yet there is no scale to damp towards: take y as it is.
+        # With no pair yet there is no scale to damp toward: take y as it is.
         known = state.history.count > 0
         damped = damp(move, change, state.history.scale, damping)
         change = jnp.where(known, damped, change)

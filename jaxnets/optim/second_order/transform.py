@@ -53,7 +53,7 @@ def lbfgs(
         memory: pairs kept.
         rule: constants of the line search.
 
-    Source: notes L79, L88; see `lbfgs.times_inverse_hessian` for the formulas.
+    Source: see `lbfgs.times_inverse_hessian` for the formulas.
 
     >>> import jax, jax.numpy as jnp, optax
     >>> def fun(x):

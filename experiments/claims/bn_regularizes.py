@@ -1,4 +1,4 @@
-"""Does batch normalisation generalise better, as a regulariser would?"""
+"""Does batch normalization generalize better, as a regularizer would?"""
 
 import numpy as np
 
@@ -20,8 +20,8 @@ def measure(settings: Sweep) -> Outcome:
     gain = found[True]["accuracy"] - found[False]["accuracy"]
     figure, (left, right) = figures.new(2)
     names = {n: f"{'with BN' if n else 'without'}, rate {rates[n]:g}" for n in found}
-    for colour, (norm, values) in zip(figures.COLOURS, found.items(), strict=False):
-        figures.band(left, runs.steps, values["curve"], names[norm], colour)
+    for color, (norm, values) in zip(figures.COLORS, found.items(), strict=False):
+        figures.band(left, runs.steps, values["curve"], names[norm], color)
     top = max(f["curve"][:, -1].max() for f in found.values())
     left.set(xlabel="step", ylabel="test error, %", ylim=(0, 3 * top))
     left.legend(fontsize=9)
@@ -38,11 +38,11 @@ def measure(settings: Sweep) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Batch normalisation regularises: it generalises better from few images",
+    sentence="Batch normalization regularizes: it generalizes better from few images",
     notes="L44",
     row="A15",
     experiment="Few training images, so that both networks learn them nearly by heart; with and "
-    "without batch normalisation, each at the rate of the same ladder that is best on the test "
+    "without batch normalization, each at the rate of the same ladder that is best on the test "
     "images.",
     measure=measure,
     full=Sweep(

@@ -1,4 +1,4 @@
-"""Does batch normalisation make the scale of the first weights irrelevant?"""
+"""Does batch normalization make the scale of the first weights irrelevant?"""
 
 import numpy as np
 
@@ -21,10 +21,10 @@ def measure(settings: Sweep) -> Outcome:
     lost = {n: (found.accuracy - found.accuracy[middle]).min(0) for n, found in runs.items()}
     figure, (left, right) = figures.new(2)
     names = {True: "with BN", False: "without"}
-    for colour, (norm, value) in zip(figures.COLOURS, loss.items(), strict=False):
+    for color, (norm, value) in zip(figures.COLORS, loss.items(), strict=False):
         shown = np.where(np.isfinite(value), np.minimum(value, 10), 10)
-        left.loglog(settings.scales, shown, "o", color=colour, ms=3, alpha=0.4)
-        left.loglog(settings.scales, np.median(shown, 1), color=colour, label=names[norm])
+        left.loglog(settings.scales, shown, "o", color=color, ms=3, alpha=0.4)
+        left.loglog(settings.scales, np.median(shown, 1), color=color, label=names[norm])
     left.set(xlabel="factor on He's initial weights", ylabel="last training loss (10: diverged)")
     left.legend()
     right.set_xscale("log")
@@ -51,11 +51,11 @@ def measure(settings: Sweep) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="With batch normalisation the scale of the initial weights hardly matters",
+    sentence="With batch normalization the scale of the initial weights hardly matters",
     notes="L43",
     row="A15",
     experiment="He's initial weights of all hidden layers times 0.1 to 10, one learning rate, with "
-    "and without batch normalisation. The claim wants the last training loss to change by less "
+    "and without batch normalization. The claim wants the last training loss to change by less "
     "than 10 % with it, and by more without, and with it no loss of a point of test accuracy.",
     measure=measure,
     full=Sweep(

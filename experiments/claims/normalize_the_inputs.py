@@ -1,4 +1,4 @@
-"""Steps of training from raw, centred and standardised pixels."""
+"""Steps of training from raw, centered and standardized pixels."""
 
 from dataclasses import dataclass
 
@@ -50,7 +50,7 @@ def variants(data: Data) -> dict[str, Data]:
         "raw (0 to 1)": build(lambda x: x),
         "mean subtracted": build(lambda x: x - mean),
         # The floor keeps pixels that hardly ever change from dominating.
-        "standardised": build(lambda x: (x - mean) / np.maximum(std, 0.05)),
+        "standardized": build(lambda x: (x - mean) / np.maximum(std, 0.05)),
     }
 
 
@@ -72,29 +72,31 @@ def measure(settings: Inputs) -> Outcome:
         curves[f"{name}, rate {settings.rates[chosen]:g}"] = runs.train_loss[chosen]
     figure, (left, right) = figures.new(2)
     left.set_yscale("log")
-    for colour, (name, curve) in zip(figures.COLOURS, curves.items(), strict=False):
-        figures.band(left, runs.steps, curve, name, colour)
+    for color, (name, curve) in zip(figures.COLORS, curves.items(), strict=False):
+        figures.band(left, runs.steps, curve, name, color)
     left.axhline(settings.target, color="0.5", lw=1, ls="--")
     left.set(xlabel="step", ylabel="training loss", ylim=(settings.target / 4, 3))
     left.legend(fontsize=8)
     figures.dots(right, list(needed), list(needed.values()))
     right.set(xlabel=f"steps to a training loss of {settings.target:g}", xlim=(0, None))
-    raw, centred, scaled = needed.values()
+    raw, centered, scaled = needed.values()
     return Outcome(
         effects=[
-            effect("steps, raw / standardised", raw / scaled, above(1), unit="×", method="log"),
-            effect("steps, raw / mean subtracted", raw / centred, above(1), unit="×", method="log"),
+            effect("steps, raw / standardized", raw / scaled, above(1), unit="×", method="log"),
+            effect(
+                "steps, raw / mean subtracted", raw / centered, above(1), unit="×", method="log"
+            ),
         ],
         figure=figure,
     )
 
 
 CLAIM = Claim(
-    sentence="Subtract the mean and standardise the inputs: training needs fewer steps",
+    sentence="Subtract the mean and standardize the inputs: training needs fewer steps",
     notes="L6, L27",
     row="A11",
     experiment="One hidden layer, plain SGD, on pixels from 0 to 1, with the mean image taken off, "
-    "and with each pixel standardised as well. Each at the fastest of the same rates; counted are "
+    "and with each pixel standardized as well. Each at the fastest of the same rates; counted are "
     "the steps to a training loss.",
     measure=measure,
     full=Inputs(dataset="mnist", train=5000, test=500, keys=6),

@@ -9,8 +9,8 @@ from jax import lax
 def previous_examples(batch: jax.Array, axis_name: str | None = None) -> jax.Array:
     """For every row of the global batch the row before it; for the first the last.
 
-    Shuffled batches make the neighbour a random partner. Unlike a random permutation it costs one
-    row between neighbouring devices, and it does not depend on how many devices share the batch.
+    Shuffled batches make the neighbor a random partner. Unlike a random permutation it costs one
+    row between neighboring devices, and it does not depend on how many devices share the batch.
 
     Args:
       batch: (B, …), the whole batch, or under ``pmap`` and ``shard_map`` this device's share.

@@ -1,4 +1,4 @@
-"""Does the randomness of fractional max pooling regularise?"""
+"""Does the randomness of fractional max pooling regularize?"""
 
 from dataclasses import dataclass
 
@@ -63,8 +63,8 @@ def measure(settings: Pooling) -> Outcome:
     }
     noisy, fixed = found.values()
     figure, (left, right) = figures.new(2)
-    for colour, (name, runs) in zip(figures.COLOURS, found.items(), strict=False):
-        figures.band(left, runs.steps, 100 * (1 - runs.test_accuracy), name, colour)
+    for color, (name, runs) in zip(figures.COLORS, found.items(), strict=False):
+        figures.band(left, runs.steps, 100 * (1 - runs.test_accuracy), name, color)
     top = max((100 - runs.accuracy).max() for runs in found.values())
     left.set(xlabel="step", ylabel="test error, %", ylim=(0, min(100, 3 * top)))
     left.legend(fontsize=9)
@@ -89,7 +89,7 @@ def measure(settings: Pooling) -> Outcome:
 
 
 CLAIM = Claim(
-    sentence="Fractional max pooling regularises: random regions generalise better than fixed ones",
+    sentence="Fractional max pooling regularizes: random regions generalize better than fixed ones",
     notes="L105",
     row="C10",
     experiment="Networks with three poolings by √2 learn few images; in training the regions of "
