@@ -19,14 +19,13 @@ Activation = Callable[[jax.Array], jax.Array]
 def sigmoid(x: jax.Array) -> jax.Array:
     """σ(x) = 1 / (1 + e^−x), without overflow anywhere.
 
-     For negative x it is e^x / (1 + e^x), so that no exponential of a positive number is ever taken;
-     the slope is σ(x)·σ(−x), at most 1/4, and keeps all its digits where 1 − σ(x) would be 0. The
-     function saturates on both sides, is never negative, and costs an exponential
-    .
+    For negative x it is e^x / (1 + e^x), so that no exponential of a positive number is ever taken;
+    the slope is σ(x)·σ(−x), at most 1/4, and keeps all its digits where 1 − σ(x) would be 0. The
+    function saturates on both sides, is never negative, and costs an exponential.
 
-     >>> import jax.numpy as jnp
-     >>> sigmoid(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
-     [0.0, 0.5, 1.0]
+    >>> import jax.numpy as jnp
+    >>> sigmoid(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
+    [0.0, 0.5, 1.0]
     """
     e = jnp.exp(-jnp.abs(x))
     return jnp.where(x < 0, e, jnp.ones_like(e)) / (1 + e)

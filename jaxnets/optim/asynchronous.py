@@ -1,9 +1,10 @@
 """Asynchronous gradient descent: a parameter server, workers, and a bound on staleness.
 
 DistBelief (Dean et al., "Large scale distributed deep networks", 2012) trained GoogLeNet this way.
-A worker reads the parameters, computes a gradient on its own batch, and sends it to the server, which applies it at once. Meanwhile others may have moved the parameters: a gradient
-read at version v and applied at version w is w − v old, and `jaxnets.optim.staleness` sees to it
-that no older one than allowed is applied. This file has
+A worker reads the parameters, computes a gradient on its own batch, and sends it to the server,
+which applies it at once. Meanwhile others may have moved the parameters: a gradient read at version
+v and applied at version w is w − v old, and `jaxnets.optim.staleness` sees to it that no older one
+than allowed is applied. This file has
 
 - a cluster on a virtual clock, `virtual_cluster`, that says which worker does what when;
 - `replay`, which carries such a sequence of events out, the same each time, bit for bit;
