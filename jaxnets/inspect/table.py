@@ -15,7 +15,7 @@ from jaxnets.models.registry import create_model, model_info
 class Totals:
     """Sums over a layer table.
 
-    Args (fields):
+    Attributes:
         parameters, macs: equal to `count_parameters` and `count_macs`.
         activations: values of the input and of every map that a layer makes, for one image: what a
             training step keeps at the least.
