@@ -58,7 +58,7 @@ from jaxnets.transfer import (
     layer_groups,
     layers_up_to,
     measure_similarity,
-    transplant,
+    copy_layers,
 )
 
 LAST = "last features"
@@ -211,7 +211,7 @@ class Study:
         """(variables, accuracy on its own task; None for published weights)."""
         if self.config.weights:
             start = self.trainers["donor", "scratch"].initial(key)
-            return transplant(start, self.published, self.backbone), None
+            return copy_layers(start, self.published, self.backbone), None
         trainer = self.trainers["donor", "scratch"]
         variables = trainer.run(trainer.initial(key), task.train, key)[-1]
         return variables, self.predictor.accuracy(variables, task.test)
@@ -256,7 +256,7 @@ class Study:
         trainer = self.trainers[size, way]
         start = trainer.initial(key + 500)
         if way != "scratch":
-            start = transplant(start, donor, self.backbone)
+            start = copy_layers(start, donor, self.backbone)
         end = trainer.run(start, train, key + 500)[-1]
         return self.predictor.accuracy(end, test)
 
