@@ -50,6 +50,7 @@ from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import (
     advise,
     compute_features,
+    copy_layers,
     count_trainable,
     cross_validate,
     endpoint_features,
@@ -58,7 +59,6 @@ from jaxnets.transfer import (
     layer_groups,
     layers_up_to,
     measure_similarity,
-    copy_layers,
 )
 
 LAST = "last features"
