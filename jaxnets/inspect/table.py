@@ -59,7 +59,7 @@ def layer_table(
     Source: the table of Stanford's CS231n, lecture 9, for VGG-16.
 
     >>> rows = {row.name: row for row in layer_table("vgg16")}
-    >>> rows["fc6"].parameters, rows["stage1_conv2"].field, rows["pool5"].field
+    >>> rows["fc6"].parameters, rows["stage1/conv2"].field, rows["pool5"].field
     (102764544, (5, 5), (212, 212))
     """
     return trace(model, input_shape).layers
