@@ -1,1 +1,1 @@
-"""Parts of transfer.py, transferability.py and ensemble.py: a small network, data, training."""
+"""Transfer with fully connected networks, for the claims."""

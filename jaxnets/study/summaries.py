@@ -1,11 +1,14 @@
-"""Results over random keys as JSON values: means with intervals, verdicts, text."""
+"""Settings and results as JSON values: means over random keys with intervals, verdicts, text."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from jaxnets.study.statistics import Interval, mean_interval
 from jaxnets.study.tables import plus_minus
+from jaxnets.train.run_directory import write_json
 
 
 def summarize_keys(values: Sequence[float]) -> dict[str, float]:
@@ -84,3 +87,34 @@ def means_and_spreads(entries: Sequence[dict[str, float]]) -> tuple[list[float],
     spreads = [100 * (entry["high"] - entry["mean"]) for entry in entries]
     means = [100 * entry["mean"] for entry in entries]
     return means, [spread if math.isfinite(spread) else 0.0 for spread in spreads]
+
+
+def write_settings(config: Any) -> Path:
+    """Make the directory of an experiment's results and write its settings to config.json.
+
+    Args:
+        config: a dataclass with a ``workdir``; its paths are written as text.
+
+    Returns:
+        The directory.
+
+    >>> import tempfile
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Config:
+    ...     workdir: Path
+    >>> workdir = write_settings(Config(Path(tempfile.mkdtemp()) / "new"))
+    >>> [path.name for path in workdir.iterdir()]
+    ['config.json']
+    """
+    workdir = Path(config.workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    settings = {k: _as_text(v) for k, v in asdict(config).items()}
+    write_json(workdir / "config.json", settings)
+    return workdir
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_as_text(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,11 +1,13 @@
 """New tasks out of one data set: some of its classes, few of its images, its pixels scrambled."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from jaxnets.data import Dataset, Split
+
+Halves = Literal["random", "natural"]
 
 # CIFAR-10's human-made classes: airplane, automobile, ship, truck.
 HUMAN_MADE = (0, 1, 8, 9)
@@ -84,6 +86,26 @@ def natural_halves(dataset: Dataset) -> tuple[list[int], list[int]]:
     else:
         first = list(range(0, dataset.num_classes, 2))
     return first, [c for c in range(dataset.num_classes) if c not in first]
+
+
+def split_classes(dataset: Dataset, halves: Halves, key: int) -> tuple[ClassSubset, ClassSubset]:
+    """The two halves of a data set's classes, A and B.
+
+    Every second key has them the other way round, so that each half is B as often as A.
+
+    Args:
+        dataset: with K classes.
+        halves: "random" (another split for every key) or "natural".
+        key: of the repetition.
+
+    >>> from jaxnets.data import load_dataset
+    >>> a, b = split_classes(load_dataset("digits"), "natural", 0)
+    >>> a.name, a.num_classes, b.num_classes
+    ('A', 5, 5)
+    """
+    found = random_halves(dataset, key) if halves == "random" else natural_halves(dataset)
+    a, b = found[::-1] if key % 2 else found
+    return choose_classes("A", dataset, a), choose_classes("B", dataset, b)
 
 
 def take_per_class(split: Split, per_class: int, seed: int) -> Split:

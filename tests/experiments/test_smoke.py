@@ -36,7 +36,13 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
 # test_convolution_experiments.py, test_find_recipe.py, test_transfer_experiments.py,
 # test_benchmark_lbfgs.py, test_compare_models.py and test_optim_experiments.py.
 SLOW = (
-    *("tune_convolution", "find_recipe", "transfer", "benchmark_lbfgs", "compare_models"),
+    *(
+        "tune_convolution",
+        "find_recipe",
+        "transfer_strategies",
+        "benchmark_lbfgs",
+        *("compare_models", "ensemble", "transferability"),
+    ),
     *("asynchronous_sgd", "landscapes", "optimizer_shootout"),
 )
 
