@@ -100,14 +100,20 @@ def candidates(images: np.ndarray, classes: int) -> dict[str, Callable]:
         augment = a.per_example(a.create_policy("crop_flip", images))
 
         def both(key, images, labels):
-            return mix(key, augment(key, images), labels, num_classes=classes)
+            batch = {"image": augment(key, images), "label": labels}
+            return mix(key, batch, num_classes=classes)
 
         return both
 
+    def of_batch(mix):
+        return lambda key, images, labels: mix(
+            key, {"image": images, "label": labels}, num_classes=classes
+        )
+
     mixup = partial(a.mixup, alpha=1.0)
     found = {name: of_images(transform) for name, transform in TRANSFORMS.items()}
-    found["mixup"] = partial(mixup, num_classes=classes)
-    found["cutmix"] = partial(a.cutmix, num_classes=classes)
+    found["mixup"] = of_batch(mixup)
+    found["cutmix"] = of_batch(a.cutmix)
     for name in a.list_policies():
         if name != "none":
             found[f"policy {name}"] = of_images(a.create_policy(name, images))

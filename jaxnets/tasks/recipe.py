@@ -161,8 +161,12 @@ def build_augmentation(recipe: Recipe, dataset: Dataset):
 
 def build_mix(recipe: Recipe, num_classes: int):
     """(key, images, labels, axis_name) → (images, labels), or None: the ``mix`` of `train_step`."""
-    if recipe.mixup:
-        return partial(mixup, alpha=recipe.mixup, num_classes=num_classes)
-    if recipe.cutmix:
-        return partial(cutmix, alpha=recipe.cutmix, num_classes=num_classes)
-    return None
+    if not (recipe.mixup or recipe.cutmix):
+        return None
+    prepare, alpha = (mixup, recipe.mixup) if recipe.mixup else (cutmix, recipe.cutmix)
+    return partial(_mix, prepare, alpha=alpha, num_classes=num_classes)
+
+
+def _mix(prepare, key, images, labels, **options):
+    batch = prepare(key, {"image": images, "label": labels}, **options)
+    return batch["image"], batch["label"]
