@@ -240,7 +240,7 @@ class Study:
                 jax.random.key(key),
                 preprocess=self.preprocess,
                 num_classes=self.classes,
-                l2=1 / small.num_examples,
+                l2=1 / len(small),
             )
             for size in ("small", "large"):
                 train = tasks.take(task.train, getattr(self.config, size), key)
@@ -262,7 +262,7 @@ class Study:
 
     def _probes(self, variables, train, test) -> tuple[dict[str, float], dict[str, float]]:
         """Accuracies of the last features' probe and of the chosen stage's; and of every stage."""
-        options = {"num_classes": self.classes, "l2": 1 / train.num_examples}
+        options = {"num_classes": self.classes, "l2": 1 / len(train)}
         x, x_test = (compute_features(self._features, variables, s.images) for s in (train, test))
         start, accuracy, chosen = 0, {}, {}
         for stage, width in self._feature_widths.items():

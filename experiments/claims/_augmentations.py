@@ -67,24 +67,25 @@ QUICK = {"convolutional": False, "keys": 4, "steps": 200, "sizes": (100,), "eval
 TINY = QUICK | {"keys": 2, "steps": 4}
 
 
-def _crop(key, image):
+def _crop(key, example):
     """Crops, and mirror images where there are colors: digits have none."""
     crop_key, flip_key = jax.random.split(key)
-    image = a.random_crop(crop_key, image, image.shape[0] // 8)
-    return a.random_flip(flip_key, image) if image.shape[-1] == 3 else image
+    side, _, channels = a.image_of(example).shape
+    example = a.random_crop(crop_key, example, side // 8)
+    return a.random_flip(flip_key, example) if channels == 3 else example
 
 
-def _cutout(key, image):
+def _cutout(key, example):
     # Half of the side, as 16 of CIFAR-10's 32 pixels; zero is the mean of standardized images.
-    return a.cutout(key, image, image.shape[0] // 2)
+    return a.cutout(key, example, len(a.image_of(example)) // 2)
 
 
-def _noise(key, image):
+def _noise(key, example):
     # From black to white is about four standard deviations of CIFAR-10.
     colors = a.IMAGENET_COLORS
-    if image.shape[-1] == 1:
+    if a.image_of(example).shape[-1] == 1:
         colors = a.ColorPCA(colors.eigenvalues[:1], np.ones((1, 1)))
-    return a.random_color_noise(key, image, colors, white=4.0)
+    return a.random_color_noise(key, example, colors, white=4.0)
 
 
 crops = a.per_example(_crop)
@@ -92,16 +93,16 @@ crops_and_cutout = a.per_example(a.compose(_crop, _cutout))
 crops_and_noise = a.per_example(a.compose(_crop, _noise))
 
 
-def crops_and_mixup(key, images, ids):
+def crops_and_mixup(key, batch, ids):
     """Mixup with α = 1 whose expected loss needs no mixed labels.
 
     λ·CE(x̃, y_a) + (1−λ)·CE(x̃, y_b) with λ ~ Beta(α, α) has the expectation over pairs, which are
     symmetric, of CE(x̃, y_a) alone with λ ~ Beta(α + 1, α).
     """
     weight_key, key = jax.random.split(key)
-    images = crops(key, images, ids)
+    images = crops(key, batch, ids)["image"]
     weight = jax.random.beta(weight_key, 2.0, 1.0, (len(images), 1, 1, 1))
-    return weight * images + (1 - weight) * jnp.roll(images, 1, axis=0)
+    return {**batch, "image": weight * images + (1 - weight) * jnp.roll(images, 1, axis=0)}
 
 
 def train(settings: Augmented, augment, size: int | None = None, **options) -> Runs:

@@ -26,7 +26,7 @@ from jaxnets.augment.color_pca import (
 )
 from jaxnets.augment.cutmix import cutmix, cutmix_at
 from jaxnets.augment.cutout import cutout, cutout_at
-from jaxnets.augment.example import Example, Transform, change_image, on_image
+from jaxnets.augment.example import Example, Transform, change_image, image_of, on_image
 from jaxnets.augment.geometry import (
     crop,
     flip,
@@ -75,6 +75,7 @@ __all__ = [
     "cutout_at",
     "fit_color_pca",
     "flip",
+    "image_of",
     "list_policies",
     "mixup",
     "mixup_at",

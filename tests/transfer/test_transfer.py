@@ -13,9 +13,11 @@ from jaxnets import data, optim, transfer
 from jaxnets.errors import UnknownNameError
 from jaxnets.models import create_model
 from jaxnets.nn import BatchNorm
+from jaxnets.tasks import classification
 from jaxnets.train import train_step
 
 SHAPE = (8, 8, 3)
+TASK = classification(4)
 
 
 def resnet(classes=4):
@@ -99,7 +101,7 @@ def test_frozen_layers_keep_every_bit(decay):
     rule = optim.create_optimizer("adamw", 0.01, weight_decay=decay, clip_norm=1.0)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(1), frozen=frozen)
     before = flat(state.variables)
-    step = jax.jit(train_step)
+    step = jax.jit(partial(train_step, task=TASK))
     for _ in range(3):
         state, metrics = step(state, batch())
     after = flat(state.variables)
@@ -143,7 +145,7 @@ def test_a_part_of_a_block_can_be_frozen():
     variables = trained_variables(net)
     rule = optim.create_optimizer("sgd", 0.1)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-    new, _ = jax.jit(train_step)(state, batch())
+    new, _ = jax.jit(partial(train_step, task=TASK))(state, batch())
     before, after = flat(state.variables), flat(new.variables)
     same = {path for path in before if before[path] == after[path]}
     assert same == {p for p in before if p.split("/", 1)[1].startswith(tuple(frozen))}
@@ -156,7 +158,7 @@ def test_head_training_equals_training_the_head_alone():
     rule = optim.create_optimizer("momentum", 0.1)
     frozen = transfer.layers_up_to(net, SHAPE, "backbone")
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-    step = jax.jit(train_step)
+    step = jax.jit(partial(train_step, task=TASK))
     features = np.asarray(transfer.head_inputs(net, variables, images()), np.float64)
     w = {k: np.asarray(v, np.float64) for k, v in variables["params"]["fc"].items()}
     v = {k: np.zeros_like(a) for k, a in w.items()}
@@ -275,7 +277,7 @@ def test_phases_unfreeze_from_the_top():
     for frozen in phases:
         rule = optim.create_optimizer("sgd", 0.1)
         state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-        new, _ = jax.jit(train_step)(state, batch())
+        new, _ = jax.jit(partial(train_step, task=TASK))(state, batch())
         before, after = flat(state.params), flat(new.params)
         moved.append({p.split("/")[0] for p in before if before[p] != after[p]})
         variables = new.variables
@@ -314,7 +316,7 @@ def test_similarity_tells_a_pretrained_network_from_a_random_one():
         optim.create_optimizer("adam", 3e-3),
         jax.random.key(0),
     )
-    step = jax.jit(partial(train_step, preprocess=scale))
+    step = jax.jit(partial(train_step, task=classification(10, preprocess=scale)))
     batches = data.Batches(digits.train, 100, seed=0)
     for number in range(150):
         state, _ = step(state, batches[number])
