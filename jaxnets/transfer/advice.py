@@ -133,11 +133,11 @@ _CELLS: dict[tuple[bool, bool], tuple[Strategy, float, float, str]] = {
 
 
 def measure_similarity(
+    key: jax.Array,
     model: nn.Module,
     variables: Mapping[str, Any],
     images: np.ndarray,
     labels: np.ndarray,
-    key: jax.Array,
     *,
     preprocess: Callable[[jax.Array], jax.Array] = lambda x: x,
     num_classes: int | None = None,
@@ -153,9 +153,9 @@ def measure_similarity(
     and on the features of the same network with random weights.
 
     Args:
+        key: of the random network and the folds.
         model, variables: the donor; its head must be one Dense layer.
         images, labels: of the new task, (N, H, W, C) as stored and (N,).
-        key: of the random network and the folds.
         preprocess: images as stored → images as the donor wants them.
         num_classes: K (default: largest label + 1).
         folds: each is tested once, by a probe fitted on the others; at least 2.

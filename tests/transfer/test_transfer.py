@@ -315,9 +315,9 @@ def test_similarity_tells_a_donor_from_a_random_network():
         state, _ = step(state, batches[number])
     held = digits.test.images[:120], digits.test.labels[:120]
     key = jax.random.key(1)
-    found = transfer.measure_similarity(net, state.variables, *held, key, preprocess=scale)
+    found = transfer.measure_similarity(key, net, state.variables, *held, preprocess=scale)
     random = net.init(jax.random.key(2), np.zeros((1, 8, 8, 1)))
-    other = transfer.measure_similarity(net, random, *held, key, preprocess=scale)
+    other = transfer.measure_similarity(key, net, random, *held, preprocess=scale)
     assert found["donor"] > other["donor"] and other["similarity"] == 0
     assert found["pixels"] == other["pixels"] > 0.8
 
