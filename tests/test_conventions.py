@@ -7,7 +7,7 @@ import re
 
 import jaxnets
 
-KEY = re.compile(r"(?:.*_)?(?:key|keys|rng|rngs)")
+KEY = re.compile(r"(?:.*_)?(?:key|rng)")
 # The state is made from a network, an optimizer and an example; the key comes with them, in the
 # order in which Flax's and Optax's own constructors take them.
 KEY_AFTER_NETWORK = {"jaxnets.train.state.create_state", "jaxnets.transfer.freeze.transfer_state"}
