@@ -50,6 +50,7 @@ from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import (
     advise,
     compute_features,
+    copy_layers,
     count_trainable,
     cross_validate,
     endpoint_features,
@@ -58,7 +59,6 @@ from jaxnets.transfer import (
     layer_groups,
     layers_up_to,
     measure_similarity,
-    transplant,
 )
 
 LAST = "last features"
@@ -211,7 +211,7 @@ class Study:
         """(variables, accuracy on its own task; None for published weights)."""
         if self.config.weights:
             start = self.trainers["donor", "scratch"].initial(key)
-            return transplant(start, self.published, self.backbone), None
+            return copy_layers(start, self.published, self.backbone), None
         trainer = self.trainers["donor", "scratch"]
         variables = trainer.run(trainer.initial(key), task.train, key)[-1]
         return variables, self.predictor.accuracy(variables, task.test)
@@ -256,7 +256,7 @@ class Study:
         trainer = self.trainers[size, way]
         start = trainer.initial(key + 500)
         if way != "scratch":
-            start = transplant(start, donor, self.backbone)
+            start = copy_layers(start, donor, self.backbone)
         end = trainer.run(start, train, key + 500)[-1]
         return self.predictor.accuracy(end, test)
 

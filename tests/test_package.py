@@ -29,6 +29,7 @@ FLOORS = {
     "pretrained": 4,
     "train": 4,
     "command": 4,
+    "study": 5,
     "tasks": 5,
     "ensembles": 6,
     "transfer": 6,
