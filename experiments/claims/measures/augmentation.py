@@ -60,24 +60,25 @@ class Augmented(TrainingSettings):
     batch_size: int = 50
 
 
-def _crop(key, image):
+def _crop(key, example):
     """Crops, and mirror images where there are colors: digits have none."""
     crop_key, flip_key = jax.random.split(key)
-    image = a.random_crop(crop_key, image, image.shape[0] // 8)
-    return a.random_flip(flip_key, image) if image.shape[-1] == 3 else image
+    side, _, channels = a.image_of(example).shape
+    example = a.random_crop(crop_key, example, side // 8)
+    return a.random_flip(flip_key, example) if channels == 3 else example
 
 
-def _cutout(key, image):
+def _cutout(key, example):
     # Half of the side, as 16 of CIFAR-10's 32 pixels; zero is the mean of standardized images.
-    return a.cutout(key, image, image.shape[0] // 2)
+    return a.cutout(key, example, len(a.image_of(example)) // 2)
 
 
-def _noise(key, image):
+def _noise(key, example):
     # From black to white is about four standard deviations of CIFAR-10.
     colors = a.IMAGENET_COLORS
-    if image.shape[-1] == 1:
+    if a.image_of(example).shape[-1] == 1:
         colors = a.ColorPCA(colors.eigenvalues[:1], np.ones((1, 1)))
-    return a.random_color_noise(key, image, colors, white=4.0)
+    return a.random_color_noise(key, example, colors, white=4.0)
 
 
 crops = a.per_example(_crop)

@@ -10,7 +10,8 @@ class Case:
 
     Attributes:
         family: which line of the table it belongs to.
-        x, kernel: shapes.
+        x: shape of the input, (B, H, W, C).
+        kernel: shape of the kernel, (K, K, C / groups, O).
         arguments: of `jaxnets.ops.conv`.
         count: how often the network has it.
     """
@@ -102,4 +103,5 @@ def large() -> list[Case]:
 
 
 def all_cases() -> list[Case]:
+    """Every shape of this file, family by family."""
     return [*depthwise(), *grouped(), *pointwise(), *resnet(), *vgg(), *large()]

@@ -1,19 +1,20 @@
-"""Pictures of `experiments.landscapes`."""
+"""Paths on surfaces as pictures and as an animation."""
 
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.animation import FuncAnimation, PillowWriter
 
-from experiments.landscapes import RULES, SURFACES
+from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.optimization.landscapes import RULES, SURFACES
 
-COLORS = dict(zip(RULES, plt.get_cmap("tab10").colors, strict=False))
+
+def _colors() -> dict[str, tuple]:
+    """One color a rule."""
+    from matplotlib import colormaps
+
+    return dict(zip(RULES, colormaps["tab10"].colors, strict=False))
 
 
 def _contours(ax, key: str) -> None:
@@ -33,54 +34,63 @@ def _contours(ax, key: str) -> None:
 
 
 def save_trajectories(walks: dict, target: Path) -> None:
-    """Every surface with the path of every rule."""
-    rows = -(-len(walks) // 2)
-    figure, axes = plt.subplots(
-        rows, 2, figsize=(13, 5 * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat[len(walks) :]:
+    """Save every surface with the path of every rule.
+
+    Args:
+        walks: of `jaxnets.study.optimization.landscapes.trajectories`.
+        target: a PNG file.
+    """
+    rows, colors = -(-len(walks) // 2), _colors()
+    figure, _ = new_figure(2, rows, width=6.5, height=5, frame=True)
+    for ax in figure.axes[len(walks) :]:
         ax.remove()
-    for ax, key in zip(axes.flat, walks, strict=False):
+    for ax, key in zip(figure.axes, walks, strict=True):
         _contours(ax, key)
         for name, (label, _) in RULES.items():
             path, rate = walks[key][name]["path"], walks[key][name]["rate"]
             # AMSGrad often walks where Adam does: dashed, it does not hide it.
             style = "--" if name == "amsgrad" else "-"
-            color = COLORS[name]
+            color = colors[name]
             ax.plot(*path.T, style, color=color, lw=1.3, label=f"{label}, η {rate:g}")
             ax.plot(*path.T, ".", color=color, ms=3)
         ax.legend(
             fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False
         )
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
+    save_figure(figure, target)
 
 
 def save_distances(walks: dict, target: Path) -> None:
-    """Distance from the minimum over the steps."""
-    keys = [key for key in walks if SURFACES[key].minimum]
+    """Save the distance from the minimum over the steps, where a surface has one.
+
+    Args:
+        walks: of `jaxnets.study.optimization.landscapes.trajectories`.
+        target: a PNG file.
+    """
+    keys, colors = [key for key in walks if SURFACES[key].minimum], _colors()
     if not keys:
         return
-    figure, axes = plt.subplots(
-        1, len(keys), figsize=(5 * len(keys), 4.2), layout="constrained", squeeze=False
-    )
-    for ax, key in zip(axes[0], keys, strict=True):
+    figure, axes = new_figure(len(keys), width=5, height=4.2)
+    for ax, key in zip(axes, keys, strict=True):
         for name, (label, _) in RULES.items():
             # Float32 cannot tell points apart that are nearer than 1e-7.
-            ax.semilogy(
-                np.maximum(walks[key][name]["distance"], 1e-8), color=COLORS[name], label=label
-            )
+            distance = np.maximum(walks[key][name]["distance"], 1e-8)
+            ax.semilogy(distance, color=colors[name], label=label)
         ax.set(title=SURFACES[key].title, xlabel="steps", ylim=(1e-8, 10))
-        ax.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("distance from the minimum")
-    axes[0, -1].legend(fontsize=8)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
+    axes[0].set_ylabel("distance from the minimum")
+    axes[-1].legend(fontsize=8)
+    save_figure(figure, target)
 
 
 def save_behavior(shown: dict, target: Path) -> None:
-    """Four claims: lines are what was walked, dots what the formula says."""
-    figure, axes = plt.subplots(2, 2, figsize=(12, 8.4), layout="constrained")
+    """Save four panels: lines are what was walked, dots what the formula says.
+
+    Args:
+        shown: of `jaxnets.study.optimization.landscapes_behavior.behavior`.
+        target: a PNG file.
+    """
+    from matplotlib import colormaps
+
+    figure, axes = new_figure(2, 2, width=6, height=4.2)
     (swing, over), (vanish, escape) = axes
     titles = {
         swing: ("Gradient descent swings for ηλ > 1, diverges for ηλ > 2", "oscillation"),
@@ -91,7 +101,7 @@ def save_behavior(shown: dict, target: Path) -> None:
     for ax, (title, key) in titles.items():
         first = 1 if key == "vanishing" else 0
         for (label, entry), color in zip(
-            shown[key].items(), plt.get_cmap("tab10").colors, strict=False
+            shown[key].items(), colormaps["tab10"].colors, strict=False
         ):
             steps = np.arange(first, first + len(entry["path"]))
             ax.plot(steps, entry["path"], color=color, lw=1.4, label=label)
@@ -102,7 +112,6 @@ def save_behavior(shown: dict, target: Path) -> None:
                 ax.plot(steps[every], entry["formula"][every], ".", color=color, ms=5)
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("steps")
-        ax.grid(alpha=0.3)
         ax.legend(fontsize=8)
     swing.set(ylim=(-3.5, 3.5), ylabel="x")
     over.set_ylabel("x")
@@ -110,20 +119,30 @@ def save_behavior(shown: dict, target: Path) -> None:
     escape.set(yscale="log", ylim=(5e-4, 1e2), ylabel="|y|")
     escape.axhline(1, color="0.5", lw=0.8, ls="--")
     figure.suptitle("Lines: walked. Dots: formula.", fontsize=10)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
+    save_figure(figure, target)
 
 
 def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
-    """The paths on one surface, growing; frames are denser at the start, where more happens."""
+    """Save the paths on one surface as a GIF; frames are denser at the start, where more happens.
+
+    Args:
+        key: a name of `SURFACES`.
+        walks: by rule, each with its "path" (steps + 1, 2).
+        target: a GIF file.
+        frames: how many at most.
+    """
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     steps = len(next(iter(walks.values()))["path"])
     when = np.unique(np.round(np.linspace(0, 1, frames) ** 2 * (steps - 1)).astype(int))
-    figure, ax = plt.subplots(figsize=(7, 5.4), layout="constrained")
+    figure, (ax,) = new_figure(width=7, height=5.4, frame=True)
+    FigureCanvasAgg(figure)
     _contours(ax, key)
-    lines, heads = {}, {}
+    lines, heads, colors = {}, {}, _colors()
     for name, (label, _) in RULES.items():
-        (lines[name],) = ax.plot([], [], color=COLORS[name], lw=1.3, label=label)
-        (heads[name],) = ax.plot([], [], "o", color=COLORS[name], ms=5)
+        (lines[name],) = ax.plot([], [], color=colors[name], lw=1.3, label=label)
+        (heads[name],) = ax.plot([], [], "o", color=colors[name], ms=5)
     ax.legend(fontsize=7, loc="upper right")
     counter = ax.text(0.02, 0.02, "", transform=ax.transAxes)
 
@@ -136,4 +155,3 @@ def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
         return [*lines.values(), *heads.values(), counter]
 
     FuncAnimation(figure, draw, frames=when, blit=False).save(target, PillowWriter(fps=15), dpi=80)
-    plt.close(figure)

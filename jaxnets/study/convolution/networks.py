@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.convolution.timing import by_turns
 from jaxnets.models import create_model
 from jaxnets.nn import Conv
+from jaxnets.study.convolution.timing import time_programs
 
 
 def flax_conv(
@@ -28,9 +28,8 @@ def flax_conv(
     del algorithm
     rank = len(kernel_size)
     if not isinstance(padding, str):
-        padding = [
-            (p, p) if isinstance(p, int) else p for p in np.broadcast_to(padding, rank).tolist()
-        ]
+        each = [padding] * rank if isinstance(padding, int) else padding
+        padding = [(p, p) if isinstance(p, int) else tuple(p) for p in each]
     return nn.Conv(
         features,
         kernel_size,
@@ -43,7 +42,18 @@ def flax_conv(
 
 
 def training_step(name: str, conv, batch: int, size: int):
-    """A jittable (variables, momentum, images, labels) → the same, loss; and its arguments."""
+    """A training step by momentum on random images.
+
+    Args:
+        name: a network of `jaxnets.list_models()`.
+        conv: what makes its convolutions (`jaxnets.nn.Conv`, `flax_conv`).
+        batch: images.
+        size: their height and width.
+
+    Returns:
+        A function (variables, momentum, images, labels) → (variables, momentum, loss) to be jitted,
+        and its first arguments.
+    """
     model = create_model(name, conv=conv)
     images = jnp.asarray(
         np.random.default_rng(0).standard_normal((batch, size, size, 3)), "float32"
@@ -84,16 +94,27 @@ def training_step(name: str, conv, batch: int, size: int):
 
 
 def measure(name: str, batch: int, size: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds of a training step on either, and how far their losses are apart."""
+    """Time a network's training step on either convolution.
+
+    Args:
+        name: a network of `jaxnets.list_models()`.
+        batch: images.
+        size: their height and width.
+        rounds: turns of each; the median counts.
+
+    Returns:
+        {"flax_ms", "jaxnets_ms", "ratio" (Flax's time over jaxnets'), "loss_difference"}.
+    """
     candidates = {
         "flax": training_step(name, flax_conv, batch, size),
         "jaxnets": training_step(name, Conv, batch, size),
     }
-    results = by_turns(candidates, rounds, patience=90.0)
-    losses = {k: float(r["value"][2]) for k, r in results.items()}
+    results = time_programs(candidates, rounds, patience_seconds=90.0)
+    losses = {k: float(r.value[2]) for k, r in results.items()}
+    flax, ours = results["flax"].milliseconds, results["jaxnets"].milliseconds
     return {
-        "flax_ms": results["flax"]["ms"],
-        "jaxnets_ms": results["jaxnets"]["ms"],
-        "ratio": results["flax"]["ms"] / results["jaxnets"]["ms"],
+        "flax_ms": flax,
+        "jaxnets_ms": ours,
+        "ratio": flax / ours,
         "loss_difference": abs(losses["flax"] - losses["jaxnets"]),
     }

@@ -1,6 +1,6 @@
 """Strassen's matrix product: counted multiplications, where it crosses over, how its error grows.
 
-Command:  python -m experiments.strassen
+Command:  python -m experiments.convolution.strassen
 Time:     about one minute on two CPU cores.
 Result:   16×16 takes 2,401 multiplications instead of 4,096, and the count grows as n^2.807; time
           and error beside XLA's own product: strassen.png, summary.json. On two CPU cores one level
@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from experiments.convolution.timing import by_turns
 from jaxnets import command
 from jaxnets.ops.convolution import strassen
+from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.timing import time_calls
 from jaxnets.train.run_directory import write_json
 
 
@@ -71,20 +72,11 @@ def errors(config: Config) -> list[dict]:
     rows, epsilon = [], float(np.finfo("float32").eps)
     for level in config.levels:
         cutoff = max(1, config.error_size // 2**level)
-        got = jax.jit(lambda a, b, c=cutoff: strassen.matmul(a, b, c))(a32, b32)
+        got = jax.jit(partial(strassen.matmul, cutoff=cutoff))(a32, b32)
         error = float(np.abs(np.asarray(got, np.float64) - exact).max())
-        n = config.error_size
-        # Higham, Accuracy and Stability of Numerical Algorithms, theorem 23.3.
-        n0 = n / 2**level
-        bound = (n / n0) ** math.log2(12) * (n0**2 + 5 * n0) - 5 * n
-        rows.append(
-            {
-                "level": level,
-                "error": error,
-                "growth": error / (n * epsilon),
-                "bound": bound * epsilon,
-            }
-        )
+        growth = error / (config.error_size * epsilon)
+        bound = strassen.error_bound(config.error_size, level) * epsilon
+        rows.append({"level": level, "error": error, "growth": growth, "bound": bound})
     return rows
 
 
@@ -93,40 +85,32 @@ def times(config: Config) -> list[dict]:
     rows = []
     for size in tqdm(config.sizes, desc="sizes"):
         a, b = (jnp.asarray(m, "float32") for m in _pair(size, config.seed))
-        candidates = {
-            str(level): (
-                partial(strassen.matmul, cutoff=max(1, size // 2**level)),
-                (a, b),
-            )
-            for level in config.levels
-        }
-        for level, result in by_turns(candidates, config.rounds).items():
-            rows.append({"size": size, "level": int(level), "ms": result["ms"]})
+        calls = {}
+        for level in config.levels:
+            product = jax.jit(partial(strassen.matmul, cutoff=max(1, size // 2**level)))
+            calls[str(level)] = partial(product.lower(a, b).compile(), a, b)
+        timings = time_calls(calls, rounds=config.rounds, patience_seconds=3.0)
+        for level, timing in timings.items():
+            rows.append({"size": size, "level": int(level), "ms": timing.milliseconds})
     return rows
 
 
 def draw(results: dict, path: Path) -> None:
     """Multiplications, times relative to XLA's product, errors."""
-    import matplotlib.pyplot as plt
-
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    figure, (left, middle, right) = new_figure(3, width=4.3, height=4)
     sides = np.array(results["counts"]["sides"], float)
     left.loglog(sides, sides**3, "--", label="definition, n³")
     exponent = results["counts"]["exponent"]
-    left.loglog(
-        sides, results["counts"]["multiplications"], "o-", label=f"Strassen, n^{exponent:.3f}"
-    )
+    counted = results["counts"]["multiplications"]
+    left.loglog(sides, counted, "o-", label=f"Strassen, n^{exponent:.3f}")
     left.set(xlabel="side n", ylabel="multiplications", title="Counted down to scalars")
     left.legend()
     plain = {r["size"]: r["ms"] for r in results["times"] if r["level"] == 0}
     for level in sorted({r["level"] for r in results["times"]} - {0}):
         rows = [r for r in results["times"] if r["level"] == level]
-        middle.plot(
-            [r["size"] for r in rows],
-            [r["ms"] / plain[r["size"]] for r in rows],
-            "o-",
-            label=f"{level} levels" if level > 1 else "1 level",
-        )
+        ratios = [r["ms"] / plain[r["size"]] for r in rows]
+        label = f"{level} levels" if level > 1 else "1 level"
+        middle.plot([r["size"] for r in rows], ratios, "o-", label=label)
     middle.axhline(1, color="black", linewidth=0.8)
     middle.set_xscale("log", base=2)
     middle.set_xticks(list(plain), list(plain))
@@ -137,8 +121,7 @@ def draw(results: dict, path: Path) -> None:
     right.semilogy(levels, [r["bound"] for r in results["errors"]], "--", label="Higham's bound")
     right.set(xlabel="levels", ylabel="largest error, float32", title="Error", xticks=levels)
     right.legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path, dpi=120)
 
 
 def main(config: Config) -> dict:
