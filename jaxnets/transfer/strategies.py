@@ -191,11 +191,11 @@ class StrategyStudy:
             test = take_per_class(subset.test, self.test_per_class, 0)
             small = take_per_class(subset.train, self.amounts["small"].per_class, key)
             out["similarity"][kind] = measure_similarity(
+                jax.random.key(key),
                 self.network,
                 variables,
                 small.images,
                 small.labels,
-                jax.random.key(key),
                 preprocess=self.preprocess,
                 num_classes=self.classes,
                 l2=1 / len(small),

@@ -1,1 +1,0 @@
-"""Transfer with fully connected networks, for the claims."""
