@@ -57,7 +57,7 @@ def features(
     {'s4': (1, 5, 5, 16), 'f6': (1, 84)}
     >>> features(model, variables, x, taps=["f7"])
     Traceback (most recent call last):
-    jaxnets.errors.UnknownNameError: unknown tap 'f7'. Did you mean 'f6'?
+    jaxnets.errors.UnknownNameError: unknown tap 'f7'. Known: c1, c3, c5, f6, output, s2, s4.
     """
     if isinstance(taps, str):
         raise ValueError(f"taps: expected a sequence of names, got the string {taps!r}")

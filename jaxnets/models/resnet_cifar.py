@@ -17,7 +17,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import relu, written_out
+from jaxnets.ops import materialize, relu
 
 # Layers in all → blocks n in each of the three stages: 6n + 2 layers.
 BLOCKS = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18, 1202: 200}
@@ -41,7 +41,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         y = conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(x)

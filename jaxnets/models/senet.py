@@ -19,7 +19,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, max_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, materialize, max_pool, relu
 
 # Fields of the networks of table 1 and of the appendix.
 SE_RESNEXT = {"inner": (2, 2), "groups": 32, "stride_first": False}
@@ -72,7 +72,7 @@ class SEBottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         first, second = (self.strides, 1) if self.stride_first else (1, self.strides)
         y = self.conv(self.inner[0], (1, 1), strides=first, name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))

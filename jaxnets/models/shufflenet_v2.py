@@ -19,7 +19,7 @@ from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.models.shufflenet_v1 import STAGES, channel_shuffle
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import global_avg_pool, max_pool, written_out
+from jaxnets.ops import global_avg_pool, materialize, max_pool
 
 # Table 5: width → channels of stages 2, 3, 4 and of the last layer.
 V2_CHANNELS = {
@@ -42,7 +42,7 @@ class ShuffleUnitV2(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         layer, half = self.layer, self.features // 2
         depthwise = partial(
             layer, kernel_size=(3, 3), strides=self.strides, padding=1, activation=None

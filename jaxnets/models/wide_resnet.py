@@ -18,7 +18,7 @@ from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.models.resnet import STAGES, STRIDES, ResNet
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, materialize, relu
 
 
 class WideBlock(nn.Module):
@@ -35,7 +35,7 @@ class WideBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         active = relu(self.norm(name="bn1")(x, train=train))
         y = self.conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(active)
         y = relu(self.norm(name="bn2")(y, train=train))
