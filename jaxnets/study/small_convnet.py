@@ -1,4 +1,4 @@
-"""A plain convolutional network with named layers, small enough to be trained many times."""
+"""A plain convolutional network with numbered layers, small enough to be trained many times."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,8 +11,17 @@ from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import max_pool, relu
 
 
-class Layer(nn.Module):
-    """relu(bn(conv 3×3)), then 2×2 max pooling where ``pool`` is set."""
+class ConvLayer(nn.Module):
+    """relu(bn(conv 3×3)), then 2×2 max pooling where ``pool`` is set.
+
+    Attributes:
+        features: output channels.
+        pool: halve the resolution at the end.
+
+    >>> layer, x = ConvLayer(3, pool=True), jnp.ones((1, 4, 4, 2))
+    >>> layer.init_with_output(jax.random.key(0), x, train=False)[0].shape
+    (1, 2, 2, 3)
+    """
 
     features: int
     pool: bool
@@ -24,15 +33,20 @@ class Layer(nn.Module):
         return max_pool(x, (2, 2), strides=2) if self.pool else x
 
 
-class ConvNet(nn.Module):
-    """``layer1`` … ``layerN``, mean over the places, classifier ``fc``.
+class SmallConvNet(nn.Module):
+    """``layer1`` … ``layerN``, mean over the spatial axes, classifier ``fc``.
 
-    Args (fields):
+    Call: images (N, H, W, C) → logits (N, num_classes).
+
+    Attributes:
         num_classes: None returns the endpoints layer1 … layerN.
         widths: channels of each layer.
         pools: which layers end with a pooling, counted from 1.
 
-    Call: images (N, H, W, C) → logits (N, num_classes).
+    >>> net = SmallConvNet(10, widths=(4, 6))
+    >>> variables = net.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> sorted(variables["params"])
+    ['fc', 'layer1', 'layer2']
     """
 
     num_classes: int | None = 10
@@ -44,7 +58,7 @@ class ConvNet(nn.Module):
         endpoints = OrderedDict()
         for i, width in enumerate(self.widths, start=1):
             pool = i in self.pools and min(x.shape[1:3]) > 1
-            x = endpoints[f"layer{i}"] = Layer(width, pool, name=f"layer{i}")(x, train=train)
+            x = endpoints[f"layer{i}"] = ConvLayer(width, pool, name=f"layer{i}")(x, train=train)
         if self.num_classes is None:
             return endpoints
         return Dense(self.num_classes, name="fc")(jnp.mean(x, axis=(1, 2)))
