@@ -35,20 +35,30 @@ class Learner:
         self.gradient = jax.grad(problem.objective)
         self.loss = jax.jit(lambda params: problem.objective(params, problem.train))
 
-    def batch(self, key: int):
-        """A function from a batch's number to the batch."""
+    def batch(self, seed: int) -> Callable[[int], Part]:
+        """A function from a batch's number to the batch, the same for the same seed."""
 
         def take(number: int) -> Part:
-            chosen = np.random.default_rng([key, number]).choice(
+            chosen = np.random.default_rng([seed, number]).choice(
                 len(self.labels), self.batch_size, replace=False
             )
             return Part(self.images[chosen], self.labels[chosen])
 
         return take
 
-    def replay(self, rate: float, events: Events, key: int, every: int) -> np.ndarray:
-        """Training loss at the start and after each `every` updates."""
-        params = self.problem.init(key)
+    def replay(self, rate: float, events: Events, every: int, seed: int) -> np.ndarray:
+        """Gradient descent in which gradients arrive as late as ``events`` say.
+
+        Args:
+            rate: learning rate.
+            events: of `jaxnets.optim.asynchronous`: who computes what, and how stale it is.
+            every: updates between two measurements.
+            seed: of the first parameters and of the batches.
+
+        Returns:
+            Training losses at the start and after each ``every`` updates.
+        """
+        params = self.problem.init(seed)
         losses = [float(self.loss(params))]
 
         def observe(k, params):
@@ -56,19 +66,29 @@ class Learner:
                 losses.append(float(self.loss(params)))
 
         asynchronous.replay(
-            self.gradient, params, optim.sgd(rate), self.batch(key), events, observe=observe
+            self.gradient, params, optim.sgd(rate), self.batch(seed), events, observe=observe
         )
         return np.array(losses)
 
-    def synchronous(self, rate: float, rounds: int, workers: int, key: int) -> np.ndarray:
-        """Training loss at the start and after each round of `workers` batches averaged."""
-        take = self.batch(key)
+    def synchronous(self, rate: float, rounds: int, workers: int, seed: int) -> np.ndarray:
+        """Gradient descent by rounds, each with the mean gradient of one batch a worker.
+
+        Args:
+            rate: learning rate.
+            rounds: updates.
+            workers: batches in a round.
+            seed: of the first parameters and of the batches.
+
+        Returns:
+            Training losses at the start and after each round.
+        """
+        take = self.batch(seed)
 
         def together(i: int) -> Part:
             parts = [take(i * workers + w) for w in range(workers)]
             return Part(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
 
-        params = self.problem.init(key)
+        params = self.problem.init(seed)
         losses = [float(self.loss(params))]
         asynchronous.replay(
             self.gradient,
@@ -147,7 +167,7 @@ def over_staleness(
         for j, tau in enumerate(staleness):
             events = asynchronous.round_robin(tau + 1, updates)
             for key in range(keys):
-                losses = learner.replay(rate, events, key, updates)
+                losses = learner.replay(rate, events, updates, key)
                 table[i, j, key] = losses[-1] if np.isfinite(losses[-1]) else np.inf
                 on_runs(1)
     return table
@@ -188,7 +208,7 @@ def over_time(
     for key in range(keys):
         for bound in bounds:
             events = asynchronous.virtual_cluster(workers, updates, bound, seed=key, slowdown=slow)
-            losses = learner.replay(rate, events, key, every)
+            losses = learner.replay(rate, events, every, key)
             clock = np.concatenate([[0.0], events.time[every - 1 :: every]])
             runs.setdefault(f"τ ≤ {bound}", []).append((clock[: len(losses)], losses))
             on_runs(1)

@@ -30,7 +30,7 @@ def test_the_exact_limit_without_staleness_and_with_one():
 
 
 def test_without_staleness_a_replay_is_gradient_descent(learner):
-    losses = learner.replay(0.5, asynchronous.round_robin(1, 3), key=0, every=1)
+    losses = learner.replay(0.5, asynchronous.round_robin(1, 3), every=1, seed=0)
     params, take = learner.problem.init(0), learner.batch(0)
     for i in range(3):
         assert losses[i] == pytest.approx(float(learner.loss(params)), rel=1e-5)
@@ -40,7 +40,7 @@ def test_without_staleness_a_replay_is_gradient_descent(learner):
 
 
 def test_a_synchronous_round_averages_the_batches_of_all_workers(learner):
-    losses = learner.synchronous(0.5, rounds=1, workers=3, key=0)
+    losses = learner.synchronous(0.5, rounds=1, workers=3, seed=0)
     params, take = learner.problem.init(0), learner.batch(0)
     gradients = [learner.gradient(params, take(w)) for w in range(3)]
     mean = jax.tree.map(lambda *g: sum(g) / 3, *gradients)
