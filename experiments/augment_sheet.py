@@ -70,7 +70,9 @@ def make_rows(
     rows = {"as stored": photos}
     for name, transform in (TRANSFORMS | METHODS | policies).items():
         if name in only or not only:
-            rows[name] = np.asarray(jax.jit(a.per_example(transform))(key, photos))
+            rows[name] = np.asarray(
+                jax.jit(a.per_example(transform))(key, {"image": photos})["image"]
+            )
     for name, mix in MIXES.items():
         if name in only or not only:
             mixed, _ = mix(photos, np.arange(len(photos)), num_classes=len(photos))

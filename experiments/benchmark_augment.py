@@ -32,6 +32,7 @@ from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
 from jaxnets.optim import create_optimizer
+from jaxnets.tasks import classification
 from jaxnets.train import create_state, train_step
 from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
@@ -94,13 +95,14 @@ def candidates(images: np.ndarray, classes: int) -> dict[str, Callable]:
 
     def of_images(transform):
         augment = a.per_example(transform)
-        return lambda key, images, labels: augment(key, images)
+        return lambda key, images, labels: augment(key, {"image": images})["image"]
 
     def then(mix):
         augment = a.per_example(a.create_policy("crop_flip", images))
 
         def both(key, images, labels):
-            return mix(key, augment(key, images), labels, num_classes=classes)
+            changed = augment(key, {"image": images})["image"]
+            return mix(key, changed, labels, num_classes=classes)
 
         return both
 
@@ -184,9 +186,10 @@ def _batch(config: Config) -> tuple[np.ndarray, np.ndarray, int]:
 def _training_step(config, images, classes):
     network = create_model(config.model, num_classes=classes)
     rule = create_optimizer("momentum", 0.01)
-    state = create_state(network, rule, images.shape[1:], jax.random.key(0))
-    standardize = fit_channel_mean_std(images).apply
-    return jax.jit(partial(train_step, preprocess=standardize)), state
+    task = classification(classes, preprocess=fit_channel_mean_std(images).apply)
+    example = {"image": images[:1], "label": np.zeros(1, int)}
+    state = create_state(network, rule, example, jax.random.key(0), task=task)
+    return jax.jit(partial(train_step, task=task)), state
 
 
 def _time(function: Callable, *args: Any) -> float:

@@ -243,8 +243,8 @@ def of_runs(config: Config) -> dict[str, Any]:
     test = load_dataset(classifier.info.dataset, data_dir=config.data_dir).test
     predict = jax.jit(lambda x: jax.nn.softmax(ensemble.member_logits(x)))
     parts = [
-        np.asarray(predict(batch["image"]))[:, batch["mask"] > 0]
-        for batch in eval_batches(test, min(256, test.num_examples))
+        np.asarray(predict(batch["image"]))[:, batch["example_mask"] > 0]
+        for batch in eval_batches(test, min(256, len(test)))
     ]
     probabilities = np.concatenate(parts, axis=1)
     found = measure_ensemble(probabilities, test.labels)
@@ -258,7 +258,7 @@ def of_runs(config: Config) -> dict[str, Any]:
     print(
         f"together: accuracy {100 * found['accuracy']:.2f} %, loss {found['loss']:.4f} (mean of "
         f"the members {found['mean_loss']:.4f}); two of them disagree on "
-        f"{100 * found['disagreement']:.2f} % of {test.num_examples:,} images"
+        f"{100 * found['disagreement']:.2f} % of {len(test):,} images"
     )
     return found
 

@@ -50,6 +50,7 @@ from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import (
     advise,
     compute_features,
+    copy_layers,
     count_trainable,
     cross_validate,
     endpoint_features,
@@ -58,7 +59,6 @@ from jaxnets.transfer import (
     layer_groups,
     layers_up_to,
     measure_similarity,
-    transplant,
 )
 
 LAST = "last features"
@@ -211,7 +211,7 @@ class Study:
         """(variables, accuracy on its own task; None for published weights)."""
         if self.config.weights:
             start = self.trainers["donor", "scratch"].initial(key)
-            return transplant(start, self.published, self.backbone), None
+            return copy_layers(start, self.published, self.backbone), None
         trainer = self.trainers["donor", "scratch"]
         variables = trainer.run(trainer.initial(key), task.train, key)[-1]
         return variables, self.predictor.accuracy(variables, task.test)
@@ -240,7 +240,7 @@ class Study:
                 jax.random.key(key),
                 preprocess=self.preprocess,
                 num_classes=self.classes,
-                l2=1 / small.num_examples,
+                l2=1 / len(small),
             )
             for size in ("small", "large"):
                 train = tasks.take(task.train, getattr(self.config, size), key)
@@ -256,13 +256,13 @@ class Study:
         trainer = self.trainers[size, way]
         start = trainer.initial(key + 500)
         if way != "scratch":
-            start = transplant(start, donor, self.backbone)
+            start = copy_layers(start, donor, self.backbone)
         end = trainer.run(start, train, key + 500)[-1]
         return self.predictor.accuracy(end, test)
 
     def _probes(self, variables, train, test) -> tuple[dict[str, float], dict[str, float]]:
         """Accuracies of the last features' probe and of the chosen stage's; and of every stage."""
-        options = {"num_classes": self.classes, "l2": 1 / train.num_examples}
+        options = {"num_classes": self.classes, "l2": 1 / len(train)}
         x, x_test = (compute_features(self._features, variables, s.images) for s in (train, test))
         start, accuracy, chosen = 0, {}, {}
         for stage, width in self._feature_widths.items():

@@ -42,7 +42,7 @@ from jaxnets.data import Split
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.run_directory import write_json
-from jaxnets.transfer import transplant
+from jaxnets.transfer import copy_layers
 
 Halves = Literal["random", "natural"]
 KINDS = ("BnB", "AnB", "BnB+", "AnB+")
@@ -155,7 +155,7 @@ class Study:
                 trainer = self.on_b[0 if kind.endswith("+") else n]
                 donor = base_b if kind.startswith("B") else base_a
                 # The same random upper layers for all kinds: differences are due to the donor.
-                start = transplant(trainer.initial(seed + 2), donor, layers)
+                start = copy_layers(trainer.initial(seed + 2), donor, layers)
                 checks.append(equal_bits(start, donor, layers))
                 end = train(trainer, start, b, seed + 2)
                 if not kind.endswith("+"):

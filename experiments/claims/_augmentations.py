@@ -92,16 +92,16 @@ crops_and_cutout = a.per_example(a.compose(_crop, _cutout))
 crops_and_noise = a.per_example(a.compose(_crop, _noise))
 
 
-def crops_and_mixup(key, images, ids):
+def crops_and_mixup(key, batch, ids):
     """Mixup with α = 1 whose expected loss needs no mixed labels.
 
     λ·CE(x̃, y_a) + (1−λ)·CE(x̃, y_b) with λ ~ Beta(α, α) has the expectation over pairs, which are
     symmetric, of CE(x̃, y_a) alone with λ ~ Beta(α + 1, α).
     """
     weight_key, key = jax.random.split(key)
-    images = crops(key, images, ids)
+    images = crops(key, batch, ids)["image"]
     weight = jax.random.beta(weight_key, 2.0, 1.0, (len(images), 1, 1, 1))
-    return weight * images + (1 - weight) * jnp.roll(images, 1, axis=0)
+    return {**batch, "image": weight * images + (1 - weight) * jnp.roll(images, 1, axis=0)}
 
 
 def train(settings: Augmented, augment, size: int | None = None, **options) -> Runs:

@@ -107,7 +107,7 @@ def _suggestions(model, rule, split, keys, settings) -> np.ndarray:
     loss_of = classification_loss(model, {})
     found = []
     for key in keys:
-        batches = draw_batches(split, min(64, split.num_examples), settings.sweep, seed=int(key))
+        batches = draw_batches(split, min(64, len(split)), settings.sweep, seed=int(key))
         try:
             swept = range_test(
                 loss_of, init(key)["params"], batches, lowest=1e-5, highest=10, optimizer=rule

@@ -14,6 +14,7 @@ from experiments.claims.framework.data import Data, Part
 from experiments.claims.framework.training import train_many
 from jaxnets import optim
 from jaxnets.models import create_model
+from jaxnets.tasks import classification
 from jaxnets.train import TrainState, train_step
 from jaxnets.transfer import fit_linear_probe, head_inputs
 
@@ -86,6 +87,8 @@ def train_runs(
         Parameters, leaves (R, …).
     """
 
+    task = classification(model.num_classes)
+
     def one(params, factors, rate, rows, seed):
         rule = optim.momentum(lambda t: rate * (1 - t / steps))
 
@@ -96,7 +99,13 @@ def train_runs(
         rule = optax.chain(rule, scaled)
         key = jax.random.key(seed)
         state = TrainState(
-            jnp.zeros((), jnp.int32), params, {}, rule.init(params), key, model.apply, rule
+            jnp.zeros((), jnp.int32),
+            params,
+            {},
+            rule.init(params),
+            key,
+            apply_fn=model.apply,
+            tx=rule,
         )
 
         def body(state, number):
@@ -105,7 +114,7 @@ def train_runs(
             )
             index = rows[chosen]
             batch = {"image": part.images[index], "label": part.labels[index]}
-            return train_step(state, batch)[0], None
+            return train_step(state, batch, task=task)[0], None
 
         return jax.lax.scan(body, state, jnp.arange(steps))[0].params
 

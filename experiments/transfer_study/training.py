@@ -12,6 +12,7 @@ import numpy as np
 from jaxnets import optim
 from jaxnets.data import Batches, Split, eval_batches
 from jaxnets.ensembles import train_and_keep
+from jaxnets.tasks import classification
 from jaxnets.train import train_step
 from jaxnets.transfer import transfer_state
 
@@ -30,7 +31,7 @@ class Trainer:
         rate: highest learning rate.
         schedule: a name of `optim.list_schedules`, with its options.
         frozen: layers that stay.
-        augment: as `train_step` takes it.
+        prepare: as `train_step` takes it.
         weight_decay: λ, on matrices only.
     """
 
@@ -45,7 +46,7 @@ class Trainer:
         rate: float,
         schedule: str = "cosine",
         frozen: Collection[str] = (),
-        augment: Callable | None = None,
+        prepare: Callable | None = None,
         weight_decay: float = 5e-4,
         **options: Any,
     ):
@@ -64,9 +65,8 @@ class Trainer:
             network, self.initial(0), rule, jax.random.key(0), frozen=frozen
         )
         self._begin = jax.jit(self._template.tx.init)
-        self._step = jax.jit(
-            partial(train_step, preprocess=preprocess, augment=augment), donate_argnums=0
-        )
+        task = classification(network.num_classes, preprocess=preprocess)
+        self._step = jax.jit(partial(train_step, task=task, prepare=prepare), donate_argnums=0)
 
     def initial(self, seed: int) -> Variables:
         """The network's own initialization."""
@@ -89,7 +89,7 @@ class Trainer:
             opt_state=self._begin(params),
             key=jax.random.key(seed + 1000),
         )
-        batches = Batches(split, min(self.batch_size, split.num_examples), seed=seed)
+        batches = Batches(split, min(self.batch_size, len(split)), seed=seed)
         stops = sorted({*keep_after, self.steps})
         with batches.iterate(0, self.steps) as stream:
             _, kept = train_and_keep(state, self._step, stream, stops)
@@ -111,9 +111,9 @@ class Predictor:
 
     def probabilities(self, variables: Variables, split: Split) -> np.ndarray:
         """(N, K)."""
-        size = min(self._batch_size, split.num_examples)
+        size = min(self._batch_size, len(split))
         parts = [
-            np.asarray(self._run(variables, batch["image"]))[batch["mask"] > 0]
+            np.asarray(self._run(variables, batch["image"]))[batch["example_mask"] > 0]
             for batch in eval_batches(split, size)
         ]
         return np.concatenate(parts)

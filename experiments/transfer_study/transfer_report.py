@@ -75,7 +75,7 @@ def summarize(measured: list[dict[str, Any]], advice: dict[str, dict[str, Any]])
     similarity = {
         kind: {
             name: interval([m["similarity"][kind][name] for m in measured])
-            for name in ("similarity", "donor", "random", "pixels")
+            for name in ("similarity", "pretrained", "random", "pixels")
         }
         for kind in ("similar", "different")
     }
@@ -107,8 +107,9 @@ def as_text(summary: dict[str, Any], config: Any) -> str:
         lines.append(row + f"   best: {entry['best']}")
     for kind, entry in summary["similarity"].items():
         lines.append(
-            f"  similarity of the {kind} data: {entry['similarity']['mean']:.2f} (probes: donor "
-            f"{percent(entry['donor'])}, pixels {percent(entry['pixels'])}, random network "
+            f"  similarity of the {kind} data: {entry['similarity']['mean']:.2f} (probes: "
+            "pretrained "
+            f"{percent(entry['pretrained'])}, pixels {percent(entry['pixels'])}, random network "
             f"{percent(entry['random'])})"
         )
     for name, entry in summary["claims"].items():

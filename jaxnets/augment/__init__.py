@@ -6,7 +6,7 @@ combine the examples of a batch and their labels; `train_step` takes them as ``m
 transform has a twin at fixed parameters: ``flip``, ``crop``, ``cutout_at``, ``mixup_at``, …
 """
 
-from jaxnets.augment.batch import Transform, augment_batch, compose, per_example
+from jaxnets.augment.batch import Transform, augment_batch, chain, compose, per_example
 from jaxnets.augment.color import (
     adjust_brightness,
     adjust_colors,
@@ -56,6 +56,7 @@ __all__ = [
     "adjust_hue",
     "adjust_saturation",
     "augment_batch",
+    "chain",
     "color_jitter",
     "compose",
     "create_policy",

@@ -50,16 +50,32 @@ def per_example(transform: Transform) -> Callable[..., jax.Array]:
     (2, 8, 8, 1)
     """
 
-    def augment(key, images, example_ids=None):
+    def prepare(key, batch, example_ids=None):
         if example_ids is None:
-            example_ids = jnp.arange(images.shape[0])
+            example_ids = jnp.arange(batch["image"].shape[0])
 
         def one(example_id, image):
             return transform(jax.random.fold_in(key, example_id), image)
 
-        return jax.vmap(one)(example_ids, images)
+        return {**batch, "image": jax.vmap(one)(example_ids, batch["image"])}
 
-    return augment
+    return prepare
+
+
+def chain(*prepares):
+    """One after the other."""
+    steps = [prepare for prepare in prepares if prepare is not None]
+    if not steps:
+        return None
+    if len(steps) == 1:
+        return steps[0]
+
+    def chained(key, batch, example_ids):
+        for own, step in zip(jax.random.split(key, len(steps)), steps, strict=True):
+            batch = step(own, batch, example_ids)
+        return batch
+
+    return chained
 
 
 def augment_batch(
@@ -90,4 +106,4 @@ def augment_batch(
             image = random_crop(crop_key, image, padding)
         return random_flip(flip_key, image) if flips else image
 
-    return per_example(crop_and_flip)(key, images, example_ids)
+    return per_example(crop_and_flip)(key, {"image": images}, example_ids)["image"]

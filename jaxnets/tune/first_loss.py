@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
-from jaxnets.train.step import identity
+from jaxnets.ops.activations import identity
 from jaxnets.tune.objective import training_logits
 
 # A loss this far above ln C is still a usual start: He-initialized networks give logits of standard

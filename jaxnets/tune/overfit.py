@@ -12,8 +12,8 @@ from flax import linen as nn
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
+from jaxnets.ops.activations import identity
 from jaxnets.train.arrays import named_leaves
-from jaxnets.train.step import identity
 from jaxnets.tune.objective import training_logits
 
 

@@ -14,6 +14,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
 from jaxnets.nn import Conv, Dense
 from jaxnets.ops import relu
+from jaxnets.tasks import classification
 from jaxnets.train import create_state, train_step
 from jaxnets.train.state import TrainState
 
@@ -166,9 +167,9 @@ def test_train_and_keep_keeps_what_was_there():
     digits = data.load_dataset("digits", train_examples=60)
     rate = optim.create_schedule("snapshot", 0.1, 6, cycles=3)
     rule = optim.create_optimizer("momentum", rate)
-    start = create_state(mlp(10), rule, digits.image_shape, jax.random.key(0))
-    scale = partial(jnp.multiply, 1 / 255)
-    step = jax.jit(partial(train_step, preprocess=scale), donate_argnums=0)
+    task = classification(10, preprocess=partial(jnp.multiply, 1 / 255))
+    start = create_state(mlp(10), rule, digits.train.take([0]), jax.random.key(0), task=task)
+    step = jax.jit(partial(train_step, task=task), donate_argnums=0)
     batches = data.Batches(digits.train, 20, seed=0)
 
     def fresh() -> TrainState:

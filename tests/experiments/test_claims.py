@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,7 @@ from jaxnets import optim, train
 from jaxnets.errors import UnknownNameError
 from jaxnets.models import create_model
 from jaxnets.models.mlp import MLP
+from jaxnets.tasks import classification
 
 CLAIMS = runner.find_claims()
 
@@ -165,10 +167,12 @@ class TestTraining:
         assert runs.batch_loss.shape == (2, 3, 6) and runs.test_loss.shape == (2, 3, 4)
         assert runs.steps.tolist() == [0, 2, 4, 6]
         key = jax.random.key(2, impl="rbg")
-        state = train.create_state(model, optim.momentum(0.1), (4, 4, 1), key)
+        task = classification(10)
+        example = {"image": data.train.images[:1], "label": data.train.labels[:1]}
+        state = train.create_state(model, optim.momentum(0.1), example, key, task=task)
         params = model.init({"params": key}, data.train.images[:2])["params"]
         state = state.replace(params=params)
-        losses, step = [], jax.jit(train.train_step)
+        losses, step = [], jax.jit(partial(train.train_step, task=task))
         for rows in orders([2], 96, 6, 16)[0]:
             batch = {"image": data.train.images[rows], "label": data.train.labels[rows]}
             state, metrics = step(state, batch)

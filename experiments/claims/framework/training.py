@@ -20,6 +20,7 @@ from jax import lax
 
 from experiments.claims.framework.data import Data, Part
 from jaxnets.losses import cross_entropy
+from jaxnets.tasks import classification
 from jaxnets.train import TrainState, train_step
 
 PyTree = Any
@@ -108,7 +109,8 @@ def train_many(
         steps: updates; must be a multiple of ``evaluations``.
         batch_size: examples a step.
         evaluations: how many times the run is evaluated after the start.
-        loss_fn, augment: as in `jaxnets.train.train_step`.
+        loss_fn: as in `jaxnets.tasks.classification`.
+        augment: the ``prepare`` of `jaxnets.train.train_step`.
         start: (initial parameters, value) → changed ones.
         probe: (state, data) → pytree of arrays, at each evaluation; for dead units, averages … .
         train_examples: training examples that ``train_loss`` and ``train_accuracy`` look at.
@@ -215,7 +217,8 @@ class _Program:
 
     def __init__(self, model, rule, loss_fn, augment, start, probe):
         self.model, self.rule, self.change, self.probe = model, rule, start, probe
-        self.step = functools.partial(train_step, loss_fn=loss_fn, augment=augment)
+        task = classification(model.num_classes, loss=loss_fn)
+        self.step = functools.partial(train_step, task=task, prepare=augment)
         self._initial = jax.jit(self.initial, static_argnums=1)
         self._begin, self._advance = jax.jit(self.begin), jax.jit(self.advance)
         self._measure = jax.jit(self.measure)

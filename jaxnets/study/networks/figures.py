@@ -4,16 +4,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.comparison.records import select
+from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.networks.records import select
 
 
 def save_all(
     rows: Sequence[dict[str, Any]], measured: Sequence[dict[str, Any]], folder: Path
 ) -> list[Path]:
-    """Draw what there are numbers for; return the files."""
-    import matplotlib
+    """Draw what there are numbers for: bubbles.png, density.png, time.png, memory.png.
 
-    matplotlib.use("agg")
+    Args:
+        rows: of `tables.static_rows`.
+        measured: records of measurements.
+        folder: where the pictures go.
+
+    Returns:
+        The files.
+
+    >>> save_all([], [], Path("/nowhere"))
+    []
+    """
     saved = []
     if any(row["top1"] is not None for row in rows):
         saved += [_bubbles(rows, folder / "bubbles.png"), _density(rows, folder / "density.png")]
@@ -27,23 +37,19 @@ def save_all(
 
 def _families(rows: Sequence[dict[str, Any]]) -> dict[str, tuple]:
     """One color a family, the same in every picture of a run."""
-    import matplotlib.pyplot as plt
+    from matplotlib import colormaps
 
     names = list(dict.fromkeys(row["family"] for row in rows))
-    return {name: plt.get_cmap("tab20")(i % 20) for i, name in enumerate(names)}
+    return {name: colormaps["tab20"](i % 20) for i, name in enumerate(names)}
 
 
 def _bubbles(rows: Sequence[dict[str, Any]], target: Path) -> Path:
     """Accuracy against MACs, area in proportion to parameters, one panel a dataset."""
-    import matplotlib.pyplot as plt
-
     colors = _families(rows)
     known = [row for row in rows if row["top1"] is not None]
     datasets = [d for d in ("ImageNet", "CIFAR-10") if any(r["dataset"] == d for r in known)]
-    figure, axes = plt.subplots(
-        1, len(datasets), figsize=(10 * len(datasets), 8), layout="constrained", squeeze=False
-    )
-    for axis, dataset in zip(axes[0], datasets, strict=True):
+    figure, axes = new_figure(len(datasets), width=10, height=8, frame=True)
+    for axis, dataset in zip(axes, datasets, strict=True):
         inside = sorted(
             (row for row in known if row["dataset"] == dataset), key=lambda r: -r["parameters"]
         )
@@ -72,15 +78,16 @@ def _bubbles(rows: Sequence[dict[str, Any]], target: Path) -> Path:
         axis.scatter([], [], s=60, color="0.8", edgecolor="black", label="paper's protocol")
         axis.scatter([], [], s=60, color="0.8", label="torchvision, one crop")
         axis.legend(title="parameters", loc="lower right", labelspacing=1.3, fontsize=8)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
-    return target
+    return save_figure(figure, target)
 
 
 def _label(axis, points: Sequence[tuple[float, float, str]]) -> None:
     """Names beside their points, moved up or down until none covers another."""
-    axis.figure.canvas.draw()
-    renderer = axis.figure.canvas.get_renderer()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(axis.figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
     placed: list[Any] = []
     for x, y, name in sorted(points, key=lambda p: (p[0], p[1])):
         for shift in (0, 9, -9, 18, -18, 27, -27, 36, -36, 45, -45, 54, -54):
@@ -105,20 +112,12 @@ def _label(axis, points: Sequence[tuple[float, float, str]]) -> None:
 
 def _density(rows: Sequence[dict[str, Any]], target: Path) -> Path:
     """Accuracy for each million parameters, the densest first."""
-    import matplotlib.pyplot as plt
-
     colors = _families(rows)
     known = [row for row in rows if row["top1"] is not None]
     datasets = [d for d in ("ImageNet", "CIFAR-10") if any(r["dataset"] == d for r in known)]
     most = max(sum(row["dataset"] == d for row in known) for d in datasets)
-    figure, axes = plt.subplots(
-        1,
-        len(datasets),
-        figsize=(8 * len(datasets), 1.5 + 0.19 * most),
-        layout="constrained",
-        squeeze=False,
-    )
-    for axis, dataset in zip(axes[0], datasets, strict=True):
+    figure, axes = new_figure(len(datasets), width=8, height=1.5 + 0.19 * most, frame=True)
+    for axis, dataset in zip(axes, datasets, strict=True):
         inside = [row for row in known if row["dataset"] == dataset]
         inside.sort(key=lambda row: row["density"])
         bars = axis.barh(
@@ -135,21 +134,15 @@ def _density(rows: Sequence[dict[str, Any]], target: Path) -> Path:
         axis.tick_params(axis="y", labelsize=7)
         axis.margins(x=0.15, y=0.01)
         axis.grid(axis="x", alpha=0.3)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
-    return target
+    return save_figure(figure, target)
 
 
 def _against_batch(ours: Sequence[dict[str, Any]], what: str, target: Path) -> Path:
     """One line a network, one panel a mode."""
-    import matplotlib.pyplot as plt
-
     modes = [m for m in ("inference", "training") if any(r["mode"] == m for r in ours)]
-    figure, axes = plt.subplots(
-        1, len(modes), figsize=(8 * len(modes), 6), layout="constrained", squeeze=False
-    )
+    figure, axes = new_figure(len(modes), width=8, height=6, frame=True)
     names = list(dict.fromkeys(record["model"] for record in ours))
-    for axis, mode in zip(axes[0], modes, strict=True):
+    for axis, mode in zip(axes, modes, strict=True):
         for i, name in enumerate(names):
             records = select(ours, model=name, mode=mode)
             if "memory" in what:
@@ -173,6 +166,4 @@ def _against_batch(ours: Sequence[dict[str, Any]], what: str, target: Path) -> P
         axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     hardware = "; ".join(sorted({record["hardware"] for record in ours}))
     figure.suptitle(f"{what} against batch size ({hardware})")
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
-    return target
+    return save_figure(figure, target)

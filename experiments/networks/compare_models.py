@@ -1,8 +1,10 @@
 """Compare all networks: size, arithmetic, memory, accuracy, and speed against batch size.
 
-Command:  python -m experiments.compare_models
-          python -m experiments.compare_models --models all --modes inference --batch-sizes 1 8
-          python -m experiments.compare_models --models vgg16 resnet50 --batch-sizes 1 2 4 8 16
+Command:  python -m experiments.networks.compare_models
+          python -m experiments.networks.compare_models --models all --modes inference \
+              --batch-sizes 1 8
+          python -m experiments.networks.compare_models --models vgg16 resnet50 \
+              --batch-sizes 1 2 4 8 16
 Time:     the layer tables of all networks five minutes on two CPU cores (--table resnet50 vgg16:
           seconds); the default's 24 pairs of measurements (12 networks, inference and training,
           batch 8, torchvision beside) about half a minute each, half of it compilation.
@@ -17,18 +19,16 @@ Applications", 2016/17. Where torch and torchvision are installed, their network
 timed in turn with ours, three rounds or more, in one process, on as many threads, in channels-last.
 """
 
-import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 
-from experiments.comparison import figures, records, tables, timing, torch_peer
 from jaxnets import command
 from jaxnets.errors import JaxnetsError, UnknownNameError
-from jaxnets.models import list_models, model_info
+from jaxnets.models import list_models
+from jaxnets.study.networks import figures, measure_missing, plan_measurements, read_records, tables
 from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
 
@@ -96,8 +96,14 @@ def main(config: Config) -> dict[str, Any]:
     config.workdir.mkdir(parents=True, exist_ok=True)
     write_json(config.workdir / "config.json", {**asdict(config), "workdir": str(config.workdir)})
     path = config.workdir / "measurements.jsonl"
-    left = _measure(config, path)
-    measured = records.read(path)
+    names, limit = _names(config.models), config.max_minutes
+    plan = plan_measurements(
+        path, names, config.modes, config.batch_sizes, config.dtype, peer=config.peer
+    )
+    left = measure_missing(
+        path, plan, seconds=config.seconds, rounds=config.rounds, max_minutes=limit
+    )
+    measured = read_records(path)
     rows = tables.static_rows(_names(config.table))
     ratios = tables.peer_ratios(measured)
     summary = {
@@ -135,68 +141,6 @@ def _check(config: Config) -> None:
 
 def _names(wanted: tuple[str, ...]) -> list[str]:
     return list_models() if "all" in wanted else list(wanted)
-
-
-def _measure(config: Config, path: Path) -> int:
-    """Append the measurements that ``path`` does not hold yet; return how many are left."""
-    from tqdm import tqdm
-
-    done = {records.key_of(record) for record in records.read(path)}
-    machine = hardware()
-    peer = config.peer and config.dtype == "float32" and torch_peer.available()
-    plan = []
-    for name in _names(config.models):
-        beside = ["torchvision"] if peer and torch_peer.peer_name(name) else []
-        for mode in config.modes:
-            for batch_size in config.batch_sizes:
-                values = [
-                    (library, name, mode, batch_size, config.dtype, machine)
-                    for library in ["jaxnets", *beside]
-                ]
-                group = [dict(zip(records.KEY, v, strict=True)) for v in values]
-                # A pair is only worth something if both were timed in turn.
-                if not all(records.key_of(record) in done for record in group):
-                    plan.append(group)
-    # A single bar where there is something to do; nothing on the screen where there is not.
-    started = time.monotonic()
-    with tqdm(plan, unit="measurement", disable=not plan) as bar:
-        for i, group in enumerate(bar):
-            minutes = (time.monotonic() - started) / 60
-            if config.max_minutes is not None and minutes > config.max_minutes:
-                return len(plan) - i
-            first = group[0]
-            bar.set_description(f"{first['model']} {first['mode']} × {first['batch_size']}")
-            for record in _measure_in_turn(group, config):
-                records.append(path, record)
-            jax.clear_caches()
-    return 0
-
-
-def _measure_in_turn(group: list[dict[str, Any]], config: Config) -> list[dict[str, Any]]:
-    """Time one network of one or two libraries, a round of each and so on."""
-    calls, facts = {}, {}
-    for record in group:
-        name, mode, batch_size = record["model"], record["mode"], record["batch_size"]
-        if record["library"] == "jaxnets":
-            calls["jaxnets"], facts["jaxnets"] = timing.prepare(
-                name, mode, batch_size, config.dtype
-            )
-            continue
-        calls["torchvision"], parameters = torch_peer.prepare(name, mode, batch_size)
-        facts["torchvision"] = {}
-        if parameters != model_info(name).parameters:
-            raise JaxnetsError(
-                f"torchvision's {torch_peer.peer_name(name)} is not {name}: their numbers "
-                "of parameters differ. Take --no-peer, or another version of torchvision."
-            )
-    blocks = timing.time_calls(calls, config.seconds, config.rounds)
-    results = []
-    for record in group:
-        library = record["library"]
-        result = {**timing.summary(blocks[library]), **facts[library]}
-        assert math.isfinite(result["seconds"])
-        results.append({**record, **result})
-    return results
 
 
 if __name__ == "__main__":

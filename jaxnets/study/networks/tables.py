@@ -1,4 +1,4 @@
-"""Rows and Markdown tables of the comparison."""
+"""The tables of a comparison of networks: rows of numbers, and the same as Markdown."""
 
 import math
 from collections import defaultdict
@@ -7,13 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparison.records import select
 from jaxnets.inspect import accuracies, layer_table, totals
 from jaxnets.models import model_info
+from jaxnets.study.networks.records import select
 
 
 def static_rows(names: Sequence[str]) -> list[dict[str, Any]]:
-    """What is known of each network without running it; parameters and MACs are counted anew."""
+    """What is known of each network without running it; parameters and MACs are counted anew.
+
+    Args:
+        names: of `jaxnets.list_models()`.
+
+    Returns:
+        For each network ``model``, ``family``, ``year``, ``input`` (pixels a side),
+        ``parameters``, ``macs``, ``activations``; ``top1`` (%) with its ``dataset`` and
+        ``source``, and ``density``, top-1 for each million parameters, or None.
+
+    >>> static_rows(["lenet5_1998"])[0]["parameters"]
+    60000
+    """
     from tqdm import tqdm
 
     rows = []
@@ -42,7 +54,14 @@ def static_rows(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def static_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Every network's size, arithmetic, memory and published accuracy, as Markdown."""
+    """Every network's size, arithmetic, memory and published accuracy, as Markdown.
+
+    Args:
+        rows: of `static_rows`.
+
+    >>> static_table([]).startswith("| network | year |")
+    True
+    """
     lines = [
         "| network | year | input | parameters / M | MACs / M | activations / M "
         "| MiB for an image (float32) | top-1 / % | of | accuracy per M parameters |",
@@ -66,8 +85,14 @@ def static_table(rows: Sequence[dict[str, Any]]) -> str:
 def peer_ratios(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Images per second of ours and of torchvision's network wherever both were measured.
 
+    Args:
+        measured: records of measurements.
+
     Returns:
         ``pairs``: one entry each, and ``geometric_means``: mode → (mean ratio, number of pairs).
+
+    >>> peer_ratios([])
+    {'pairs': [], 'geometric_means': {}}
     """
     pairs, logs = [], defaultdict(list)
     for ours in select(measured, library="jaxnets"):
@@ -89,7 +114,14 @@ def peer_ratios(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def ratio_table(ratios: dict[str, Any]) -> str:
-    """The networks that were timed beside torchvision, inference and training side by side."""
+    """The networks that were timed beside torchvision, inference and training side by side.
+
+    Args:
+        ratios: of `peer_ratios`.
+
+    >>> ratio_table(peer_ratios([]))
+    ''
+    """
     if not ratios["pairs"]:
         return ""
     hardware = sorted({pair["hardware"] for pair in ratios["pairs"]})
@@ -119,10 +151,10 @@ def ratio_table(ratios: dict[str, Any]) -> str:
             )
         lines.append(f"| {model} | {batch_size} | " + " | ".join(texts) + " |")
     means = ratios["geometric_means"]
-    cells = []
+    entries = []
     for mode in ("inference", "training"):
-        cells += ["", "", f"**{means[mode][0]:.2f}** ({means[mode][1]})" if mode in means else ""]
-    lines.append("| geometric mean (networks) | | " + " | ".join(cells) + " |")
+        entries += ["", "", f"**{means[mode][0]:.2f}** ({means[mode][1]})" if mode in means else ""]
+    lines.append("| geometric mean (networks) | | " + " | ".join(entries) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -132,9 +164,18 @@ def memory_fits(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Canziani et al. (figure 5) find memory constant at first and then linear: a floor for the
     parameters, and so much for every further image.
 
+    Args:
+        measured: records of measurements.
+
     Returns:
         For each network and mode ``bytes_fixed``, ``bytes_per_image`` and ``worst``, the largest
         relative distance of a measurement from the line.
+
+    Source: Canziani, Paszke and Culurciello, "An analysis of deep neural network models for
+    practical applications", 2016, figure 5.
+
+    >>> memory_fits([])
+    []
     """
     groups: dict[tuple, list[tuple[int, int]]] = defaultdict(list)
     for record in select(measured, library="jaxnets"):
@@ -163,7 +204,14 @@ def memory_fits(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def measured_tables(measured: Sequence[dict[str, Any]]) -> str:
-    """All measurements, and the ratios where there is a peer, as Markdown."""
+    """All measurements, and the ratios where there is a peer, as Markdown.
+
+    Args:
+        measured: records of measurements.
+
+    >>> measured_tables([])
+    'Nothing is measured yet.\\n'
+    """
     if not measured:
         return "Nothing is measured yet.\n"
     lines = [

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.comparison.timing import Mode
 from jaxnets.models import model_info
+from jaxnets.study.networks.workloads import Mode
 
 # Without the second and third classifier: ours are off by default as well.
 _OPTIONS = {
@@ -16,7 +16,11 @@ _OPTIONS = {
 
 
 def available() -> bool:
-    """Whether torch and torchvision can be imported."""
+    """Whether torch and torchvision can be imported.
+
+    >>> available() in (True, False)
+    True
+    """
     try:
         import torch  # noqa: F401
         import torchvision  # noqa: F401
@@ -28,6 +32,9 @@ def available() -> bool:
 def peer_name(name: str) -> str | None:
     """What torchvision calls a registered network, None where it has none.
 
+    Args:
+        name: of `jaxnets.list_models()`.
+
     >>> peer_name("googlenet_bn"), peer_name("zfnet")
     ('googlenet', None)
     """
@@ -38,8 +45,13 @@ def peer_name(name: str) -> str | None:
     return None
 
 
-def prepare(name: str, mode: Mode, batch_size: int) -> tuple[Callable[[], None], int]:
+def prepare_peer(name: str, mode: Mode, batch_size: int) -> tuple[Callable[[], None], int]:
     """Torchvision's network in channels-last float32, on as many threads as JAX has.
+
+    Args:
+        name: our name of a network that torchvision has.
+        mode: "inference" or "training".
+        batch_size: images at a time.
 
     Returns:
         A call that runs it once, and its number of parameters.

@@ -1,7 +1,7 @@
 """Cluster a network's units by correlation; how sparse could its next layer be?
 
-Command:  python -m experiments.sparse_structure --weights PATH/resnet20-12fca82f.th
-          python -m experiments.sparse_structure --dataset digits
+Command:  python -m experiments.networks.sparse_structure --weights PATH/resnet20-12fca82f.th
+          python -m experiments.networks.sparse_structure --dataset digits
 Time:     about a minute on two CPU cores.
 Result:   runs/sparse_structure/: sparse_structure.png (correlations, ordered by cluster; where the
           strongest lie; what one to many dense branches cost) and summary.json, for each endpoint:
@@ -22,7 +22,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.comparison.timing import sampled_variables
 from jaxnets import command
 from jaxnets.data import load_dataset, preprocessing
 from jaxnets.errors import JaxnetsError
@@ -36,6 +35,8 @@ from jaxnets.inspect import (
 )
 from jaxnets.models import create_model, features, model_info
 from jaxnets.pretrained import load
+from jaxnets.study.networks import sampled_variables
+from jaxnets.study.networks.inspection_figures import save_clusters
 from jaxnets.train.run_directory import write_json
 
 # Endpoint of a CIFAR ResNet → the convolution that reads it.
@@ -100,7 +101,7 @@ def main(config: Config) -> dict[str, Any]:
         block, name = layer.split("/")
         kernel = np.asarray(variables["params"][block][name]["kernel"])
         rows[endpoint], correlations[endpoint] = analyze(np.asarray(maps[endpoint]), kernel, config)
-    figure(rows, correlations, config.workdir / "sparse_structure.png")
+    save_clusters(rows, correlations, config.workdir / "sparse_structure.png")
     for row in rows.values():
         row["labels"] = row["labels"].tolist()
     summary = {"config": {**asdict(config), "workdir": str(config.workdir)}, "endpoints": rows}
@@ -143,41 +144,6 @@ def analyze(x: np.ndarray, kernel: np.ndarray, config: Config) -> tuple[dict[str
         "reach": spatial_reach(x, radius=min(2, x.shape[1] - 1)),
     }
     return row, r
-
-
-def figure(rows: dict[str, Any], correlations: dict[str, np.ndarray], path: Path) -> None:
-    """One row an endpoint: ordered correlations, reach, cost of branches."""
-    import matplotlib.pyplot as plt
-
-    fig, axes = plt.subplots(len(rows), 3, figsize=(12, 3.6 * len(rows)), layout="constrained")
-    for (endpoint, row), (left, middle, right) in zip(rows.items(), axes, strict=True):
-        labels = row["labels"]
-        sizes = np.bincount(labels)
-        order = np.lexsort((labels, -sizes[labels]))
-        picture = left.imshow(np.abs(correlations[endpoint][np.ix_(order, order)]), vmin=0, vmax=1)
-        edges = np.flatnonzero(np.diff(labels[order])) + 0.5
-        left.set_title(f"{endpoint}: |r| of {row['units']} units, {row['clusters']} clusters")
-        for start, end in zip([-0.5, *edges], [*edges, len(labels) - 0.5], strict=True):
-            box = plt.Rectangle((start, start), end - start, end - start, fill=False, ec="red")
-            left.add_patch(box)
-        fig.colorbar(picture, ax=left, shrink=0.8)
-        names = [f"{2 * d + 1}×{2 * d + 1}" for d in range(len(row["reach"]))]
-        offsets = np.array([1, 8, 16][: len(names)])
-        middle.bar(np.arange(len(names)) - 0.2, row["reach"], 0.4, label="strongest 5 % of pairs")
-        middle.bar(
-            np.arange(len(names)) + 0.2, offsets / offsets.sum(), 0.4, label="all pairs (chance)"
-        )
-        middle.set_xticks(range(len(names)), names)
-        middle.set(xlabel="smallest window that sees both", ylabel="share", ylim=(0, 1))
-        middle.legend()
-        costs = row["branch_costs"]
-        right.plot(range(1, len(costs) + 1), costs, "o-", ms=3, label="dense branches")
-        right.axhline(row["density"], ls="--", color="C1", label="sparse layer")
-        right.set(xlabel="branches", ylabel="connections / dense layer's", ylim=(0, 1.05))
-        right.xaxis.get_major_locator().set_params(integer=True)
-        right.legend()
-    fig.savefig(path, dpi=120)
-    plt.close(fig)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Look into a network: every layer's shape, cost and receptive field, and four design principles.
 
-Command:  python -m experiments.inspect_model vgg16
-          python -m experiments.inspect_model resnet50 --image-size 448 --dtype bfloat16
-          python -m experiments.inspect_model inception_v3 --endpoints
+Command:  python -m experiments.networks.inspect_model vgg16
+          python -m experiments.networks.inspect_model resnet50 --image-size 448 --dtype bfloat16
+          python -m experiments.networks.inspect_model inception_v3 --endpoints
 Time:     1 s for VGG-16, 7 s for ResNet-152, 20 s for NASNet-A large: nothing is initialized or
           run.
 Result:   the layer table on the screen, and in runs/inspect_model/NAME/: layers.md, layers.png
@@ -36,6 +36,7 @@ from jaxnets.inspect import (
     trace_network,
 )
 from jaxnets.models import create_model, model_info
+from jaxnets.study.networks.inspection_figures import save_layer_bars
 from jaxnets.train.run_directory import write_json
 
 
@@ -105,7 +106,7 @@ def main(config: Config) -> dict[str, Any]:
     write_json(config.workdir / "summary.json", summary)
     write_json(folder / "summary.json", summary)
     (folder / "layers.md").write_text(as_markdown(layers), encoding="utf-8")
-    _save_figure(config, layers, folder / "layers.png")
+    save_layer_bars(config.model, layers, folder / "layers.png")
     print(f"{seconds:.1f} s; {folder}: layers.md, layers.png, summary.json")
     return summary
 
@@ -143,42 +144,6 @@ def _report(
         field, stride = entry["field"][0], entry["stride"][0]
         lines.append(f"  endpoint {name:<16} {shape:<14} field {field:g}, stride {stride:g}")
     return "\n".join(lines)
-
-
-def _save_figure(config: Config, layers: tuple[Layer, ...], target: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    rows = [layer for layer in layers if layer.kind != "in place"]
-    places = range(len(rows))
-    kinds = {"conv": "C0", "dense": "C3", "pool": "C2", "input": "C7"}
-    colors = [kinds.get(layer.kind, "C4") for layer in rows]
-    panels = {
-        "parameters (millions)": [layer.parameters / 1e6 for layer in rows],
-        "MACs (millions)": [layer.macs / 1e6 for layer in rows],
-        "activations (millions)": [layer.activations / 1e6 for layer in rows],
-        "receptive field (pixels)": [layer.field[0] for layer in rows],
-    }
-    figure, axes = plt.subplots(4, 1, figsize=(11, 10), sharex=True, layout="constrained")
-    for axis, (title, values) in zip(axes, panels.items(), strict=True):
-        axis.bar(places, values, color=colors, width=0.85)
-        axis.set_ylabel(title, fontsize=9)
-        axis.grid(axis="y", alpha=0.3)
-    image = layers[0].shape[0]
-    axes[-1].axhline(image, color="0.4", ls="--", lw=1)
-    axes[-1].text(0, image, f" the image: {image}", va="bottom", fontsize=8, color="0.3")
-    if len(rows) <= 60:
-        axes[-1].set_xticks(places, [row.name for row in rows], rotation=90, fontsize=7)
-    else:
-        axes[-1].set_xlabel(f"{len(rows)} layers, in the order of computation")
-    shown = [kind for kind in kinds if any(row.kind == kind for row in rows)]
-    handles = [plt.Rectangle((0, 0), 1, 1, color=kinds[kind]) for kind in shown]
-    axes[0].legend(handles, shown, fontsize=8, ncols=len(shown))
-    figure.suptitle(f"{config.model}, input {'×'.join(map(str, layers[0].shape))}")
-    figure.savefig(target, dpi=100)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

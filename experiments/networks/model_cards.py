@@ -1,7 +1,7 @@
 """Write the table of all networks, docs/models.md, from the registry.
 
-Command:  python -m experiments.model_cards
-          python -m experiments.model_cards --check
+Command:  python -m experiments.networks.model_cards
+          python -m experiments.networks.model_cards --check
 Time:     3 s.
 Result:   docs/models.md: name, paper, year, input, parameters, MACs, published accuracy and whose
           weights it reads, for every registered network. --check writes nothing and fails where
@@ -18,7 +18,7 @@ from jaxnets.inspect import model_cards
 from jaxnets.models import list_models
 from jaxnets.train.run_directory import write_json
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "models.md"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "models.md"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def main(config: Config) -> dict[str, Any]:
     if changed and config.check:
         raise JaxnetsError(
             f"{config.target} is not what the registry says. "
-            "Write it anew: python -m experiments.model_cards"
+            "Write it anew: python -m experiments.networks.model_cards"
         )
     if changed:
         config.target.parent.mkdir(parents=True, exist_ok=True)
