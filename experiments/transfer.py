@@ -233,11 +233,11 @@ class Study:
             test = tasks.take(task.test, self.config.test_per_class, 0)
             small = tasks.take(task.train, self.config.small, key)
             out["similarity"][kind] = measure_similarity(
+                jax.random.key(key),
                 self.network,
                 variables,
                 small.images,
                 small.labels,
-                jax.random.key(key),
                 preprocess=self.preprocess,
                 num_classes=self.classes,
                 l2=1 / len(small),

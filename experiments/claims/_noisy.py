@@ -28,15 +28,15 @@ class Net(nn.Module):
         rate = lax.stop_gradient(self.param("rate", nn.initializers.zeros, ()))
         x = relu(Dense(self.width, name="fc1")(x.reshape(x.shape[0], -1)))
         if self.kind == "dropout":
-            x = dropout(x, self.make_rng("dropout"), rate) if train else x
+            x = dropout(self.make_rng("dropout"), x, rate) if train else x
             x = relu(Dense(self.width, name="fc2")(x))
-            x = dropout(x, self.make_rng("dropout"), rate) if train else x
+            x = dropout(self.make_rng("dropout"), x, rate) if train else x
         else:
             kernel = self.param("kernel2", he_normal, (x.shape[-1], self.width))
             bias = self.param("bias2", nn.initializers.zeros, (self.width,))
             if train:
                 key = self.make_rng("dropout")
-                x = relu(drop_connect(x, kernel, bias, key, rate, scale_in_training=True))
+                x = relu(drop_connect(key, x, kernel, bias, rate, scale_in_training=True))
             else:
                 x = drop_connect_at_test(
                     x, kernel, bias, rate, activation=relu, samples=32, scale_in_training=True

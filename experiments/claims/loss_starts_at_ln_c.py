@@ -72,12 +72,12 @@ def _losses(name, data, keys, examples) -> list:
     def one(seed):
         key = jax.random.key(seed, impl="rbg")
         variables = model.init({"params": key, "dropout": key}, images[:2], train=False)
-        small = with_small_last_layer(variables, key, num_classes=data.num_classes)
-        logits = training_logits(model, variables, images, key)
+        small = with_small_last_layer(key, variables, num_classes=data.num_classes)
+        logits = training_logits(key, model, variables, images)
         centered = logits - logits.mean(-1, keepdims=True)
         return (
             cross_entropy(logits, labels),
-            cross_entropy(training_logits(model, small, images, key), labels),
+            cross_entropy(training_logits(key, model, small, images), labels),
             centered.var() / 2,
         )
 

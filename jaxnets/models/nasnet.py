@@ -240,7 +240,7 @@ class NASNetA(nn.Module):
         if self.drop_path == 0.0:
             return None
         rate = self.drop_path * share
-        return lambda y: stochastic_depth(y, self.make_rng("dropout"), rate)
+        return lambda y: stochastic_depth(self.make_rng("dropout"), y, rate)
 
     def _auxiliary(self, x: jax.Array, conv: Callable, norm: Callable, train: bool) -> None:
         if not self.auxiliary or self.num_classes is None:

@@ -106,7 +106,7 @@ def create_state(
 
     def init(init_key, batch, given):
         params_key, stream_key = jax.random.split(init_key)
-        keys = {"params": params_key, **rng_streams(task.rngs, stream_key)}
+        keys = {"params": params_key, **rng_streams(stream_key, task.rngs)}
         drawn = dict(call_network(task, init_fn, keys, batch, train=False))
         for name in task.mutable:
             drawn.pop(name, None)
@@ -135,7 +135,7 @@ def create_state(
     )
 
 
-def rng_streams(names: tuple[str, ...], key: jax.Array) -> dict[str, jax.Array]:
+def rng_streams(key: jax.Array, names: tuple[str, ...]) -> dict[str, jax.Array]:
     """One key for each random stream of a network; the first has ``key`` itself."""
     return {
         name: key if index == 0 else jax.random.fold_in(key, index)

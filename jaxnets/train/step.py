@@ -78,7 +78,7 @@ def train_step(
             batch,
             train=True,
             mutable=[*model_state, *carry, *task.mutable],
-            rngs=rng_streams(task.rngs, key),
+            rngs=rng_streams(key, task.rngs),
         )
         loss, metrics = compute_loss(task, outputs, updates, batch)
         model_state = {name: updates[name] for name in model_state}

@@ -12,11 +12,11 @@ from jaxnets.transfer.probe import cross_validate
 
 
 def measure_similarity(
+    key: jax.Array,
     model: nn.Module,
     variables: Mapping[str, Any],
     images: np.ndarray,
     labels: np.ndarray,
-    key: jax.Array,
     *,
     preprocess: Callable[[jax.Array], jax.Array] = lambda x: x,
     num_classes: int | None = None,
@@ -32,9 +32,9 @@ def measure_similarity(
     the pixels, and on the features of the same network with random weights.
 
     Args:
+        key: of the random network and the folds.
         model, variables: the pretrained network; its head must be one Dense layer.
         images, labels: of the new task, (N, H, W, C) as stored and (N,).
-        key: of the random network and the folds.
         preprocess: images as stored → images as the network wants them.
         num_classes: K (default: largest label + 1).
         folds: each is tested once, by a probe fitted on the others; at least 2.
@@ -49,7 +49,7 @@ def measure_similarity(
     >>> from jaxnets.models import create_model
     >>> net, images = create_model("mlp", hidden=(4,)), np.eye(8).reshape(8, 2, 4, 1)
     >>> variables = net.init(jax.random.key(0), images)
-    >>> found = measure_similarity(net, variables, images, np.arange(8) % 2, jax.random.key(1))
+    >>> found = measure_similarity(jax.random.key(1), net, variables, images, np.arange(8) % 2)
     >>> sorted(found)
     ['pixels', 'pretrained', 'random', 'similarity']
     """

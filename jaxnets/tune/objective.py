@@ -17,10 +17,10 @@ Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def training_logits(
+    key: jax.Array,
     model: nn.Module,
     variables: dict[str, Any],
     images: jax.Array,
-    key: jax.Array,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
 ) -> jax.Array:
     """Logits in training mode: batch statistics of the batch itself, dropout switched on.
@@ -53,7 +53,7 @@ def classification_loss(
 
     def loss(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
         logits = training_logits(
-            model, {"params": params, **others}, batch["image"], batch["key"], preprocess
+            batch["key"], model, {"params": params, **others}, batch["image"], preprocess
         )
         return loss_fn(logits, batch["label"])
 

@@ -322,9 +322,9 @@ def test_similarity_tells_a_pretrained_network_from_a_random_one():
         state, _ = step(state, batches[number])
     held = digits.test.images[:120], digits.test.labels[:120]
     key = jax.random.key(1)
-    found = transfer.measure_similarity(net, state.variables, *held, key, preprocess=scale)
+    found = transfer.measure_similarity(key, net, state.variables, *held, preprocess=scale)
     random = net.init(jax.random.key(2), np.zeros((1, 8, 8, 1)))
-    other = transfer.measure_similarity(net, random, *held, key, preprocess=scale)
+    other = transfer.measure_similarity(key, net, random, *held, preprocess=scale)
     assert found["pretrained"] > other["pretrained"] and other["similarity"] == 0
     assert found["pixels"] == other["pixels"] > 0.8
 

@@ -1,38 +1,38 @@
-"""`written_out` is the identity for every transformation, and a value that CPU computes once."""
+"""`materialize` is the identity for every transformation, and a value that CPU computes once."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.ops import written_out
+from jaxnets.ops import materialize
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (2, 3, 4), (0, 3)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int32, jnp.bool_])
 def test_it_is_the_identity_bit_by_bit(shape, dtype):
     x = jnp.asarray(np.random.default_rng(0).standard_normal(shape), dtype)
-    got = jax.jit(written_out)(x)
+    got = jax.jit(materialize)(x)
     assert got.dtype == x.dtype
     np.testing.assert_array_equal(got, x)
-    np.testing.assert_array_equal(written_out(x), x)
+    np.testing.assert_array_equal(materialize(x), x)
 
 
 def test_infinities_and_nan_pass():
     x = jnp.array([[jnp.nan, -jnp.inf], [jnp.inf, 1.0]])
-    np.testing.assert_array_equal(jax.jit(written_out)(x), x)
+    np.testing.assert_array_equal(jax.jit(materialize)(x), x)
 
 
 def test_derivatives_of_any_order_and_mode_and_vmap_are_those_of_the_identity():
     x = jnp.arange(1.0, 4.0)
 
     def f(x):
-        return (written_out(x) ** 3).sum()
+        return (materialize(x) ** 3).sum()
 
     np.testing.assert_allclose(jax.grad(f)(x), 3 * x**2, rtol=1e-6)
     np.testing.assert_allclose(jax.hessian(f)(x), jnp.diag(6 * x), rtol=1e-6)
     np.testing.assert_allclose(jax.jvp(f, (x,), (x,))[1], 3 * (x**3).sum(), rtol=1e-6)
-    np.testing.assert_array_equal(jax.vmap(written_out)(x), x)
+    np.testing.assert_array_equal(jax.vmap(materialize)(x), x)
     np.testing.assert_allclose(jax.grad(jax.checkpoint(f))(x), 3 * x**2, rtol=1e-6)
 
 
@@ -51,5 +51,5 @@ def test_on_cpu_readers_do_not_compute_it_again():
         text = jax.jit(f, static_argnums=0).lower(written, a, a).compile().as_text()
         return text.count(" maximum(")
 
-    assert rectifications(written_out) == 2
+    assert rectifications(materialize) == 2
     assert rectifications(lambda x: x) > 2

@@ -1,4 +1,4 @@
-"""`written_out`: a value that is computed once, although many read it."""
+"""`materialize`: a value that is computed once, although many read it."""
 
 import jax
 from jax import lax
@@ -6,7 +6,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 
-def written_out(x: jax.Array) -> jax.Array:
+def materialize(x: jax.Array) -> jax.Array:
     """Return ``x``; on CPU, compute it once and keep it, instead of once for every reader.
 
     XLA on CPU fuses elementwise operations into each of their readers, and does not count what it
@@ -21,13 +21,13 @@ def written_out(x: jax.Array) -> jax.Array:
             to copy it.
 
     Returns:
-        ``x``. Its derivatives are those of the identity, and written out in the same way.
+        ``x``. Its derivatives are those of the identity, and materialized in the same way.
 
     >>> import jax.numpy as jnp
-    >>> written_out(jnp.arange(3.0))
+    >>> materialize(jnp.arange(3.0))
     Array([0., 1., 2.], dtype=float32)
     """
-    return written_out_p.bind(x)
+    return materialize_p.bind(x)
 
 
 def _loop(x: jax.Array) -> jax.Array:
@@ -43,10 +43,10 @@ def _loop(x: jax.Array) -> jax.Array:
     return lax.fori_loop(0, 2, body, x)
 
 
-written_out_p = Primitive("jaxnets_written_out")
-written_out_p.def_impl(lambda x: x)
-written_out_p.def_abstract_eval(lambda x: x)
-ad.deflinear2(written_out_p, lambda ct, x: [written_out_p.bind(ct)])
-batching.defvectorized(written_out_p)
-mlir.register_lowering(written_out_p, lambda ctx, x: [x])
-mlir.register_lowering(written_out_p, mlir.lower_fun(_loop, multiple_results=False), platform="cpu")
+materialize_p = Primitive("jaxnets_materialize")
+materialize_p.def_impl(lambda x: x)
+materialize_p.def_abstract_eval(lambda x: x)
+ad.deflinear2(materialize_p, lambda ct, x: [materialize_p.bind(ct)])
+batching.defvectorized(materialize_p)
+mlir.register_lowering(materialize_p, lambda ctx, x: [x])
+mlir.register_lowering(materialize_p, mlir.lower_fun(_loop, multiple_results=False), platform="cpu")
