@@ -29,9 +29,24 @@ def summary(room: str) -> str:
     return (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
 
 
+def shadowed(room: str) -> list[str]:
+    """Functions that are called like the module they stand in, which mkdocstrings takes for it."""
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    return [
+        f"{node.module}.{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+        if node.module == f"jaxnets.{room}.{alias.name}"
+    ]
+
+
 def reference(room: str) -> str:
     """The Markdown of one room; mkdocstrings fills it in."""
-    return f"# jaxnets.{room}\n\n::: jaxnets.{room}\n"
+    parts = [f"# jaxnets.{room}", f"::: jaxnets.{room}"]
+    options = "    options:\n      show_root_heading: true\n      show_root_toc_entry: true"
+    parts += [f"::: {name}\n{options}" for name in shadowed(room)]
+    return "\n\n".join(parts) + "\n"
 
 
 def reference_index() -> str:

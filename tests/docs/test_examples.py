@@ -12,7 +12,6 @@ from reading import PAGES, ROOT, Block, page_id, read_page
 # Blocks that need what a clean checkout lacks: page → reasons, in order.
 LEFT_OUT = {
     "docs/guide/fine_tuning.md": ["needs torchvision's file of weights"],
-    "docs/models.md": ["needs torchvision's file of weights"],
 }
 WITH_PYTHON = [p for p in PAGES if any(b.language == "python" for b in read_page(p)[0])]
 COMMANDS = [
