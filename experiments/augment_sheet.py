@@ -70,9 +70,7 @@ def make_rows(
     rows = {"as stored": photos}
     for name, transform in (TRANSFORMS | METHODS | policies).items():
         if name in only or not only:
-            rows[name] = np.asarray(
-                jax.jit(a.per_example(transform))(key, {"image": photos})["image"]
-            )
+            rows[name] = np.asarray(jax.jit(a.per_example(transform))(key, photos))
     for name, mix in MIXES.items():
         if name in only or not only:
             mixed, _ = mix(photos, np.arange(len(photos)), num_classes=len(photos))

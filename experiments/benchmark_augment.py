@@ -95,28 +95,25 @@ def candidates(images: np.ndarray, classes: int) -> dict[str, Callable]:
 
     def of_images(transform):
         augment = a.per_example(transform)
-        return lambda key, images, labels: augment(key, {"image": images})["image"]
+        return lambda key, images, labels: augment(key, images)
 
-    def then(mix):
-        augment = a.per_example(a.create_policy("crop_flip", images))
+    def of_batch(*prepares):
+        mix = a.chain(*prepares)
+        return lambda key, images, labels: mix(key, {"image": images, "label": labels})
 
-        def both(key, images, labels):
-            changed = augment(key, {"image": images})["image"]
-            return mix(key, changed, labels, num_classes=classes)
-
-        return both
-
-    mixup = partial(a.mixup, alpha=1.0)
+    mixup = partial(a.mixup, alpha=1.0, num_classes=classes)
+    cutmix = partial(a.cutmix, num_classes=classes)
     found = {name: of_images(transform) for name, transform in TRANSFORMS.items()}
-    found["mixup"] = partial(mixup, num_classes=classes)
-    found["cutmix"] = partial(a.cutmix, num_classes=classes)
+    found["mixup"] = of_batch(mixup)
+    found["cutmix"] = of_batch(cutmix)
     for name in a.list_policies():
         if name != "none":
             found[f"policy {name}"] = of_images(a.create_policy(name, images))
     with_cutout = a.create_policy("crop_flip", images, cutout_size=16)
     found["policy crop_flip + cutout 16"] = of_images(with_cutout)
-    found["policy crop_flip + mixup"] = then(mixup)
-    found["policy crop_flip + cutmix"] = then(a.cutmix)
+    crop_flip = a.per_example(a.create_policy("crop_flip", images))
+    found["policy crop_flip + mixup"] = of_batch(crop_flip, mixup)
+    found["policy crop_flip + cutmix"] = of_batch(crop_flip, cutmix)
     return found
 
 

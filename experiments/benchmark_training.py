@@ -120,7 +120,7 @@ def main(config: Config) -> dict[str, Any]:
         partial(
             train_step,
             task=task,
-            prepare=_augment if config.augment else None,
+            prepare=augment_batch if config.augment else None,
         )
     )
     state = parallel.replicate(state)
@@ -158,10 +158,6 @@ def main(config: Config) -> dict[str, Any]:
     write_json(config.workdir / "summary.json", results)
     _print(results, kind)
     return results
-
-
-def _augment(key, batch, example_ids):
-    return {**batch, "image": augment_batch(key, batch["image"], example_ids)}
 
 
 def _data(config: Config) -> tuple[Split, int]:
