@@ -30,14 +30,15 @@ def summary(room: str) -> str:
 
 
 def shadowed(room: str) -> list[str]:
-    """Functions that are called like the module they stand in, which mkdocstrings takes for it."""
+    """Functions that bear the name of a module of the room, which would be shown in their place."""
     tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+    modules = {path.stem for path in (PACKAGE / room).iterdir()}
     return [
         f"{node.module}.{alias.name}"
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
-        if node.module == f"jaxnets.{room}.{alias.name}"
+        if alias.name in modules and node.module != f"jaxnets.{room}"
     ]
 
 
