@@ -1,32 +1,28 @@
-"""Which rate a method gets, and what the measured numbers say of the notes' claims."""
+"""Which rate a method gets, and what the measured numbers say of common advice on optimizers."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from experiments.shootout.runs import Curves
+from jaxnets.study.optimization.shootout_runs import Curves
+from jaxnets.study.statistics import Interval, difference_interval, mean_interval
 
 ADAM_DEFAULT = 1e-3
 # "Within 2 %" of a test accuracy: two percentage points.
 NEAR = 0.02
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Mean and half width of its 95 % confidence interval over keys (Student's t)."""
-    values = np.asarray(values, np.float64)
-    n = len(values)
-    if n < 2:
-        return float(values.mean()), float("nan")
-    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return float(values.mean()), float(half)
-
-
 def choose_rate(curves: Curves) -> int:
     """The rate with the best mean accuracy on the validation part at the end.
 
     Among equals the one with the lowest training loss; a run that ended in NaN never wins.
+
+    Args:
+        curves: of shape (rates, keys, passes + 1).
+
+    Returns:
+        Its index in the grid.
     """
     accuracy = curves.valid_accuracy[..., -1].mean(1)
     loss = curves.train_loss[..., -1].mean(1)
@@ -36,31 +32,71 @@ def choose_rate(curves: Curves) -> int:
 
 
 def summarize(curves: Curves, rates: Sequence[float]) -> dict[str, Any]:
-    """The chosen rate's figures, and how many decades of rates would have done about as well."""
+    """The chosen rate's numbers, and how many decades of rates would have done about as well.
+
+    Args:
+        curves: of shape (rates, keys, passes + 1).
+        rates: the grid.
+
+    Returns:
+        {"rate", "test_accuracy", "test_accuracy_half", "train_loss", "train_loss_half",
+        "decades_within_2_points", "by_rate"}; halves are of 95 % intervals over keys.
+    """
     chosen = choose_rate(curves)
     test = curves.test_accuracy[..., -1].mean(1)
     near = test >= test.max() - NEAR
-    mean, half = interval(curves.test_accuracy[chosen, :, -1])
-    loss, loss_half = interval(curves.train_loss[chosen, :, -1])
+    accuracy = mean_interval(curves.test_accuracy[chosen, :, -1])
+    loss = mean_interval(curves.train_loss[chosen, :, -1])
+    by_rate = [mean_interval(keys) for keys in curves.test_accuracy[..., -1]]
     gaps = np.diff(np.log10(rates))
     # Each rate stands for half the way to its neighbors.
     width = np.concatenate([[gaps[0]], (gaps[1:] + gaps[:-1]) / 2, [gaps[-1]]])
     return {
         "rate": float(rates[chosen]),
-        "test_accuracy": mean,
-        "test_accuracy_half": half,
-        "train_loss": loss,
-        "train_loss_half": loss_half,
+        "test_accuracy": accuracy.estimate,
+        "test_accuracy_half": accuracy.half,
+        "train_loss": loss.estimate,
+        "train_loss_half": loss.half,
         # Rounded: equal grids must not differ in the last bit of a logarithm.
         "decades_within_2_points": round(float(width[near].sum()), 6),
-        "by_rate": [interval(v) for v in curves.test_accuracy[..., -1]],
+        "by_rate": [(i.estimate, i.half) for i in by_rate],
+    }
+
+
+def summarize_full_batch(curves: Curves, passes: np.ndarray) -> dict[str, float]:
+    """The numbers of L-BFGS after its largest budget.
+
+    Args:
+        curves: of shape (keys, budgets).
+        passes: of the same shape.
+
+    Returns:
+        {"test_accuracy", "test_accuracy_half", "train_loss", "train_loss_half", "passes"}.
+    """
+    test = mean_interval(curves.test_accuracy[:, -1])
+    loss = mean_interval(curves.train_loss[:, -1])
+    return {
+        "test_accuracy": test.estimate,
+        "test_accuracy_half": test.half,
+        "train_loss": loss.estimate,
+        "train_loss_half": loss.half,
+        "passes": float(passes[:, -1].mean()),
     }
 
 
 def judge(
     found: dict[str, Curves], lbfgs: tuple[Curves, np.ndarray], rates: Sequence[float]
 ) -> dict[str, dict[str, Any]]:
-    """The claims, each with its figures and one of "holds", "fails", "undecided"."""
+    """The claims, each with its numbers and a verdict.
+
+    Args:
+        found: curves of "adam", "momentum" and "momentum_cosine".
+        lbfgs: of `full_batch`.
+        rates: the grid.
+
+    Returns:
+        By name {"claim", numbers …, "verdict": "holds", "fails", "undecided" or "holds later"}.
+    """
     adam = found["adam"]
     default = int(np.argmin(np.abs(np.log(rates) - np.log(ADAM_DEFAULT))))
     test = adam.test_accuracy[..., -1].mean(1)
@@ -77,12 +113,12 @@ def judge(
     for method in ("momentum", "momentum_cosine"):
         tuned = found[method].test_accuracy[choose_rate(found[method]), :, -1]
         for rival, accuracy in (("default", at_default), ("tuned", at_best)):
-            mean, half = interval(tuned - accuracy)
+            difference = difference_interval(tuned, accuracy)
             claims[f"{method}_against_{rival}_adam"] = {
                 "claim": f"tuned {method.replace('_', ' + ')} is at least {rival} Adam (test)",
-                "difference": mean,
-                "half": half,
-                "verdict": _sign(mean, half),
+                "difference": difference.estimate,
+                "half": difference.half,
+                "verdict": _sign(difference),
             }
     spread = {m: summarize(c, rates)["decades_within_2_points"] for m, c in found.items()}
     claims["momentum_needs_more_tuning"] = {
@@ -94,10 +130,10 @@ def judge(
     return claims
 
 
-def _sign(mean: float, half: float) -> str:
-    if np.isnan(half) or abs(mean) <= half:
+def _sign(difference: Interval) -> str:
+    if not difference.excludes(0.0):
         return "undecided"
-    return "holds" if mean > 0 else "fails"
+    return "holds" if difference.estimate > 0 else "fails"
 
 
 def _per_pass(found: dict[str, Curves], lbfgs: tuple[Curves, np.ndarray]) -> dict[str, Any]:

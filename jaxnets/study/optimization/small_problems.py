@@ -1,4 +1,8 @@
-"""What is learned in the shoot-out: softmax regression, a small network, LeNet-5 on CIFAR-10."""
+"""Small learning problems for comparing optimizers: a regression, a network, LeNet-5 on CIFAR-10.
+
+Each has an objective to minimize, and three disjoint parts: `train` is learned from, `valid`
+chooses the learning rate, `test` is reported.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,19 +19,21 @@ from jaxnets.models import create_model
 from jaxnets.models.mlp import MLP
 from jaxnets.ops import tanh
 from jaxnets.optim import elastic_penalty, mask_by_name
-
-
-class Part(NamedTuple):
-    """Standardized images [N, H, W, C] and labels [N]."""
-
-    images: jax.Array
-    labels: jax.Array
+from jaxnets.study.data import Part
 
 
 class Problem(NamedTuple):
-    """A network, the objective on it, and three disjoint sets of examples.
+    """A network, the objective on it, and three parts of a data set.
 
-    `train` is learned from, `valid` chooses the learning rate, `test` is reported.
+    Attributes:
+        name: unique.
+        title: for pictures and tables.
+        network: images → logits.
+        decay: λ of the penalty λ/2·‖weights‖².
+        train: what is learned from.
+        valid: what chooses the learning rate.
+        test: what is reported.
+        dense: whether the network has no convolutions, so that runs are fast side by side.
     """
 
     name: str
@@ -40,7 +46,7 @@ class Problem(NamedTuple):
     dense: bool
 
     def init(self, seed: int) -> Any:
-        """Parameters."""
+        """Parameters drawn with a seed."""
         return self.network.init(jax.random.key(seed), self.train.images[:1])["params"]
 
     def objective(self, params: Any, part: Part) -> jax.Array:
@@ -55,13 +61,21 @@ class Problem(NamedTuple):
         return jnp.mean(jnp.argmax(logits, -1) == part.labels)
 
 
-def _parts(train: Split, test: Split, valid_share: float) -> tuple[Part, Part, Part]:
-    """Cut a validation part off, class-stratified, and standardize by the training part."""
-    keep = stratified_subset(
-        Split(np.arange(len(train)), train.labels),
-        round(len(train) * (1 - valid_share)),
-    ).images
-    held = np.setdiff1d(np.arange(len(train)), keep)
+def split_off_validation(train: Split, test: Split, valid_share: float) -> tuple[Part, Part, Part]:
+    """Cut a validation part off, class by class, and standardize all by the training part.
+
+    Args:
+        train: what is divided.
+        test: standardized alike.
+        valid_share: share of ``train`` that becomes the validation part.
+
+    Returns:
+        Training, validation and test part.
+    """
+    count = len(train.labels)
+    rows = Split(np.arange(count), train.labels)
+    keep = stratified_subset(rows, round(count * (1 - valid_share))).images
+    held = np.setdiff1d(np.arange(count), keep)
     images = np.asarray(train.images, np.float32)
     mean, std = images[keep].mean((0, 1, 2)), images[keep].std((0, 1, 2))
 
@@ -77,33 +91,43 @@ def _parts(train: Split, test: Split, valid_share: float) -> tuple[Part, Part, P
 
 def _digits(name: str, title: str, network: nn.Module, decay: float) -> Problem:
     data = load_dataset("digits")
-    return Problem(name, title, network, decay, *_parts(data.train, data.test, 0.2), dense=True)
+    parts = split_off_validation(data.train, data.test, 0.2)
+    return Problem(name, title, network, decay, *parts, dense=True)
 
 
-def softmax(**_: Any) -> Problem:
+def softmax_digits(**_: Any) -> Problem:
     """Softmax regression on digits: 650 parameters, strictly convex with its penalty."""
     return _digits("softmax", "softmax regression, digits", MLP(10, hidden=()), 1e-3)
 
 
-def network(**_: Any) -> Problem:
+def network_digits(**_: Any) -> Problem:
     """64–32–10 with tanh on digits: 2,410 parameters."""
     return _digits("network", "tanh network 64–32–10, digits", MLP(10, (32,), tanh), 1e-4)
 
 
-def cifar10(*, data_dir: Path | None, examples: int, **_: Any) -> Problem | None:
-    """LeNet-5 on a part of CIFAR-10; None where the set is not prepared."""
+def lenet_cifar10(*, data_dir: Path | None, examples: int, **_: Any) -> Problem | None:
+    """LeNet-5 on a part of CIFAR-10.
+
+    Args:
+        data_dir: where prepared TFDS data sets lie (default: $TFDS_DATA_DIR).
+        examples: images to use; a fifth of them is the validation part.
+
+    Returns:
+        The problem; None where the data set is not prepared.
+    """
     if not any(name.split(":")[0] == "cifar10" for name in list_datasets(data_dir)):
         return None
     data = load_dataset("cifar10", data_dir=data_dir, train_examples=examples)
     test = stratified_subset(data.test, 1500)
-    parts = _parts(data.train, test, 0.2)
+    parts = split_off_validation(data.train, test, 0.2)
     title = f"LeNet-5, {parts[0].labels.size:,} images of CIFAR-10"
     net = create_model("lenet5", num_classes=10)
     return Problem("cifar10", title, net, 1e-4, *parts, dense=False)
 
 
+# Name → builder, called with data_dir and examples.
 PROBLEMS: dict[str, Callable[..., Problem | None]] = {
-    "softmax": softmax,
-    "network": network,
-    "cifar10": cifar10,
+    "softmax": softmax_digits,
+    "network": network_digits,
+    "cifar10": lenet_cifar10,
 }

@@ -1,19 +1,18 @@
 """Adam at a constant rate, SGD with momentum over a grid of rates, L-BFGS on the full batch.
 
-Command:  python -m experiments.optimizer_shootout
-          python -m experiments.optimizer_shootout --problems softmax network
-          python -m experiments.optimizer_shootout --problems cifar10 --cifar10-keys 3
+Command:  python -m experiments.optimization.optimizer_shootout
+          python -m experiments.optimization.optimizer_shootout --problems softmax network
+          python -m experiments.optimization.optimizer_shootout --problems cifar10 --cifar10-keys 3
 Time:     softmax and network a minute and a half together on two CPU cores; cifar10, 84 runs of
           about 20 s each on busy cores, half an hour.
-Result:   runs/optimizer_shootout/: summary.json with the table and a verdict on each claim of the
-          notes, shootout.png, config.json.
+Result:   runs/optimizer_shootout/: summary.json with the table and verdicts on common advice,
+          shootout.png, config.json.
 
 Each method gets the rate of the grid that is best on a validation part; test accuracies are means
 over keys (first parameters and order of batches) with 95 % intervals. One pass is one evaluation
 of the gradient on as many examples as the training part has.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.shootout import claims, figures, runs
-from experiments.shootout.problems import PROBLEMS
 from jaxnets import command
 from jaxnets.errors import UnknownNameError
+from jaxnets.study.optimization import shootout_claims as claims
+from jaxnets.study.optimization import shootout_figures as figures
+from jaxnets.study.optimization import shootout_runs as runs
+from jaxnets.study.optimization.shootout_report import as_json, report
+from jaxnets.study.optimization.small_problems import PROBLEMS
 from jaxnets.train.run_directory import write_json
 
 
@@ -74,7 +76,7 @@ def main(config: Config) -> dict[str, Any]:
         if name not in PROBLEMS:
             raise UnknownNameError("problem", name, PROBLEMS)
     config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", _plain(asdict(config)))
+    write_json(config.workdir / "config.json", as_json(asdict(config)))
     summary, drawn = {}, {}
     for name in config.problems:
         problem = PROBLEMS[name](data_dir=config.data_dir, examples=config.cifar10_examples)
@@ -94,90 +96,26 @@ def main(config: Config) -> dict[str, Any]:
                     keys=keys,
                     epochs=epochs,
                     batch_size=config.batch_size,
-                    progress=progress,
+                    on_runs=progress.update,
                 )
                 for method in runs.METHODS
             }
-            lbfgs = runs.full_batch(problem, budgets, keys=keys, progress=progress)
+            lbfgs = runs.full_batch(problem, budgets, keys=keys, on_runs=progress.update)
         summary[name] = {
             "title": problem.title,
             "keys": keys,
             "passes": epochs,
             "methods": {m: claims.summarize(c, config.rates) for m, c in found.items()},
-            "lbfgs": _lbfgs(lbfgs),
+            "lbfgs": claims.summarize_full_batch(*lbfgs),
             "claims": claims.judge(found, lbfgs, config.rates),
         }
         drawn[name] = (problem.title, found, lbfgs)
-        print(_report(summary[name]))
+        print(report(summary[name]))
     if drawn:
         figures.save(drawn, np.asarray(config.rates), config.workdir / "shootout.png")
-    write_json(config.workdir / "summary.json", _plain(summary))
+    write_json(config.workdir / "summary.json", as_json(summary))
     print(f"{config.workdir}: summary.json, shootout.png")
     return summary
-
-
-def _lbfgs(lbfgs) -> dict[str, float]:
-    curves, passes = lbfgs
-    test, test_half = claims.interval(curves.test_accuracy[:, -1])
-    loss, loss_half = claims.interval(curves.train_loss[:, -1])
-    return {
-        "test_accuracy": test,
-        "test_accuracy_half": test_half,
-        "train_loss": loss,
-        "train_loss_half": loss_half,
-        "passes": float(passes[:, -1].mean()),
-    }
-
-
-def _report(entry: dict[str, Any]) -> str:
-    lines = [f"{entry['title']}; {entry['keys']} keys, {entry['passes']} passes"]
-    lines.append(
-        f"  {'':34}{'rate':>8}{'test accuracy %':>18}{'training objective':>22}{'decades':>9}"
-    )
-
-    def row(label, rate, e, decades=""):
-        accuracy = f"{100 * e['test_accuracy']:.2f} ± {100 * e['test_accuracy_half']:.2f}"
-        loss = f"{e['train_loss']:.4f} ± {e['train_loss_half']:.4f}"
-        return f"  {label:<34}{rate:>8}{accuracy:>18}{loss:>22}{decades:>9}"
-
-    for method, e in entry["methods"].items():
-        decades = f"{e['decades_within_2_points']:.1f}"
-        lines.append(row(runs.METHODS[method], f"{e['rate']:.3g}", e, decades))
-    passes = entry["lbfgs"]["passes"]
-    lines.append(row(f"L-BFGS, full batch, {passes:.0f} passes", "–", entry["lbfgs"]))
-    for claim in entry["claims"].values():
-        lines.append(f"  {claim['verdict']:<12}{claim['claim']}{_figures(claim)}")
-    return "\n".join(lines)
-
-
-def _figures(claim: dict[str, Any]) -> str:
-    if "gap" in claim:
-        return f": {100 * claim['gap']:.2f} points below {claim['best_rate']:.3g}"
-    if "difference" in claim:
-        return f": {100 * claim['difference']:+.2f} ± {100 * claim['half']:.2f} points"
-    if "decades" in claim:
-        decades = claim["decades"]
-        return f": {decades['momentum']:.1f} decades against {decades['adam']:.1f}"
-    return "".join(
-        f"; than {rival}: " + ("never" if since is None else f"from pass {since} on")
-        for rival, since in (
-            ("the chosen rates", claim["lower_than_chosen_from_pass"]),
-            ("the best rate at each pass", claim["lower_than_hindsight_from_pass"]),
-        )
-    )
-
-
-def _plain(value: Any) -> Any:
-    """For JSON: paths as text, no NaN."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(v) for v in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 if __name__ == "__main__":
