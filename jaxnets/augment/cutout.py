@@ -48,5 +48,5 @@ def cutout_at(
         places = jnp.arange(length)
         return (places >= first) & (places < first + size)
 
-    hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)
+    hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)[None]
     return jnp.where(hidden[..., None], jnp.asarray(fill, image.dtype), image)
