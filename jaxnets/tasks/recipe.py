@@ -185,13 +185,8 @@ def build_prepare(recipe: Recipe, dataset: Dataset, *, axis_name: str | None = N
         mix = partial(cutmix, alpha=recipe.cutmix)
     return chain(
         None if policy is None else per_example(policy),
-        mix and partial(_mix, partial(mix, num_classes=dataset.num_classes, axis_name=axis_name)),
+        mix and partial(mix, num_classes=dataset.num_classes, axis_name=axis_name),
     )
-
-
-def _mix(mix, key, batch, example_ids):
-    images, labels = mix(key, batch["image"], batch["label"])
-    return {**batch, "image": images, "label": labels}
 
 
 def build_task(

@@ -1,7 +1,5 @@
 """Every experiment's smoke configuration runs and returns results."""
 
-import dataclasses
-import importlib
 from pathlib import Path
 
 import pytest
@@ -33,21 +31,18 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
 
 
 # Half a minute or more of compiling, or run by the tests of their own as well:
-# test_convolution_experiments.py, test_find_recipe.py, test_transfer_experiments.py,
-# test_benchmark_lbfgs.py, test_compare_models.py and test_optim_experiments.py.
+# test_find_recipe.py, test_transfer_experiments.py and test_compare_models.py.
 SLOW = (
-    *("tune_convolution", "find_recipe", "transfer", "benchmark_lbfgs", "compare_models"),
-    *("asynchronous_sgd", "landscapes", "optimizer_shootout"),
+    *("tune_convolution", "find_recipe", "compare_models"),
+    *("transfer_strategies", "transferability", "ensemble"),
 )
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if last(n) in SLOW else n for n in NAMES]
 )
-def test_smoke(name, tmp_path, capsys):
-    experiment = importlib.import_module(name)
-    config = dataclasses.replace(experiment.smoke(), workdir=tmp_path / last(name))
-    results = experiment.main(config)
-    assert isinstance(results, dict) and results
-    assert "Traceback" not in capsys.readouterr().err
-    assert (tmp_path / last(name) / "summary.json").exists()
+def test_smoke(name, smoke_run):
+    run = smoke_run(name)
+    assert isinstance(run.results, dict) and run.results
+    assert "Traceback" not in run.errors
+    assert (run.workdir / "summary.json").exists()

@@ -15,7 +15,6 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model
 from jaxnets.tasks import Recipe, classification
-from jaxnets.tasks.recipe import _mix as as_prepare
 from jaxnets.tasks.recipe import build_prepare
 from jaxnets.train import BATCH_AXIS, DataParallel, create_state, train_step
 
@@ -56,7 +55,7 @@ def test_eight_devices_mix_as_one(name, mode):
 
     def step_of(axis_name):
         mix = partial(MIXES[name], num_classes=3, axis_name=axis_name)
-        return partial(train_step, task=TASK, prepare=partial(as_prepare, mix))
+        return partial(train_step, task=TASK, prepare=mix)
 
     batch = batch_of(16)
     one, one_metrics = jax.jit(step_of(None))(state_of(), batch)
@@ -120,9 +119,9 @@ def test_recipes_choose_the_mix():
     key = jax.random.key(0)
     for name, mix in (("mixup", partial(mixup, alpha=0.2)), ("cutmix", partial(cutmix, alpha=0.2))):
         prepared = build_prepare(replace(plain, **{name: 0.2}), digits)(key, batch, jnp.arange(4))
-        images, labels = mix(key, batch["image"], batch["label"], num_classes=10)
-        np.testing.assert_array_equal(prepared["image"], images)
-        np.testing.assert_array_equal(prepared["label"], labels)
+        expected = mix(key, batch, num_classes=10)
+        for entry in ("image", "label"):
+            np.testing.assert_array_equal(prepared[entry], expected[entry])
     with pytest.raises(JaxnetsError, match="exclude each other"):
         Recipe(mixup=1.0, cutmix=1.0).check()
     for name in ("mixup", "cutmix", "cutout"):
