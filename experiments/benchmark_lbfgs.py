@@ -27,7 +27,7 @@ from pathlib import Path
 import jax
 
 from experiments.lbfgs_benchmark import problems, report, solvers
-from jaxnets.optim.second_order.minimizer import default_memory_for
+from jaxnets.optim.second_order import default_memory_size_for
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _stored(path: Path, settings: list) -> dict | None:
 
 def run_case(case, names: list[str], same_memory: bool, limits: solvers.Limits) -> dict:
     """One problem with every solver."""
-    memory = default_memory_for(case.fun, case.start, case.args)
+    memory = default_memory_size_for(case.fun, case.start, case.args)
     runs = {}
     for name in names:
         if name == "optimistix BFGS" and case.start.size > 1000:

@@ -56,7 +56,7 @@ def ours(fun, memory, limits, method="lbfgs"):
             args=args,
             tol=limits.tol,
             max_iterations=limits.max_iterations,
-            memory=memory,
+            memory_size=memory,
             method=method,
         )
         return result.x, result.status
