@@ -44,7 +44,16 @@ class MultiBatchState(NamedTuple):
 def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> jax.Array:
     """Powell's damping of y toward B₀s = s / γ so that sᵀy ≥ least · sᵀB₀s.
 
+    Args:
+        step: s, shape (n,).
+        change: y, shape (n,).
+        scale: γ, a scalar.
+        least: the share of the model's curvature, between 0 and 1.
+
     Source: Nocedal and Wright (2006), procedure 18.2, with B₀ = I / γ.
+
+    >>> damp(jnp.array([1.0]), jnp.array([-1.0]), jnp.float32(1.0), 0.25).tolist()
+    [0.25]
     """
     curvature = dot(step, change)
     model = dot(step, step) / scale
@@ -75,6 +84,14 @@ def multi_batch_lbfgs(
         max_norm: length that no update exceeds.
 
     Source: Berahas, Nocedal, Takáč, "A multi-batch L-BFGS method for machine learning" (2016).
+
+    >>> rule, x = multi_batch_lbfgs(0.5), jnp.array([2.0])
+    >>> state = rule.init(x)
+    >>> for _ in range(20):  # f(x) = 4x² on every batch
+    ...     updates, state = rule.update(8 * x, state, x, shared=8 * x, following=8 * x)
+    ...     x = x + updates
+    >>> bool(abs(x[0]) < 1e-3)
+    True
     """
     if not 0 < damping < 1:
         raise ValueError(f"damping must lie between 0 and 1, got {damping}")
