@@ -32,6 +32,7 @@ from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
 from jaxnets.optim import create_optimizer
+from jaxnets.tasks import classification
 from jaxnets.train import create_state, train_step
 from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
@@ -96,25 +97,23 @@ def candidates(images: np.ndarray, classes: int) -> dict[str, Callable]:
         augment = a.per_example(transform)
         return lambda key, images, labels: augment(key, images)
 
-    def then(mix):
-        augment = a.per_example(a.create_policy("crop_flip", images))
+    def of_batch(*prepares):
+        mix = a.chain(*prepares)
+        return lambda key, images, labels: mix(key, {"image": images, "label": labels})
 
-        def both(key, images, labels):
-            return mix(key, augment(key, images), labels, num_classes=classes)
-
-        return both
-
-    mixup = partial(a.mixup, alpha=1.0)
+    mixup = partial(a.mixup, alpha=1.0, num_classes=classes)
+    cutmix = partial(a.cutmix, num_classes=classes)
     found = {name: of_images(transform) for name, transform in TRANSFORMS.items()}
-    found["mixup"] = partial(mixup, num_classes=classes)
-    found["cutmix"] = partial(a.cutmix, num_classes=classes)
+    found["mixup"] = of_batch(mixup)
+    found["cutmix"] = of_batch(cutmix)
     for name in a.list_policies():
         if name != "none":
             found[f"policy {name}"] = of_images(a.create_policy(name, images))
     with_cutout = a.create_policy("crop_flip", images, cutout_size=16)
     found["policy crop_flip + cutout 16"] = of_images(with_cutout)
-    found["policy crop_flip + mixup"] = then(mixup)
-    found["policy crop_flip + cutmix"] = then(a.cutmix)
+    crop_flip = a.per_example(a.create_policy("crop_flip", images))
+    found["policy crop_flip + mixup"] = of_batch(crop_flip, mixup)
+    found["policy crop_flip + cutmix"] = of_batch(crop_flip, cutmix)
     return found
 
 
@@ -184,9 +183,10 @@ def _batch(config: Config) -> tuple[np.ndarray, np.ndarray, int]:
 def _training_step(config, images, classes):
     network = create_model(config.model, num_classes=classes)
     rule = create_optimizer("momentum", 0.01)
-    state = create_state(network, rule, images.shape[1:], jax.random.key(0))
-    standardize = fit_channel_mean_std(images).apply
-    return jax.jit(partial(train_step, preprocess=standardize)), state
+    task = classification(classes, preprocess=fit_channel_mean_std(images).apply)
+    example = {"image": images[:1], "label": np.zeros(1, int)}
+    state = create_state(network, rule, example, jax.random.key(0), task=task)
+    return jax.jit(partial(train_step, task=task)), state
 
 
 def _time(function: Callable, *args: Any) -> float:

@@ -32,6 +32,7 @@ from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters, model_info
 from jaxnets.optim import create_optimizer
+from jaxnets.tasks import classification
 from jaxnets.tasks.recipe import build_network
 from jaxnets.train import DataParallel, choose_devices, create_state, train_step
 from jaxnets.train.measure import (
@@ -98,22 +99,28 @@ def main(config: Config) -> dict[str, Any]:
     parallel = DataParallel(config.parallel, choose_devices(config.devices))
     parallel.check_batch_size(config.batch_size)
     network = build_network(
-        config.model, num_classes, config.dtype, synchronize=config.parallel == "pmap"
+        config.model,
+        num_classes,
+        config.dtype,
+        synchronize=config.parallel == "pmap",
+        auxiliary=False,
     )
     macs = count_macs(network, image_shape)
     standardize = fit_channel_mean_std(split.images[:512]).apply
 
     clock = time.perf_counter()
     tx = create_optimizer("momentum", 0.01)
-    state = create_state(network, tx, image_shape, jax.random.key(0))
+    task = classification(num_classes, preprocess=standardize)
+    example = split.take(np.arange(1))
+    state = create_state(network, tx, example, jax.random.key(0), task=task)
     jax.block_until_ready(state.params)
     init_seconds = time.perf_counter() - clock
 
     step = parallel.parallelize(
         partial(
             train_step,
-            preprocess=standardize,
-            augment=augment_batch if config.augment else None,
+            task=task,
+            prepare=augment_batch if config.augment else None,
         )
     )
     state = parallel.replicate(state)

@@ -21,10 +21,8 @@ from jaxnets.augment import views
 from jaxnets.data import Dataset, load_dataset
 from jaxnets.ensembles.view_average import apply_to_views
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import model_info
-from jaxnets.pretrained import load
-from jaxnets.tasks import load_classifier
-from jaxnets.tasks.classifier import Classifier, ClassifierInfo
+from jaxnets.tasks import Classifier, ClassifierInfo, classification, load_classifier
+from jaxnets.tasks.published import load_published
 from jaxnets.train import DataParallel, Evaluator, choose_devices
 from jaxnets.train.run_directory import write_json
 
@@ -78,7 +76,7 @@ def main(config: Config) -> dict[str, Any]:
         dataset = load_dataset(config.dataset or info.dataset, data_dir=config.data_dir)
         _require_same_images(workdir, info, dataset)
     else:
-        classifier, dataset = _foreign(config)
+        classifier, dataset = _published(config)
         info, step = classifier.info, None
         workdir = config.workdir or Path("runs/evaluate") / info.model
     height, width, _ = dataset.image_shape
@@ -86,13 +84,13 @@ def main(config: Config) -> dict[str, Any]:
         raise JaxnetsError(f"--views ten_crop wants square images; {dataset.name} has others")
     parallel = DataParallel(config.parallel, choose_devices(config.devices))
 
-    def apply(variables, images, *, train):
-        return classifier.network.apply(variables, info.preprocess(images), train=train)
+    def apply(variables, images, **options):
+        return classifier.network.apply(variables, info.preprocess(images), **options)
 
     evaluate = Evaluator(
+        classification(info.num_classes),
         apply if config.views == "one" else apply_to_views(apply, VIEWS[config.views]),
         getattr(dataset, config.split),
-        info.num_classes,
         parallel,
         batch_size=config.batch_size,
     )
@@ -134,38 +132,14 @@ def _require_same_images(workdir: Path, info: ClassifierInfo, dataset: Dataset) 
         )
 
 
-def _foreign(config: Config) -> tuple[Classifier, Dataset]:
-    """The network of a file of weights, which says neither its name nor its data."""
+def _published(config: Config) -> tuple[Classifier, Dataset]:
     given = {"--weights": config.weights, "--model": config.model, "--dataset": config.dataset}
     missing = [option for option, value in given.items() if value is None]
     if missing:
         raise JaxnetsError(f"--weights, --model and --dataset go together; give {missing[0]}")
     if config.step is not None:
         raise JaxnetsError("--step is of a run; a file of weights has none")
-    known = model_info(config.model)
-    if not known.mean:
-        raise JaxnetsError(
-            f"--model {config.model}: no published weights are known, so neither is the "
-            "normalization that they want"
-        )
-    dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-    if dataset.image_shape[-1] != known.channels:
-        raise JaxnetsError(
-            f"--dataset {config.dataset} has images {tuple(dataset.image_shape)}; {config.model} "
-            f"was published for {known.channels} channel(s)"
-        )
-    network, variables = load(config.model, config.weights, num_classes=dataset.num_classes)
-    info = ClassifierInfo(
-        model=config.model,
-        dtype="float32",
-        class_names=tuple(dataset.class_names),
-        image_shape=tuple(dataset.image_shape),
-        # Published for gray levels 0 … 1.
-        mean=tuple(255 * m for m in known.mean),
-        std=tuple(255 * s for s in known.std),
-        dataset=dataset.name,
-    )
-    return Classifier(info, network, variables), dataset
+    return load_published(config.weights, config.model, config.dataset, data_dir=config.data_dir)
 
 
 if __name__ == "__main__":

@@ -169,9 +169,9 @@ def main(config: Config) -> dict[str, Any]:
     dataset = load_dataset(
         config.dataset, data_dir=config.data_dir, train_examples=config.train_examples
     )
-    if dataset.train.num_examples < 2 * dataset.num_classes:
+    if len(dataset.train) < 2 * dataset.num_classes:
         raise JaxnetsError(
-            f"{dataset.train.num_examples} training images are too few for {dataset.num_classes} "
+            f"{len(dataset.train)} training images are too few for {dataset.num_classes} "
             "classes: give at least two of each"
         )
     settings = {k: v for k, v in asdict(config).items() if k not in _HOW + _BUDGETS}
@@ -189,9 +189,9 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
     recipe = config.recipe
     train, valid = split_held_out(dataset.train, config.valid_share, seed=config.seed)
     searched = dataset._replace(train=train)
-    recipe = replace(recipe, batch_size=min(recipe.batch_size, train.num_examples))
-    say(f"{config.model} on {config.dataset}: {train.num_examples:,} images to train on, "
-        f"{valid.num_examples:,} held out for the search")  # fmt: skip
+    recipe = replace(recipe, batch_size=min(recipe.batch_size, len(train)))
+    say(f"{config.model} on {config.dataset}: {len(train):,} images to train on, "
+        f"{len(valid):,} held out for the search")  # fmt: skip
 
     steps = read_json(workdir / "steps.json")
     if steps is None or not (workdir / "rates.png").exists():
@@ -263,8 +263,8 @@ def _search(config, dataset, workdir, say) -> dict[str, Any]:
     write_json(workdir / "recipe.json", asdict(found))
     summary = {
         "config": {k: v for k, v in asdict(config).items() if k not in _HOW},
-        "train_images": train.num_examples,
-        "valid_images": valid.num_examples,
+        "train_images": len(train),
+        "valid_images": len(valid),
         "steps": steps,
         "space": describe_space(space),
         "trials": [len(study.table()) for study in studies],

@@ -87,12 +87,12 @@ OPS = [
         lambda k, b, m, v: ops.fold_batch_norm(k, b, m, v * v, epsilon=0.1)[0],
         ((3, 4), (4,), (4,), (4,)),
     ),
-    Op("dropout", lambda x: ops.dropout(x, KEY, 0.3), ((3, 4),)),
+    Op("dropout", lambda x: ops.dropout(KEY, x, 0.3), ((3, 4),)),
     Op("dropout_at_test", lambda x: ops.dropout_at_test(x, 0.3), ((3, 4),)),
-    Op("drop_connect", lambda x, w, b: ops.drop_connect(x, w, b, KEY, 0.3), ((3, 4), (4, 5), (5,))),
+    Op("drop_connect", lambda x, w, b: ops.drop_connect(KEY, x, w, b, 0.3), ((3, 4), (4, 5), (5,))),
     Op(
         "drop_connect_scaled",
-        lambda x, w: ops.drop_connect(x, w, None, KEY, 0.5, scale_in_training=True),
+        lambda x, w: ops.drop_connect(KEY, x, w, None, 0.5, scale_in_training=True),
         ((2, 3, 4), (4, 5)),
     ),
     Op(
@@ -112,30 +112,30 @@ OPS = [
         ),
         ((3, 4), (4, 5), (5,)),
     ),
-    Op("stochastic_depth", lambda x: ops.stochastic_depth(x, KEY, 0.3), ((4, 2, 3),)),
+    Op("stochastic_depth", lambda x: ops.stochastic_depth(KEY, x, 0.3), ((4, 2, 3),)),
     Op("stochastic_depth_at_test", lambda x: ops.stochastic_depth_at_test(x, 0.3), ((3, 4),)),
     Op(
         "join_paths",
         lambda x, y: ops.join_paths([x, y], ops.keep_paths(KEY, 3, 2, 0.5)),
         ((3, 4), (3, 4)),
     ),
-    Op("gaussian_noise", lambda x: ops.gaussian_noise(x, KEY, 0.3), ((3, 4),)),
+    Op("gaussian_noise", lambda x: ops.gaussian_noise(KEY, x, 0.3), ((3, 4),)),
     Op(
         "gaussian_noise_multiplicative",
-        lambda x: ops.gaussian_noise(x, KEY, 0.3, multiplicative=True),
+        lambda x: ops.gaussian_noise(KEY, x, 0.3, multiplicative=True),
         ((3, 4),),
     ),
-    Op("fractional_max_pool", lambda x: ops.fractional_max_pool(x, KEY, ratio=1.4), (IMAGE,)),
+    Op("fractional_max_pool", lambda x: ops.fractional_max_pool(KEY, x, ratio=1.4), (IMAGE,)),
     Op(
         "fractional_max_pool_random",
         lambda x: ops.fractional_max_pool(
-            x, KEY, output_size=(3, 4), sequence="random", overlapping=False, share="channel"
+            KEY, x, output_size=(3, 4), sequence="random", overlapping=False, share="channel"
         ),
         (IMAGE,),
     ),
     Op(
         "fractional_max_pool_window",
-        lambda x: ops.fractional_max_pool(x, KEY, output_size=3, window=2, share="batch"),
+        lambda x: ops.fractional_max_pool(KEY, x, output_size=3, window=2, share="batch"),
         (IMAGE,),
     ),
     Op("activation_statistics", lambda x: ops.activation_statistics(x)["std"], ((3, 4),)),

@@ -1,1 +1,1 @@
-"""What the experiments on convolution share: shapes of published networks, and timing."""
+"""Convolution as an algorithm: spectra, fast products, and how long each takes."""

@@ -43,7 +43,7 @@ def take(
     """
     network = build.build_network(recipe.model, dataset.num_classes, recipe.dtype)
     preprocess = fit_channel_mean_std(dataset.train.images).apply
-    few = stratified_subset(dataset.train, min(256, dataset.train.num_examples))
+    few = stratified_subset(dataset.train, min(256, len(dataset.train)))
     keys = {"params": jax.random.key(recipe.seed), "dropout": jax.random.key(recipe.seed + 1)}
     variables = jax.jit(lambda x: network.init(keys, preprocess(x), train=False))(few.images[:1])
     loss = check_first_loss(
@@ -56,12 +56,12 @@ def take(
         penalty=lambda params: elastic_penalty(params, l2=1e-4, mask=mask_by_rank),
     )
 
-    small = stratified_subset(dataset.train, min(small_set, dataset.train.num_examples))
+    small = stratified_subset(dataset.train, min(small_set, len(dataset.train)))
     overfit = overfit_small_set(
         network, small.images, small.labels, steps=overfit_steps, preprocess=preprocess
     )
 
-    batch_size = min(recipe.batch_size, dataset.train.num_examples)
+    batch_size = min(recipe.batch_size, len(dataset.train))
     batches = draw_batches(dataset.train, batch_size, rates, seed=recipe.seed)
     loss_of = classification_loss(network, variables, preprocess=preprocess)
     swept = range_test(loss_of, variables["params"], batches, optimizer=recipe.optimizer)
@@ -76,7 +76,7 @@ def take(
             "findings": list(loss.findings),
         },
         "overfit": {
-            "images": small.num_examples,
+            "images": len(small),
             "steps": overfit.steps,
             "accuracy": overfit.accuracy,
             "ok": overfit.ok,

@@ -58,10 +58,10 @@ class Problem(NamedTuple):
 def _parts(train: Split, test: Split, valid_share: float) -> tuple[Part, Part, Part]:
     """Cut a validation part off, class-stratified, and standardize by the training part."""
     keep = stratified_subset(
-        Split(np.arange(train.num_examples), train.labels),
-        round(train.num_examples * (1 - valid_share)),
+        Split(np.arange(len(train)), train.labels),
+        round(len(train) * (1 - valid_share)),
     ).images
-    held = np.setdiff1d(np.arange(train.num_examples), keep)
+    held = np.setdiff1d(np.arange(len(train)), keep)
     images = np.asarray(train.images, np.float32)
     mean, std = images[keep].mean((0, 1, 2)), images[keep].std((0, 1, 2))
 

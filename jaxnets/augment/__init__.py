@@ -1,12 +1,14 @@
 """Augmentation on the device: pure functions with explicit keys, under jit and vmap.
 
-``random_flip``, ``random_crop``, … change one image; ``compose`` joins them and ``per_example``
-makes of them what `jaxnets.train.train_step` takes as ``augment``. ``mixup`` and ``cutmix``
-combine the examples of a batch and their labels; `train_step` takes them as ``mix``. Every random
-transform has a twin at fixed parameters: ``flip``, ``crop``, ``cutout_at``, ``mixup_at``, …
+A transform is a function (key, example) → example: ``random_flip``, ``random_crop``, … An example
+is a dict, of which geometric transforms move image, boxes, masks and keypoints together, or an
+image alone. ``compose`` joins transforms, and ``per_example`` makes of them a function (key, batch,
+example_ids) → batch that prepares a batch within the training step. ``mixup`` and ``cutmix`` are
+such functions already: they combine the examples of a batch and their labels. ``chain`` joins them.
+Every random transform has a twin at fixed parameters: ``flip``, ``crop``, ``cutout_at``, …
 """
 
-from jaxnets.augment.batch import Transform, augment_batch, compose, per_example
+from jaxnets.augment.batch import Prepare, augment_batch, chain, compose, per_example
 from jaxnets.augment.color import (
     adjust_brightness,
     adjust_colors,
@@ -24,6 +26,7 @@ from jaxnets.augment.color_pca import (
 )
 from jaxnets.augment.cutmix import cutmix, cutmix_at
 from jaxnets.augment.cutout import cutout, cutout_at
+from jaxnets.augment.example import Example, Transform, change_image, image_of, on_image
 from jaxnets.augment.geometry import (
     crop,
     flip,
@@ -36,6 +39,7 @@ from jaxnets.augment.geometry import (
 )
 from jaxnets.augment.mixup import mixup, mixup_at
 from jaxnets.augment.policies import create_policy, list_policies
+from jaxnets.augment.region import Region, move_to_region
 from jaxnets.augment.resample import METHODS, resample, resize_shorter
 from jaxnets.augment.resized_crop import (
     random_method,
@@ -48,6 +52,9 @@ __all__ = [
     "IMAGENET_COLORS",
     "METHODS",
     "ColorPCA",
+    "Example",
+    "Prepare",
+    "Region",
     "Transform",
     "add_color_noise",
     "adjust_brightness",
@@ -56,6 +63,8 @@ __all__ = [
     "adjust_hue",
     "adjust_saturation",
     "augment_batch",
+    "chain",
+    "change_image",
     "color_jitter",
     "compose",
     "create_policy",
@@ -66,9 +75,12 @@ __all__ = [
     "cutout_at",
     "fit_color_pca",
     "flip",
+    "image_of",
     "list_policies",
     "mixup",
     "mixup_at",
+    "move_to_region",
+    "on_image",
     "per_example",
     "random_color_noise",
     "random_crop",

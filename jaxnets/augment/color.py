@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_image, check_range
+from jaxnets.augment.example import Example, change_image, image_of
 from jaxnets.augment.values import in_unit_range
 
 # Luma of ITU-R BT.601, rounded as in Pillow and torchvision.
@@ -13,74 +14,91 @@ _LUMA = (0.2989, 0.587, 0.114)
 
 
 def adjust_brightness(
-    image: jax.Array, factor: jax.Array, *, white: float | None = None
-) -> jax.Array:
+    example: Example, factor: jax.Array, *, white: float | None = None
+) -> Example:
     """x ↦ factor·x, kept between black and white.
 
-    All four: image (H, W, 3), uint8 or floating; ``white`` is the value of white, by default 255
-    for uint8 and 1 for floating images. Equal to torchvision's v2 functions to 1/255.
+    Equal to torchvision's v2 functions to 1/255, as are contrast, saturation and hue.
+
+    Args:
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        factor: a scalar of at least 0; 1 changes nothing, 0 makes a black image.
+        white: the value of white; by default 255 for uint8 and 1 for floating images, so it must be
+            given for floating images of another range.
 
     >>> adjust_brightness(jnp.full((1, 1, 3), 100, jnp.uint8), 1.5)[0, 0].tolist()
     [150, 150, 150]
     """
-    return _apply(_brightness, image, factor, white)
+    return _apply(_brightness, example, factor, white)
 
 
-def adjust_contrast(
-    image: jax.Array, factor: jax.Array, *, white: float | None = None
-) -> jax.Array:
+def adjust_contrast(example: Example, factor: jax.Array, *, white: float | None = None) -> Example:
     """x ↦ factor·x + (1 − factor)·m, m the mean gray of the image.
+
+    Args:
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        factor: a scalar of at least 0; 1 changes nothing, 0 makes an even gray.
+        white: as of `adjust_brightness`.
 
     >>> image = jnp.array([[[0, 0, 0], [200, 200, 200]]], jnp.uint8)
     >>> adjust_contrast(image, 0.5)[0, :, 0].tolist()
     [50, 150]
     """
-    return _apply(_contrast, image, factor, white)
+    return _apply(_contrast, example, factor, white)
 
 
 def adjust_saturation(
-    image: jax.Array, factor: jax.Array, *, white: float | None = None
-) -> jax.Array:
-    """x ↦ factor·x + (1 − factor)·g, g the gray of each pixel: 0 makes a gray image.
+    example: Example, factor: jax.Array, *, white: float | None = None
+) -> Example:
+    """x ↦ factor·x + (1 − factor)·g, g the gray of each pixel.
+
+    Args:
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        factor: a scalar of at least 0; 1 changes nothing, 0 makes a gray image.
+        white: as of `adjust_brightness`.
 
     >>> adjust_saturation(jnp.array([[[255, 0, 0]]], jnp.uint8), 0.0)[0, 0].tolist()
     [76, 76, 76]
     """
-    return _apply(_saturation, image, factor, white)
+    return _apply(_saturation, example, factor, white)
 
 
-def adjust_hue(image: jax.Array, turn: jax.Array, *, white: float | None = None) -> jax.Array:
-    """Turn the hue by a share of the color circle, in [−½, ½].
+def adjust_hue(example: Example, turn: jax.Array, *, white: float | None = None) -> Example:
+    """Turn the hue by a share of the color circle.
+
+    Args:
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        turn: a scalar in [−½, ½]; ⅓ makes green of red.
+        white: as of `adjust_brightness`.
 
     >>> adjust_hue(jnp.array([[[255, 0, 0]]], jnp.uint8), 1 / 3)[0, 0].tolist()
     [0, 255, 0]
     """
     check_range("turn", turn, -0.5, 0.5)
-    check_image(image, channels=3)
-    return in_unit_range(image, lambda x: _hue(x, turn), white)
+    return _change_colors(example, lambda x: _hue(x, turn), white)
 
 
 def color_jitter(
     key: jax.Array,
-    image: jax.Array,
+    example: Example,
     brightness: float = 0.4,
     contrast: float = 0.4,
     saturation: float = 0.4,
     hue: float = 0.0,
     *,
     white: float | None = None,
-) -> jax.Array:
+) -> Example:
     """Change brightness, contrast, saturation and hue by random amounts in a random order.
 
     Factors are uniform in [max(0, 1 − s), 1 + s], the hue's turn in [−hue, hue]; a strength of 0
     leaves that change out. All orders of the others are equally likely.
 
     Args:
-      key: a JAX random key.
-      image: (H, W, 3), uint8 or floating.
-      brightness, contrast, saturation: strengths s ≥ 0.
-      hue: largest turn, in [0, ½].
-      white: as of `adjust_brightness`.
+        key: a JAX random key.
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        brightness, contrast, saturation: strengths s ≥ 0.
+        hue: largest turn, in [0, ½].
+        white: as of `adjust_brightness`.
 
     Source: Howard, "Some Improvements on Deep Convolutional Neural Network Based Image
     Classification", 2013, whose color changes GoogLeNet took over.
@@ -88,7 +106,7 @@ def color_jitter(
     >>> color_jitter(jax.random.key(0), jnp.full((2, 2, 3), 0.5)).shape
     (2, 2, 3)
     """
-    check_image(image, channels=3)
+    check_image(image_of(example), channels=3)
     strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
     for name, strength in strengths.items():
         check_range(name, strength, 0)
@@ -96,51 +114,57 @@ def color_jitter(
     ranges = [(max(0.0, 1 - s), 1 + s) for s in strengths.values()] + [(-hue, hue)]
     chosen = [i for i, s in enumerate((*strengths.values(), hue)) if s]
     if not chosen:
-        return image
+        return example
     order_key, amount_key = jax.random.split(key)
     low, high = jnp.array([ranges[i] for i in chosen]).T
     amounts = jax.random.uniform(amount_key, (len(chosen),), minval=low, maxval=high)
     order = jax.random.permutation(order_key, len(chosen))
-    return _in_order(image, [_CHANGES[i] for i in chosen], amounts, order, white)
+    return _in_order(example, [_CHANGES[i] for i in chosen], amounts, order, white)
 
 
 def adjust_colors(
-    image: jax.Array, amounts: jax.Array, order: jax.Array, *, white: float | None = None
-) -> jax.Array:
+    example: Example, amounts: jax.Array, order: jax.Array, *, white: float | None = None
+) -> Example:
     """The twin of `color_jitter` without randomness.
 
     Args:
-      image: (H, W, 3), uint8 or floating.
-      amounts: (4,): factors of brightness, contrast and saturation, turn of the hue.
-      order: (4,), a permutation of 0 … 3: which of them comes first, second, ….
-      white: as of `adjust_brightness`.
+        example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
+        amounts: (4,): factors of brightness, contrast and saturation, turn of the hue.
+        order: (4,), a permutation of 0 … 3: which of them comes first, second, ….
+        white: as of `adjust_brightness`.
 
     >>> same = adjust_colors(jnp.full((1, 1, 3), 0.5), jnp.array([1, 1, 1, 0.0]), jnp.arange(4))
     >>> same[0, 0].tolist()
     [0.5, 0.5, 0.5]
     """
-    check_image(image, channels=3)
     if jnp.shape(amounts) != (4,) or jnp.shape(order) != (4,):
         raise ValueError(
             f"amounts, order: got shapes {jnp.shape(amounts)}, {jnp.shape(order)}; expected (4,)"
         )
-    return _in_order(image, _CHANGES, jnp.asarray(amounts), jnp.asarray(order), white)
+    return _in_order(example, _CHANGES, jnp.asarray(amounts), jnp.asarray(order), white)
 
 
-def _in_order(image, changes, amounts, order, white):
+def _in_order(example, changes, amounts, order, white):
     def change(x):
         for place in range(len(changes)):
             which = order[place]
             x = jax.lax.switch(which, changes, x, amounts[which])
         return x
 
-    return in_unit_range(image, change, white)
+    return _change_colors(example, change, white)
 
 
-def _apply(change: Callable, image, factor, white):
+def _apply(change: Callable, example, factor, white):
     check_range("factor", factor, 0)
-    check_image(image, channels=3)
-    return in_unit_range(image, lambda x: change(x, factor), white)
+    return _change_colors(example, lambda x: change(x, factor), white)
+
+
+def _change_colors(example, change, white):
+    def of_image(image):
+        check_image(image, channels=3)
+        return in_unit_range(image, change, white)
+
+    return change_image(example, of_image)
 
 
 def _gray(x):

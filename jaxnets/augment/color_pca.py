@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.augment.checks import check_gray_levels, check_image, check_range
-from jaxnets.augment.values import to_dtype
+from jaxnets.augment.example import Example, change_image
+from jaxnets.augment.values import to_dtype, white_of
 from jaxnets.data import streaming
 
 
@@ -21,8 +22,8 @@ class ColorPCA:
     """Principal components of a training set's colors, with white = 1.
 
     Attributes:
-      eigenvalues: (C,), descending.
-      eigenvectors: (C, C), one component a column.
+        eigenvalues: (C,), descending.
+        eigenvectors: (C, C), one component a column.
     """
 
     eigenvalues: np.ndarray
@@ -43,8 +44,8 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
     the unit of the pixels: as with the published constants, white is 1 here.
 
     Args:
-      train_images: (N, H, W, C); read in chunks, summed in float64.
-      white: the value of white, by default 255 for uint8 and 1 for floating images.
+        train_images: (N, H, W, C); read in chunks, summed in float64.
+        white: the value of white, by default 255 for uint8 and 1 for floating images.
 
     >>> colors = fit_color_pca(np.array([[[[0, 0]], [[255, 0]]]], np.uint8))
     >>> colors.eigenvalues.round(4).tolist()
@@ -53,8 +54,7 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
     if np.ndim(train_images) != 4:
         raise ValueError(f"train_images: got shape {train_images.shape}; expected (N, H, W, C)")
     check_gray_levels(train_images)
-    if white is None:
-        white = 255 if train_images.dtype == np.uint8 else 1
+    white = white_of(train_images) if white is None else white
     channels = train_images.shape[-1]
     count, total, products = 0, np.zeros(channels), np.zeros((channels, channels))
     for chunk in streaming.chunks(train_images):
@@ -69,56 +69,59 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
 
 def random_color_noise(
     key: jax.Array,
-    image: jax.Array,
+    example: Example,
     colors: ColorPCA = IMAGENET_COLORS,
     std: float = 0.1,
     *,
     white: float | None = None,
-) -> jax.Array:
+) -> Example:
     """`add_color_noise` with α ~ N(0, std²), drawn once an image.
 
     Args:
-      key: a JAX random key.
-      image: (H, W, C), uint8 or floating.
-      colors: of the training set, from `fit_color_pca`, or the published ones of ImageNet.
-      std: of α; the paper's is 0.1.
-      white: as of `add_color_noise`.
+        key: a JAX random key.
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        colors: of the training set, from `fit_color_pca`, or the published ones of ImageNet.
+        std: of α; the paper's is 0.1.
+        white: as of `add_color_noise`.
 
     >>> random_color_noise(jax.random.key(0), jnp.zeros((2, 2, 3))).shape
     (2, 2, 3)
     """
     check_range("std", std, 0)
     alphas = std * jax.random.normal(key, (len(colors.eigenvalues),))
-    return add_color_noise(image, alphas, colors, white=white)
+    return add_color_noise(example, alphas, colors, white=white)
 
 
 def add_color_noise(
-    image: jax.Array,
+    example: Example,
     alphas: jax.Array,
     colors: ColorPCA = IMAGENET_COLORS,
     *,
     white: float | None = None,
-) -> jax.Array:
+) -> Example:
     """Add one constant to each channel: [p₁ p₂ p₃][α₁λ₁ α₂λ₂ α₃λ₃]ᵀ.
 
     A change of the light's intensity and color, as far as the training set has such. Floating
     images are not clipped, uint8 ones are rounded and clipped.
 
     Args:
-      image: (H, W, C), uint8 or floating.
-      alphas: (C,).
-      colors: λ and p.
-      white: the value of white, by default 255 for uint8 and 1 for floating images.
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        alphas: (C,).
+        colors: λ and p.
+        white: the value of white, by default 255 for uint8 and 1 for floating images.
 
     Source: Krizhevsky et al. 2012, section 4.1.
 
     >>> add_color_noise(jnp.full((1, 1, 3), 99, jnp.uint8), jnp.array([1.0, 0, 0]))[0, 0].tolist()
     [68, 67, 67]
     """
-    check_image(image, channels=len(colors.eigenvalues))
-    check_gray_levels(image)
-    if white is None:
-        white = 255 if image.dtype == jnp.uint8 else 1
     amounts = jnp.asarray(alphas, jnp.float32) * jnp.asarray(colors.eigenvalues, jnp.float32)
     shift = (jnp.asarray(colors.eigenvectors, jnp.float32) * amounts).sum(1)
-    return to_dtype(image.astype(jnp.float32) + white * shift, image.dtype)
+
+    def add(image):
+        check_image(image, channels=len(colors.eigenvalues))
+        check_gray_levels(image)
+        brightest = white_of(image) if white is None else white
+        return to_dtype(image.astype(jnp.float32) + brightest * shift, image.dtype)
+
+    return change_image(example, add)

@@ -1,46 +1,61 @@
 """CutMix: paste a rectangle of another image, and label by area."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_range
-from jaxnets.augment.neighbors import as_distributions, check_pair, previous_examples
+from jaxnets.augment.neighbors import (
+    as_distributions,
+    check_classified,
+    check_pair,
+    previous_examples,
+)
 
 
 def cutmix(
     key: jax.Array,
-    images: jax.Array,
-    labels: jax.Array,
-    alpha: float = 1.0,
+    batch: Mapping[str, jax.Array],
+    example_ids: jax.Array | None = None,
     *,
+    alpha: float = 1.0,
     num_classes: int | None = None,
     axis_name: str | None = None,
-) -> tuple[jax.Array, jax.Array]:
+) -> dict[str, jax.Array]:
     """Replace a rectangle of every image by that of another; labels are mixed by the areas.
 
     The rectangle has the image's proportions and the area 1 − λ, λ ~ Beta(α, α), before it is
-    clipped at the borders; its center is uniform over the image.
+    clipped at the borders; its center is uniform over the image. One rectangle for the batch; the
+    other example is the one before in the batch. A function to prepare batches with, like those of
+    `per_example`.
 
     Args:
-      key: the step's key, the same on every device.
-      images: (B, H, W, C), any dtype.
-      labels: class numbers (B,), or distributions (B, K).
-      alpha: α > 0; the paper's is 1.
-      num_classes: K, where labels are numbers.
-      axis_name: as of `mixup`.
+        key: the step's key, the same on every device.
+        batch: ``image (B, H, W, C)``, any dtype, and ``label``, class numbers (B,) or
+            distributions (B, K).
+        example_ids: not used; the partner is the neighbor in the batch.
+        alpha: α > 0; the paper's is 1.
+        num_classes: K, where labels are numbers.
+        axis_name: as of `mixup`.
 
     Returns:
-      (images, labels floating (B, K)).
+        The batch with ``image`` and with ``label`` floating (B, K); other entries stay.
+
+    Raises:
+        ValueError: shapes, dtypes, or an α that is not positive; a batch with boxes, masks or
+            keypoints.
 
     Source: Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
     Localizable Features", 2019. At a given box this is torchvision's v2.CutMix.
 
-    >>> images, labels = jnp.zeros((4, 8, 8, 3)), jnp.array([0, 1, 2, 1])
-    >>> cut, soft = cutmix(jax.random.key(0), images, labels, num_classes=3)
-    >>> soft.sum(1).tolist()
+    >>> batch = {"image": jnp.zeros((4, 8, 8, 3)), "label": jnp.array([0, 1, 2, 1])}
+    >>> cutmix(jax.random.key(0), batch, num_classes=3)["label"].sum(1).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
     check_range("alpha", alpha, 1e-6)
+    check_classified("cutmix", batch)
+    images, labels = batch["image"], batch["label"]
     check_pair(images, labels)
     height, width = images.shape[1:3]
     share_key, row_key, column_key = jax.random.split(key, 3)
@@ -50,7 +65,8 @@ def cutmix(
     half_height = (0.5 * side * height).astype(jnp.int32)
     half_width = (0.5 * side * width).astype(jnp.int32)
     box = (row - half_height, column - half_width, row + half_height, column + half_width)
-    return cutmix_at(images, labels, box, num_classes=num_classes, axis_name=axis_name)
+    images, labels = cutmix_at(images, labels, box, num_classes=num_classes, axis_name=axis_name)
+    return {**batch, "image": images, "label": labels}
 
 
 def cutmix_at(
@@ -61,7 +77,18 @@ def cutmix_at(
     num_classes: int | None = None,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """`cutmix` with the rectangle given: (top, left, bottom, right), the last two excluded.
+    """`cutmix` with the rectangle given.
+
+    Args:
+        images: (B, H, W, C), any dtype.
+        labels: class numbers (B,), or distributions (B, K).
+        box: (top, left, bottom, right) in pixels, the last two excluded; what lies outside the
+            image is clipped.
+        num_classes: K, where labels are numbers.
+        axis_name: as of `mixup`.
+
+    Returns:
+        (images, labels floating (B, K)).
 
     >>> images = jnp.array([0, 9]).reshape(2, 1, 1, 1) * jnp.ones((2, 1, 4, 1), int)
     >>> cut, soft = cutmix_at(images, jnp.array([0, 1]), (0, 3, 1, 9), num_classes=2)

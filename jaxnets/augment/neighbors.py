@@ -1,5 +1,7 @@
 """Pairs for the transforms that combine two examples, and labels that say so."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +15,8 @@ def previous_examples(batch: jax.Array, axis_name: str | None = None) -> jax.Arr
     row between neighboring devices, and it does not depend on how many devices share the batch.
 
     Args:
-      batch: (B, …), the whole batch, or under ``pmap`` and ``shard_map`` this device's share.
-      axis_name: the mapped axis, or None.
+        batch: (B, …), the whole batch, or under ``pmap`` and ``shard_map`` this device's share.
+        axis_name: the mapped axis, or None.
 
     >>> previous_examples(jnp.array([1, 2, 3])).tolist()
     [3, 1, 2]
@@ -56,6 +58,16 @@ def as_distributions(labels: jax.Array, num_classes: int | None) -> jax.Array:
     valid = (labels >= 0) & (labels < num_classes)
     one_hot = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
     return jnp.where(valid[:, None], one_hot, jnp.nan)
+
+
+def check_classified(name: str, batch: Mapping[str, jax.Array]) -> None:
+    """Raise a ValueError unless the batch has images and labels, and nothing tied to places."""
+    if not isinstance(batch, Mapping) or not {"image", "label"} <= set(batch):
+        found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
+        raise ValueError(f"batch: got {found}; {name} expects a dict with image and label")
+    tied = sorted({"boxes", "masks", "keypoints"} & set(batch))
+    if tied:
+        raise ValueError(f"batch: got {', '.join(tied)}, which {name} cannot combine")
 
 
 def check_pair(images: jax.Array, labels: jax.Array) -> None:

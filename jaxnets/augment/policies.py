@@ -4,10 +4,11 @@ from functools import partial
 
 import numpy as np
 
-from jaxnets.augment.batch import Transform, compose
+from jaxnets.augment.batch import compose
 from jaxnets.augment.color import color_jitter
 from jaxnets.augment.color_pca import fit_color_pca, random_color_noise
 from jaxnets.augment.cutout import cutout
+from jaxnets.augment.example import Transform
 from jaxnets.augment.geometry import random_crop, random_flip
 from jaxnets.augment.resized_crop import random_resized_crop
 from jaxnets.data import preprocessing
@@ -26,7 +27,7 @@ def list_policies() -> list[str]:
 
 
 def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) -> Transform | None:
-    """A transform of one image that keeps its size.
+    """A transform of one example that keeps the image's size.
 
     - ``none``;
     - ``crop``: crops of the image with an eighth of zeros around it, 4 pixels for 32;
@@ -35,17 +36,17 @@ def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) 
     - ``googlenet``: parts of 8 % to 100 % resized with a random method, changed colors, mirrored.
 
     Args:
-      name: one of `list_policies`.
-      train_images: (N, H, W, C): its image size and its colors.
-      cutout_size: side of a square that is hidden at the end, filled with the mean color; 0 for
-        none.
+        name: one of `list_policies`.
+        train_images: (N, H, W, C): its image size and its colors.
+        cutout_size: side of a square that is hidden at the end, filled with the mean color; 0 for
+            none.
 
     Returns:
-      (key, image) → image, for `per_example`; None where there is nothing to do.
+        (key, example) → example, for `per_example`; None where there is nothing to do.
 
     Raises:
-      UnknownNameError: for a name that is not in the list.
-      ValueError: "googlenet" for images that have not three channels.
+        UnknownNameError: for a name that is not in the list.
+        ValueError: "googlenet" for images that have not three channels.
 
     >>> policy = create_policy("crop_flip", np.zeros((2, 8, 8, 3), np.uint8), cutout_size=4)
     """

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_gray_levels, check_image, check_size
+from jaxnets.augment.example import Example, image_of
+from jaxnets.augment.region import Region, centers, move_to_region
 from jaxnets.augment.values import to_dtype
 
 # The four among which GoogLeNet chooses; `resample` takes a name or a (traced) place in this list.
@@ -19,39 +21,42 @@ Part = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def resample(
-    image: jax.Array,
+    example: Example,
     part: Part,
     size: tuple[int, int],
     method: str | jax.Array = "bilinear",
     *,
     isolated: bool = True,
-) -> jax.Array:
-    """Cut a part out of an image and resize it.
+) -> Example:
+    """Cut a part out of an image and resize it, with everything in it.
 
     "bilinear" and "cubic" (Keys, a = −½) widen their kernels when they shrink, as Pillow and
     torchvision with ``antialias=True``. "area" is the mean over each output pixel's footprint, with
     fractions of pixels at its borders, so exact at integer factors; "nearest" takes the pixel in
     which the output pixel's center lies (torchvision's NEAREST_EXACT).
 
+    Boxes and keypoints move along, masks take the nearest pixel whatever the method.
+
     Args:
-      image: (H, W, C), uint8 or floating.
-      part: (top, left, height, width) inside the image; numbers or traced.
-      size: (height, width) of the result.
-      method: one of `METHODS`, or a traced integer, its place in that list.
-      isolated: the part's pixels alone are used, as if it were cut out first; otherwise kernels
-        also reach pixels around it, as if the whole image were resized and then cut.
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        part: (top, left, height, width) inside the image; numbers or traced.
+        size: (height, width) of the result.
+        method: one of `METHODS`, or a traced integer, its place in that list.
+        isolated: the part's pixels alone are used, as if it were cut out first; otherwise kernels
+            also reach pixels around it, as if the whole image were resized and then cut.
 
     Returns:
-      (*size, C), of the image's dtype.
+        The example, its image (*size, C), of the image's dtype.
 
     Raises:
-      ValueError: unknown method; a wrong shape or dtype; a part given in plain numbers that is
-        not inside the image.
+        ValueError: unknown method; a wrong shape or dtype; a part given in plain numbers that is
+            not inside the image.
 
     >>> image = jnp.arange(16.0).reshape(4, 4, 1)
     >>> resample(image, (0, 0, 4, 4), (2, 2), "area")[..., 0].tolist()
     [[2.5, 4.5], [10.5, 12.5]]
     """
+    image = image_of(example)
     check_image(image)
     check_gray_levels(image)
     for name, value in zip(("height of size", "width of size"), size, strict=True):
@@ -62,44 +67,52 @@ def resample(
     top, left, height, width = part
     rows = _weights(top, height, size[0], image.shape[0], method, isolated)
     columns = _weights(left, width, size[1], image.shape[1], method, isolated)
-    # Weights in less than float32 would show as steps.
-    x = jnp.einsum("yh,hwc->ywc", rows, image.astype(jnp.float32), precision="highest")
-    x = jnp.einsum("xw,ywc->yxc", columns, x, precision="highest")
-    return to_dtype(x, image.dtype)
+
+    def move(image):
+        # Weights in less than float32 would show as steps.
+        x = jnp.einsum("yh,hwc->ywc", rows, image.astype(jnp.float32), precision="highest")
+        x = jnp.einsum("xw,ywc->yxc", columns, x, precision="highest")
+        return to_dtype(x, image.dtype)
+
+    return move_to_region(example, Region(top, left, height, width, tuple(size)), move)
 
 
-def resize_shorter(image: jax.Array, shorter: int, method: str = "bilinear") -> jax.Array:
-    """Resize an image (H, W, C) so that its shorter side is ``shorter``, its proportions kept.
+def resize_shorter(example: Example, shorter: int, method: str = "bilinear") -> Example:
+    """Resize an example so that its image's shorter side is ``shorter``, its proportions kept.
+
+    Args:
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        shorter: pixels of the shorter side; the longer one is rounded down.
+        method: one of `METHODS`.
 
     >>> resize_shorter(jnp.ones((4, 6, 1)), 8).shape
     (8, 12, 1)
     """
-    check_image(image)
+    check_image(image_of(example))
     check_size("shorter", shorter)
-    height, width, _ = image.shape
+    height, width = image_of(example).shape[:2]
     scale = min(height, width)
     size = (height * shorter // scale, width * shorter // scale)
-    return resample(image, (0, 0, height, width), size, method)
+    return resample(example, (0, 0, height, width), size, method)
 
 
 def _weights(start, extent, count, length, method, isolated) -> jax.Array:
     """Row i holds the shares of the ``length`` pixels in output pixel i of ``count``."""
     start, extent = jnp.float32(start), jnp.float32(extent)
-    # Multiplied first, so that integer results are exact.
-    centers = (start + (jnp.arange(count) + 0.5) * extent / count)[:, None]
+    targets = centers(start, extent, count)[:, None]
     pixels = jnp.arange(length) + 0.5
     step = extent / count
-    distance = jnp.abs(pixels - centers) / jnp.maximum(step, 1)
+    distance = jnp.abs(pixels - targets) / jnp.maximum(step, 1)
 
     def bilinear():
         return jnp.maximum(1 - distance, 0)
 
     def area():
-        low, high = centers - step / 2, centers + step / 2
+        low, high = targets - step / 2, targets + step / 2
         return jnp.maximum(jnp.minimum(pixels + 0.5, high) - jnp.maximum(pixels - 0.5, low), 0)
 
     def nearest():
-        return (jnp.floor(centers) == pixels - 0.5).astype(jnp.float32)
+        return (jnp.floor(targets) == pixels - 0.5).astype(jnp.float32)
 
     def cubic():
         d = distance

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_image, check_range, check_size
+from jaxnets.augment.example import Example, image_of
 from jaxnets.augment.resample import METHODS, Part, resample
 
 _ATTEMPTS = 10
@@ -13,41 +14,42 @@ _ATTEMPTS = 10
 
 def random_resized_crop(
     key: jax.Array,
-    image: jax.Array,
+    example: Example,
     size: int | tuple[int, int] = 224,
     *,
     area: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     method: str = "random",
-) -> jax.Array:
+) -> Example:
     """Cut a part of 8 % to 100 % of the area and of proportions 3:4 to 4:3, and resize it.
 
     Args:
-      key: a JAX random key.
-      image: (H, W, C), uint8 or floating.
-      size: of the result, (height, width) or one side.
-      area: range of the part's share of the image's area, uniform.
-      ratio: range of width / height, log-uniform.
-      method: of `METHODS`, or "random": one of the four, each with probability ¼, as GoogLeNet.
+        key: a JAX random key.
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        size: of the result, (height, width) or one side.
+        area: range of the part's share of the image's area, uniform.
+        ratio: range of width / height, log-uniform.
+        method: of `METHODS`, or "random": one of the four, each with probability ¼, as GoogLeNet.
 
     Returns:
-      (*size, C), of the image's dtype.
+        The example, its image (*size, C), of the image's dtype.
 
     Raises:
-      ValueError: ranges that are empty or out of bounds; a wrong shape or dtype.
+        ValueError: ranges that are empty or out of bounds; a wrong shape or dtype.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", 2014, section 6.
 
     >>> random_resized_crop(jax.random.key(0), jnp.ones((30, 40, 3)), 16).shape
     (16, 16, 3)
     """
+    image = image_of(example)
     check_image(image)
     size = (size, size) if isinstance(size, int) else size
     part_key, method_key = jax.random.split(key)
     part = random_part(part_key, image.shape[0], image.shape[1], area=area, ratio=ratio)
     if method == "random":
-        return resample(image, part, size, random_method(method_key))
-    return resample(image, part, size, method)
+        return resample(example, part, size, random_method(method_key))
+    return resample(example, part, size, method)
 
 
 def random_method(key: jax.Array) -> jax.Array:
@@ -110,31 +112,32 @@ def _largest_centered(height: int, width: int, ratio: tuple[float, float]) -> tu
 
 def random_scale_crop(
     key: jax.Array,
-    image: jax.Array,
+    example: Example,
     size: int = 224,
     shorter: tuple[int, int] = (256, 480),
     method: str = "bilinear",
-) -> jax.Array:
+) -> Example:
     """Resize so that the shorter side is uniform in a range, then cut a square at random.
 
     VGG's scale jittering, [256, 512], and ResNet's scale augmentation, [256, 480]. In one step: the
     square is found in the image as it is and resized from there.
 
     Args:
-      key: a JAX random key.
-      image: (H, W, C), uint8 or floating.
-      size: side of the result.
-      shorter: smallest and largest shorter side, both included.
-      method: one of `METHODS`.
+        key: a JAX random key.
+        example: a dict with ``image (H, W, C)``, uint8 or floating, or the image.
+        size: side of the result.
+        shorter: smallest and largest shorter side, both included.
+        method: one of `METHODS`.
 
     Raises:
-      ValueError: ``size`` is larger than the smallest shorter side.
+        ValueError: ``size`` is larger than the smallest shorter side.
 
     Source: Simonyan, Zisserman 2014, section 3.1; He et al. 2015, section 3.4.
 
     >>> random_scale_crop(jax.random.key(0), jnp.ones((30, 40, 3)), 16, (20, 30)).shape
     (16, 16, 3)
     """
+    image = image_of(example)
     check_image(image)
     check_size("size", size, shorter[0])
     _check_interval("shorter", shorter, math.inf)
@@ -147,7 +150,7 @@ def random_scale_crop(
     left = jax.random.randint(left_key, (), 0, wide - size + 1)
     down, across = height / tall, width / wide
     part = (top * down, left * across, size * down, size * across)
-    return resample(image, part, (size, size), method, isolated=False)
+    return resample(example, part, (size, size), method, isolated=False)
 
 
 def _check_interval(name: str, interval: tuple[float, float], high: float) -> None:

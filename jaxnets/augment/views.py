@@ -33,14 +33,14 @@ def ten_crop(images: jax.Array, size: int) -> jax.Array:
     those of the mirrored image.
 
     Args:
-      images: (B, H, W, C), any dtype.
-      size: side of the crops.
+        images: (B, H, W, C), any dtype.
+        size: side of the crops.
 
     Returns:
-      (10, B, size, size, C).
+        (10, B, size, size, C).
 
     Raises:
-      ValueError: the images are smaller than the crops.
+        ValueError: the images are smaller than the crops.
 
     Source: Krizhevsky et al. 2012, section 4.1.
 
@@ -64,8 +64,8 @@ def padded_ten_crop(images: jax.Array, padding: int = 4) -> jax.Array:
     """`ten_crop` for networks trained on padded crops: with zeros around, crops of the old size.
 
     Args:
-      images: (B, H, W, C), square, any dtype.
-      padding: pixels on each side, as in training.
+        images: (B, H, W, C), square, any dtype.
+        padding: pixels on each side, as in training.
 
     >>> padded_ten_crop(jnp.zeros((2, 8, 8, 3))).shape
     (10, 2, 8, 8, 3)
@@ -97,7 +97,7 @@ def googlenet_144_boxes(height: int, width: int) -> list[View]:
     of 224 pixels and the whole square resized to 224; each also mirrored: 4 · 3 · 6 · 2 = 144.
 
     Args:
-      height, width: of the image.
+        height, width: of the image.
 
     Source: Szegedy et al. 2014, section 7. Order: scales, squares, the six,
     mirror images.
@@ -151,12 +151,12 @@ def multi_scale(
     same way (``network.clone(dense=True)``).
 
     Args:
-      images: (B, H, W, C), uint8 or floating.
-      scales: shorter sides.
-      mirrored: also the mirror images of each.
+        images: (B, H, W, C), uint8 or floating.
+        scales: shorter sides.
+        mirrored: also the mirror images of each.
 
     Returns:
-      A list of batches (B, h, w, C), one or two a scale.
+        A list of batches (B, h, w, C), one or two a scale.
 
     Source: He et al. 2015, section 3.4; Simonyan, Zisserman 2014, section 3.2.
 

@@ -10,16 +10,23 @@ by the functions that need them.
 """
 
 from jaxnets.data import preprocessing
+from jaxnets.data.batch import BATCH_KEYS, Batch, check_batch
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
-from jaxnets.data.datasets import Dataset, Split, list_datasets, load_dataset, stratified_subset
+from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
 from jaxnets.data.image_file import read_image
 from jaxnets.data.prefetch import prefetch_to_device
+from jaxnets.data.source import ArraySource, Source, Split
 
 __all__ = [
+    "BATCH_KEYS",
+    "ArraySource",
+    "Batch",
     "BatchIterator",
     "Batches",
     "Dataset",
+    "Source",
     "Split",
+    "check_batch",
     "eval_batches",
     "list_datasets",
     "load_dataset",

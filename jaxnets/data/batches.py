@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from jaxnets.data import shuffle
-from jaxnets.data.datasets import Split
+from jaxnets.data.batch import Batch
+from jaxnets.data.source import Source
 from jaxnets.errors import JaxnetsError
-
-Batch = dict[str, np.ndarray]
 
 
 class DataError(JaxnetsError, ValueError):
@@ -27,7 +26,7 @@ class Batches:
     together in process order they are the batch of a single process.
 
     Args:
-      split: images and labels.
+      source: the examples.
       batch_size: global, over all processes.
       seed: of the order.
       process_index: which share this process takes.
@@ -46,7 +45,7 @@ class Batches:
 
     def __init__(
         self,
-        split: Split,
+        source: Source,
         batch_size: int,
         *,
         seed: int,
@@ -54,11 +53,11 @@ class Batches:
         process_count: int = 1,
         drop_remainder: bool = True,
     ):
-        _check(split, batch_size, process_index, process_count)
-        count = split.num_examples
+        _check(source, batch_size, process_index, process_count)
+        count = len(source)
         if drop_remainder and batch_size > count:
             raise DataError(
-                f"batch_size is {batch_size}, but the split has only {count} examples: "
+                f"batch_size is {batch_size}, but the source has only {count} examples: "
                 "use a smaller batch"
             )
         if not drop_remainder and count % batch_size % process_count:
@@ -70,8 +69,7 @@ class Batches:
         self.seed = seed
         self.process_index, self.process_count = process_index, process_count
         self.steps_per_epoch = count // batch_size if drop_remainder else -(-count // batch_size)
-        # A plain view: indexing it does not make objects of class memmap.
-        self._images, self._labels = np.asarray(split.images), np.asarray(split.labels)
+        self._source = source
         # Two: what is fetched ahead may lie in the next epoch already.
         self._order = functools.lru_cache(maxsize=2)(
             functools.partial(shuffle.permutation, count, seed)
@@ -87,8 +85,7 @@ class Batches:
         return rows[self.process_index * share : (self.process_index + 1) * share]
 
     def __getitem__(self, step: int) -> Batch:
-        chosen = self.indices(step)
-        return {"image": self._images[chosen], "label": self._labels[chosen]}
+        return self._source.take(self.indices(step))
 
     def iterate(
         self,
@@ -176,48 +173,47 @@ class BatchIterator:
 
 
 def eval_batches(
-    split: Split, batch_size: int, *, process_index: int = 0, process_count: int = 1
+    source: Source, batch_size: int, *, process_index: int = 0, process_count: int = 1
 ) -> Iterator[Batch]:
     """Every example once, in order, in batches of one shape.
 
-    The last batch is filled up with copies of the last example; ``mask`` is 1 for true examples and
-    0 for copies, so sums weighted by it are exact.
+    The last batch is filled up with copies of the last example; ``example_mask`` is 1 for true
+    examples and 0 for copies, so sums weighted by it are exact.
 
     Args:
-      split: images and labels.
+      source: the examples.
       batch_size: global, over all processes.
       process_index: which share this process takes.
       process_count: over how many processes a batch is cut.
 
     Yields:
-      ``image`` uint8 (b, H, W, C), ``label`` int32 (b,), ``mask`` float32 (b,), with
-      b = batch_size / process_count.
+      the source's arrays and ``example_mask``, float32 (b,), with b = batch_size / process_count.
 
     Raises:
       DataError: the processes can't share the batch.
 
     >>> from jaxnets.data import load_dataset
     >>> batches = list(eval_batches(load_dataset("digits").test, 128))
-    >>> len(batches), int(batches[-1]["mask"].sum())
+    >>> len(batches), int(batches[-1]["example_mask"].sum())
     (3, 104)
     """
-    _check(split, batch_size, process_index, process_count)
-    return _eval_batches(split, batch_size, process_index, batch_size // process_count)
+    _check(source, batch_size, process_index, process_count)
+    return _eval_batches(source, batch_size, process_index, batch_size // process_count)
 
 
-def _eval_batches(split: Split, batch_size: int, process_index: int, share: int) -> Iterator[Batch]:
-    images, labels = np.asarray(split.images), np.asarray(split.labels)
-    count = len(labels)
+def _eval_batches(
+    source: Source, batch_size: int, process_index: int, share: int
+) -> Iterator[Batch]:
+    count = len(source)
     for start in range(0, count, batch_size):
         rows = start + process_index * share + np.arange(share)
-        true = rows < count
-        rows = np.minimum(rows, count - 1)
-        yield {"image": images[rows], "label": labels[rows], "mask": true.astype(np.float32)}
+        mask = (rows < count).astype(np.float32)
+        yield {**source.take(np.minimum(rows, count - 1)), "example_mask": mask}
 
 
-def _check(split: Split, batch_size: int, process_index: int, process_count: int) -> None:
-    if split.num_examples == 0:
-        raise DataError("the split has no examples")
+def _check(source: Source, batch_size: int, process_index: int, process_count: int) -> None:
+    if len(source) == 0:
+        raise DataError("the source has no examples")
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}; expected at least 1")
     if batch_size % process_count:

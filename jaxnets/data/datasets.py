@@ -6,26 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnets.data import shuffle
+from jaxnets.data.source import Split
 from jaxnets.data.tfds_files import list_prepared
 from jaxnets.errors import JaxnetsError
 
 # The digits that are held out for testing: 360 of 1,797.
 DIGITS_TEST_SIZE = 360
-
-
-class Split(NamedTuple):
-    """Images and labels of one split; read only, the images possibly a memory map.
-
-    ``images`` is uint8 (N, H, W, C), ``labels`` int32 (N,).
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-
-    @property
-    def num_examples(self) -> int:
-        """How many examples there are (``len`` of a named tuple is its number of fields)."""
-        return self.labels.shape[0]
 
 
 class Dataset(NamedTuple):
@@ -126,12 +112,12 @@ def stratified_subset(split: Split, count: int, seed: int = 0) -> Split:
     >>> np.bincount(part.labels).tolist()
     [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
     """
-    if not 1 <= count <= split.num_examples:
+    if not 1 <= count <= len(split):
         raise JaxnetsError(
-            f"train_examples is {count}, but the split has {split.num_examples} examples: "
-            f"ask for 1 to {split.num_examples}"
+            f"train_examples is {count}, but the split has {len(split)} examples: "
+            f"ask for 1 to {len(split)}"
         )
-    if count == split.num_examples:
+    if count == len(split):
         return split
     chosen = shuffle.stratified_choice(split.labels, count, seed, use=shuffle.SUBSET)
     return Split(_read_only(np.asarray(split.images)[chosen]), _read_only(split.labels[chosen]))

@@ -5,7 +5,8 @@ from jaxnets.models.registry import ModelInfo, list_models, model_info
 
 _HEADER = """# Networks
 
-Made from the registry by `python -m experiments.model_cards`; change the registry, not this file.
+Made from the registry by `python -m experiments.networks.model_cards`; change the registry, not
+this file.
 
 Parameters are learnable ones, MACs the multiply-accumulates of all convolutions and matrix products
 for one image of the input size; the tests hold both against the networks. Accuracies are those of
@@ -50,5 +51,5 @@ def _line(info: ModelInfo) -> str:
         "; ".join(published),
         ", ".join(info.weights),
     ]
-    # A bar would end the cell.
+    # A bar would end the entry.
     return "| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |"

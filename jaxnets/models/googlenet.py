@@ -41,6 +41,8 @@ MODULES = {
     "5b": (384, 192, 384, 48, 128, 128),
 }
 AUXILIARY = {"4a": "aux1", "4d": "aux2"}
+# Section 5: "the losses of the auxiliary classifiers were weighted by 0.3".
+AUXILIARY_WEIGHTS = {"aux1": 0.3, "aux2": 0.3}
 # The released network's: alpha divided by the size, k = 1.
 _lrn = partial(local_response_norm, size=5, alpha=1e-4, beta=0.75, k=1.0, divide_by_size=True)
 
@@ -183,6 +185,7 @@ _info = partial(
         "conv2": 4,
         **{f"inception{m}": {"3": 8, "4": 16, "5": 32}[m[0]] for m in MODULES},
     },
+    auxiliary=AUXILIARY_WEIGHTS,
 )
 
 googlenet = register(

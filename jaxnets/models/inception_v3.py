@@ -129,6 +129,11 @@ MODULES = {
 }
 
 
+# The paper gives no number; 0.4 is that of the authors' released training code (TensorFlow models,
+# inception_model.py and slim's train_image_classifier.py).
+AUXILIARY_WEIGHTS = {"aux": 0.4}
+
+
 def scale_step(step: Any, width: float) -> Any:
     """Multiply the channels of a step, or of a pair of steps."""
     if isinstance(step[0], tuple):
@@ -144,7 +149,7 @@ class InceptionV3(nn.Module):
             4), mixed5b…5d (8), 6a…6e (16), 7a…7c (32).
         auxiliary: a second classifier behind mixed6e. In training its logits are put (with
             `flax.linen.Module.sow`) into the collection "aux_logits" as "aux"; the loss is
-            main + 0.3 to 0.4 · aux. In evaluation they are not computed.
+            main + 0.4 · aux (`AUXILIARY_WEIGHTS`). In evaluation they are not computed.
         width: multiplier of all channels.
         dropout_rate: before the classifier.
         norm, conv: layers.
@@ -227,6 +232,7 @@ inception_v3 = register(
             "stem2": 4,
             **{name: {"5": 8, "6": 16, "7": 32}[name[5]] for name in MODULES},
         },
+        auxiliary=AUXILIARY_WEIGHTS,
         published="ImageNet top-1 error 21.2 %",
     ),
     InceptionV3,

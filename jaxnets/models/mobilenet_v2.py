@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, written_out
+from jaxnets.ops import global_avg_pool, materialize
 
 # Table 2: expansion t, output channels c, repetitions n, stride s of the first.
 BLOCKS = (
@@ -54,7 +54,7 @@ class InvertedResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         wide, y = x.shape[-1] * self.expansion, x
         if self.expansion != 1:
             y = self.conv(wide, (1, 1), name="expand")(y)

@@ -39,6 +39,8 @@ REDUCTION = (
 )
 NORMAL_OUTPUTS = ("prev", 0, 1, 2, 3, 4)
 REDUCTION_OUTPUTS = (1, 2, 3, 4)
+# Of the authors' released training code (TensorFlow slim, train_image_classifier.py).
+AUXILIARY_WEIGHTS = {"aux": 0.4}
 
 
 def same_padding(x: jax.Array, kernel: int, strides: int) -> list[tuple[int, int]]:
@@ -172,7 +174,7 @@ class NASNetA(nn.Module):
             from cell to cell, and with ``progress``.
         dropout_rate: before the classifier.
         auxiliary: a second classifier behind the second stack. In training its logits are put into
-            the collection "aux_logits" as "aux" (weight 0.4 in the loss).
+            "aux_logits" as "aux"; the loss is main + 0.4 · aux (`AUXILIARY_WEIGHTS`).
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -238,7 +240,7 @@ class NASNetA(nn.Module):
         if self.drop_path == 0.0:
             return None
         rate = self.drop_path * share
-        return lambda y: stochastic_depth(y, self.make_rng("dropout"), rate)
+        return lambda y: stochastic_depth(self.make_rng("dropout"), y, rate)
 
     def _auxiliary(self, x: jax.Array, conv: Callable, norm: Callable, train: bool) -> None:
         if not self.auxiliary or self.num_classes is None:
@@ -274,6 +276,7 @@ def _nasnet(name: str, input_size: int, parameters: int, macs: int, published: s
         macs=macs,
         weights=fields.pop("weights", ()),
         feature_strides=strides,
+        auxiliary=AUXILIARY_WEIGHTS,
         published=published,
     )
     return register(info, NASNetA, fields)

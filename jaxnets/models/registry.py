@@ -31,6 +31,9 @@ class ModelInfo:
         weights: whose published weights fit, as "library name".
         task: "classification", ….
         feature_strides: endpoint → how many input pixels one step on that feature map spans.
+        auxiliary: for networks with classifiers in the middle, the published weight in the loss of
+            each: {name in the collection "aux_logits": weight}. The network's field ``auxiliary``
+            adds these heads; in training it then sows their logits.
         published: figures of the paper or of the weights' authors, as text with its source.
     """
 
@@ -47,6 +50,7 @@ class ModelInfo:
     weights: tuple[str, ...] = ()
     task: str = "classification"
     feature_strides: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
     published: str = ""
 
     @property

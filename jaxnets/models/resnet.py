@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import global_avg_pool, max_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, materialize, max_pool, relu
 
 # Table 1: blocks in each of the four stages, and whether they are bottlenecks.
 STAGES = {
@@ -67,7 +67,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         y = self.conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))
         y = self.conv(self.features, (3, 3), padding=1, name="conv2")(y)
@@ -95,7 +95,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         first, second = (self.strides, 1) if self.v1 else (1, self.strides)
         inner, outer = self.features * self.width_factor, 4 * self.features
         y = self.conv(inner, (1, 1), strides=first, name="conv1")(x)

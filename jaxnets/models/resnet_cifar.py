@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import relu, written_out
+from jaxnets.ops import materialize, relu
 
 # depth → blocks in each of the three stages: depth = 6n + 2.
 BLOCKS = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18, 1202: 200}
@@ -39,7 +39,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         y = conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(x)

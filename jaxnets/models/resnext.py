@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import global_avg_pool, he_normal, max_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, he_normal, materialize, max_pool, relu
 
 # Table 2: cardinality → width d of each path, at the complexity of ResNet-50.
 EQUAL_COMPLEXITY = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
@@ -88,7 +88,7 @@ class AggregatedBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         paths = partial(PathConv, paths=self.cardinality, conv=self.conv, dtype=self.dtype)
         inner, strides = self.cardinality * self.path_width, self.strides

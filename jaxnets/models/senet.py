@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, max_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, materialize, max_pool, relu
 
 
 class SqueezeExcite(nn.Module):
@@ -59,7 +59,7 @@ class SEBottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         first, second = (self.strides, 1) if self.stride_first else (1, self.strides)
         y = self.conv(self.inner[0], (1, 1), strides=first, name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))

@@ -17,7 +17,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu, written_out
+from jaxnets.ops import avg_pool, global_avg_pool, materialize, max_pool, relu
 
 # v1, table 1: groups → channels of stages 2, 3, 4. v2, table 5: width → those and the last layer's.
 V1_CHANNELS = {
@@ -67,7 +67,7 @@ class ShuffleUnit(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         made = self.features - (x.shape[-1] if self.strides > 1 else 0)
         inner, layer = self.features // 4, self.layer
         y = layer(inner, groups=self.first_groups, name="reduce")(x, train)
@@ -156,7 +156,7 @@ class ShuffleUnitV2(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         layer, half = self.layer, self.features // 2
         depthwise = partial(
             layer, kernel_size=(3, 3), strides=self.strides, padding=1, activation=None

@@ -16,7 +16,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
 from jaxnets.models.resnet import STAGES, ResNet
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
-from jaxnets.ops import global_avg_pool, relu, written_out
+from jaxnets.ops import global_avg_pool, materialize, relu
 
 
 class WideBlock(nn.Module):
@@ -33,7 +33,7 @@ class WideBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = written_out(x)  # Not to be computed again by each of its readers.
+        x = materialize(x)  # Not to be computed again by each of its readers.
         active = relu(self.norm(name="bn1")(x, train=train))
         y = self.conv(self.features, (3, 3), strides=self.strides, padding=1, name="conv1")(active)
         y = relu(self.norm(name="bn2")(y, train=train))

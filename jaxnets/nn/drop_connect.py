@@ -76,5 +76,5 @@ class DropConnect(nn.Module):
             )
         key = self.make_rng("dropout") if self.rate > 0.0 else jax.random.key(0)
         return self.activation(
-            drop_connect(x, kernel, bias, key, self.rate, scale_in_training=scale)
+            drop_connect(key, x, kernel, bias, self.rate, scale_in_training=scale)
         )

@@ -43,8 +43,8 @@ class Dropout(nn.Module):
             return x
         key = self.make_rng("dropout")
         if not self.broadcast_axes:
-            return dropout(x, key, self.rate, scale_in_training=self.inverted)
+            return dropout(key, x, self.rate, scale_in_training=self.inverted)
         shared = {axis % x.ndim for axis in self.broadcast_axes}
         shape = [1 if axis in shared else n for axis, n in enumerate(x.shape)]
-        mask = dropout(jnp.ones(shape, x.dtype), key, self.rate, scale_in_training=self.inverted)
+        mask = dropout(key, jnp.ones(shape, x.dtype), self.rate, scale_in_training=self.inverted)
         return x * mask

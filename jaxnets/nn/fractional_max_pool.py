@@ -46,7 +46,7 @@ class FractionalMaxPool(nn.Module):
         }
         if not train:
             middle = jnp.full((1, 1, max(x.ndim - 2, 0)), 0.5, jnp.float32)
-            return fractional_max_pool(x, samples=middle, **options)
+            return fractional_max_pool(None, x, samples=middle, **options)
         return fractional_max_pool(
-            x, self.make_rng("dropout"), sequence=self.sequence, share=self.share, **options
+            self.make_rng("dropout"), x, sequence=self.sequence, share=self.share, **options
         )

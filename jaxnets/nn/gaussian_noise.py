@@ -32,4 +32,4 @@ class GaussianNoise(nn.Module):
         if not train or self.std == 0:
             return x
         key = self.make_rng("dropout")
-        return gaussian_noise(x, key, self.std, multiplicative=self.multiplicative)
+        return gaussian_noise(key, x, self.std, multiplicative=self.multiplicative)

@@ -41,8 +41,8 @@ class StochasticDepth(nn.Module):
         if self.rate == 0.0:
             return branch
         return stochastic_depth(
-            branch,
             self.make_rng("dropout"),
+            branch,
             self.rate,
             per_example=self.per_example,
             scale_in_training=self.scale_in_training,

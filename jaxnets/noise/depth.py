@@ -50,7 +50,7 @@ class StochasticDepth(NoiseSource):
         keys = jax.random.split(key, len(self.branches))
         for key, branch, rate in zip(keys, self.branches, self.rates, strict=True):
             h = branch(x)
-            x = x + stochastic_depth(h[None], key, rate, scale_in_training=False)[0]
+            x = x + stochastic_depth(key, h[None], rate, scale_in_training=False)[0]
         return x
 
     def outcomes(self, x: jax.Array) -> Outcomes:

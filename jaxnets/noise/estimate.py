@@ -43,8 +43,8 @@ class Estimate(NamedTuple):
 
 
 def monte_carlo(
-    draw: Callable[[jax.Array], jax.Array],
     key: jax.Array,
+    draw: Callable[[jax.Array], jax.Array],
     samples: int,
     *,
     at_once: int = 256,
@@ -54,11 +54,11 @@ def monte_carlo(
     For a network with dropout, Monte-Carlo dropout (Gal & Ghahramani 2016) is ::
 
         draw = lambda key: softmax(model.apply(variables, x, train=True, rngs={"dropout": key}))
-        monte_carlo(draw, key, 100)
+        monte_carlo(key, draw, 100)
 
     Args:
-        draw: of a key; traceable.
         key: random key.
+        draw: of a key; traceable.
         samples: at least 2.
         at_once: draws that run as one vmapped call, and lie in memory together.
 
@@ -66,7 +66,7 @@ def monte_carlo(
         ValueError: fewer than 2 samples, or none at once.
 
     >>> import jax
-    >>> estimate = monte_carlo(lambda key: jax.random.normal(key), jax.random.key(0), 10_000)
+    >>> estimate = monte_carlo(jax.random.key(0), lambda key: jax.random.normal(key), 10_000)
     >>> f"{float(estimate.standard_error):.3f}", estimate.agrees(0.0)
     ('0.010', True)
     """

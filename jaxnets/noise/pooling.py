@@ -45,7 +45,7 @@ class FractionalMaxPool(NoiseSource):
         }
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        return fractional_max_pool(x[None], key, sequence=self.sequence, **self._options())[0]
+        return fractional_max_pool(key, x[None], sequence=self.sequence, **self._options())[0]
 
     def outcomes(self, x: jax.Array) -> Outcomes:
         regions = fractional_regions((1, *x.shape), sequence=self.sequence, **self._options())
@@ -73,4 +73,4 @@ class FractionalMaxPool(NoiseSource):
 
     def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
         middle = jnp.full((1, 1, x.ndim - 1), 0.5, jnp.float32)
-        return after(fractional_max_pool(x[None], samples=middle, **self._options())[0])
+        return after(fractional_max_pool(None, x[None], samples=middle, **self._options())[0])

@@ -98,7 +98,7 @@ class NoiseSource(abc.ABC):
             x, after: as for `marginalize`.
             samples: at least 2.
         """
-        return monte_carlo(lambda key: after(self.sample(key, x)), key, samples)
+        return monte_carlo(key, lambda key: after(self.sample(key, x)), samples)
 
     def test_pass(self, x: Any, after: After = identity) -> jax.Array:
         """What networks take for the mean at test time: after(mean(x)), unless said otherwise."""

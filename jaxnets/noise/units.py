@@ -42,7 +42,7 @@ class Dropout(NoiseSource):
         return 1.0 / (1.0 - self.rate) if self.inverted and self.rate < 1.0 else 1.0
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        return dropout(x, key, self.rate, scale_in_training=self.inverted)
+        return dropout(key, x, self.rate, scale_in_training=self.inverted)
 
     def mean(self, x: jax.Array) -> jax.Array:
         return x * ((1.0 - self.rate) * self._scale)
@@ -86,7 +86,7 @@ class GaussianNoise(NoiseSource):
         check_std(self.std)
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        return gaussian_noise(x, key, self.std, multiplicative=self.multiplicative)
+        return gaussian_noise(key, x, self.std, multiplicative=self.multiplicative)
 
     def mean(self, x: jax.Array) -> jax.Array:
         return x

@@ -44,7 +44,7 @@ class DropConnect(NoiseSource):
         check_rate(self.rate)
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        return drop_connect(x, self.kernel, self.bias, key, self.rate)
+        return drop_connect(key, x, self.kernel, self.bias, self.rate)
 
     def mean(self, x: jax.Array) -> jax.Array:
         return drop_connect_moments(x, self.kernel, self.bias, self.rate)[0]

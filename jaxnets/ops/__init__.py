@@ -35,6 +35,7 @@ from jaxnets.ops.initializers import (
     xavier_normal,
 )
 from jaxnets.ops.local_response_norm import local_response_norm
+from jaxnets.ops.materialize import materialize
 from jaxnets.ops.pooling import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
 from jaxnets.ops.signal_propagation import activation_statistics, propagate, statistics_by_layer
 from jaxnets.ops.stochastic_depth import (
@@ -42,7 +43,6 @@ from jaxnets.ops.stochastic_depth import (
     stochastic_depth_at_test,
     stochastic_depth_rates,
 )
-from jaxnets.ops.written_out import written_out
 
 __all__ = [
     "ACTIVATIONS",
@@ -75,6 +75,7 @@ __all__ = [
     "keep_paths",
     "leaky_relu",
     "local_response_norm",
+    "materialize",
     "max_pool",
     "maxout",
     "one_sided_share",
@@ -90,6 +91,5 @@ __all__ = [
     "stochastic_depth_rates",
     "tanh",
     "transcendentals",
-    "written_out",
     "xavier_normal",
 ]

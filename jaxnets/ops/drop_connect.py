@@ -16,10 +16,10 @@ _WEIGHTS_AT_ONCE = 2**22
 
 
 def drop_connect(
+    key: jax.Array,
     x: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
-    key: jax.Array,
     rate: float = 0.5,
     *,
     scale_in_training: bool = False,
@@ -31,10 +31,10 @@ def drop_connect(
     keeping them: memory does not grow with the batch.
 
     Args:
+        key: random key.
         x: (…, C_in); all axes but the last count as examples.
         kernel: (C_in, C_out), W.
         bias: (C_out,), b, or None.
-        key: random key.
         rate: probability of a weight to be dropped, in [0, 1].
         scale_in_training: divide by 1 − rate, as inverted dropout does; the paper does not.
 
@@ -48,7 +48,7 @@ def drop_connect(
     L104. What some libraries call drop_connect is `stochastic_depth`.
 
     >>> import jax, jax.numpy as jnp
-    >>> y = drop_connect(jnp.ones((9, 2)), jnp.ones((2, 5)), None, jax.random.key(0))
+    >>> y = drop_connect(jax.random.key(0), jnp.ones((9, 2)), jnp.ones((2, 5)), None)
     >>> sorted(set(y.ravel().tolist()))
     [0.0, 1.0, 2.0]
     """

@@ -11,7 +11,7 @@ def check_rate(rate: float) -> None:
 
 
 def dropout(
-    x: jax.Array, key: jax.Array, rate: float = 0.5, *, scale_in_training: bool = True
+    key: jax.Array, x: jax.Array, rate: float = 0.5, *, scale_in_training: bool = True
 ) -> jax.Array:
     """Drop every unit with probability ``rate``, as in training.
 
@@ -20,8 +20,8 @@ def dropout(
     published; the test pass then is `dropout_at_test`.
 
     Args:
-        x: any shape.
         key: random key.
+        x: any shape.
         rate: probability of a unit to be dropped, in [0, 1].
         scale_in_training: divide by 1 − rate.
 
@@ -31,7 +31,7 @@ def dropout(
     Source: Hinton et al. 2012; Srivastava et al. 2014, §4 and §10.
 
     >>> import jax, jax.numpy as jnp
-    >>> sorted(set(dropout(jnp.ones(100), jax.random.key(0), 0.5).tolist()))
+    >>> sorted(set(dropout(jax.random.key(0), jnp.ones(100), 0.5).tolist()))
     [0.0, 2.0]
     """
     check_rate(rate)

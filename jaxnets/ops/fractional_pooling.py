@@ -12,8 +12,8 @@ SHARES = ("batch", "example", "channel")
 
 
 def fractional_max_pool(
+    key: jax.Array | None,
     x: jax.Array,
-    key: jax.Array | None = None,
     *,
     ratio: float | None = None,
     output_size: int | Sequence[int] | None = None,
@@ -33,8 +33,8 @@ def fractional_max_pool(
     equal maxima.
 
     Args:
+        key: random key; None with ``samples``.
         x: (N, spatial…, C).
-        key: random key; not needed with ``samples``.
         ratio: n/m, in (1, 2), like √2 or 2^(1/3); m is ⌊n/ratio⌋. Or give
         output_size: m, an int or one for each spatial axis.
         sequence: "pseudo-random" or "random".
@@ -56,9 +56,9 @@ def fractional_max_pool(
 
     >>> import jax, jax.numpy as jnp
     >>> x = jnp.arange(9.0).reshape(1, 9, 1)
-    >>> fractional_max_pool(x, output_size=5, samples=jnp.zeros((1, 1, 1))).ravel().tolist()
+    >>> fractional_max_pool(None, x, output_size=5, samples=jnp.zeros((1, 1, 1))).ravel().tolist()
     [1.0, 3.0, 4.0, 6.0, 8.0]
-    >>> fractional_max_pool(jnp.zeros((2, 36, 36, 3)), jax.random.key(0), ratio=2**0.5).shape
+    >>> fractional_max_pool(jax.random.key(0), jnp.zeros((2, 36, 36, 3)), ratio=2**0.5).shape
     (2, 25, 25, 3)
     """
     regions = fractional_regions(x.shape, ratio, output_size, window, overlapping, sequence)

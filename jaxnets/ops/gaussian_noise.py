@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def gaussian_noise(
-    x: jax.Array, key: jax.Array, std: float = 0.1, *, multiplicative: bool = False
+    key: jax.Array, x: jax.Array, std: float = 0.1, *, multiplicative: bool = False
 ) -> jax.Array:
     """Noise of training: y = x + σ z, or y = x · (1 + σ z), with z ~ N(0, 1) for every unit.
 
@@ -15,8 +15,8 @@ def gaussian_noise(
     σ² = rate / (1 − rate) has the mean and variance of inverted dropout ("Gaussian dropout").
 
     Args:
-        x: any shape, floating.
         key: random key; z is drawn in float32 whatever the dtype of ``x``.
+        x: any shape, floating.
         std: σ, in units of ``x`` (added) or as a share of it (multiplicative); not negative.
         multiplicative: a factor instead of a summand.
 
@@ -30,7 +30,7 @@ def gaussian_noise(
     et al. 2014, §10.
 
     >>> import jax, jax.numpy as jnp
-    >>> y = gaussian_noise(jnp.full(10_000, 5.0), jax.random.key(0), 0.1, multiplicative=True)
+    >>> y = gaussian_noise(jax.random.key(0), jnp.full(10_000, 5.0), 0.1, multiplicative=True)
     >>> f"{float(y.std()):.1f}"
     '0.5'
     """

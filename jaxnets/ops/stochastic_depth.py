@@ -7,8 +7,8 @@ from jaxnets.ops.dropout import check_rate
 
 
 def stochastic_depth(
-    x: jax.Array,
     key: jax.Array,
+    x: jax.Array,
     rate: float | jax.Array,
     *,
     per_example: bool = True,
@@ -17,12 +17,12 @@ def stochastic_depth(
     """Drop a whole branch with probability ``rate``, as in training: y = x · b / (1 − rate).
 
     b ~ Bernoulli(1 − rate), one for each example or one for all. To be used on the branch of a
-    residual block, ``shortcut + stochastic_depth(branch, …)``, or on a path of a cell (NASNet's
-    "drop-path"; EfficientNet's code calls it drop_connect).
+    residual block, ``shortcut + stochastic_depth(key, branch, …)``, or on a path of a cell
+    (NASNet's "drop-path"; EfficientNet's code calls it drop_connect).
 
     Args:
-        x: (N, …), the branch's output.
         key: random key.
+        x: (N, …), the branch's output.
         rate: probability of the branch to be dropped, in [0, 1]; may be traced (schedules).
         per_example: draw for each example; False: once for the whole batch, as first published.
         scale_in_training: divide by 1 − rate; otherwise the test pass is
@@ -37,7 +37,7 @@ def stochastic_depth(
     Source: Huang et al. 2016 (Deep Networks with Stochastic Depth), §3; Zoph et al. 2017, §A.7.
 
     >>> import jax, jax.numpy as jnp
-    >>> stochastic_depth(jnp.ones((4, 2)), jax.random.key(1), 0.5).tolist()
+    >>> stochastic_depth(jax.random.key(1), jnp.ones((4, 2)), 0.5).tolist()
     [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0], [2.0, 2.0]]
     """
     check_rate(rate)

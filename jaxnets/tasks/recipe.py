@@ -1,21 +1,25 @@
 """What decides the result of training a classifier: the settings, and what they are turned into."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from jaxnets.augment import create_policy, cutmix, mixup, per_example
+from jaxnets.augment import chain, create_policy, cutmix, mixup, per_example
 from jaxnets.data import Dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
-from jaxnets.models import create_model
+from jaxnets.models import create_model, model_info
 from jaxnets.nn import BatchNorm
 from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank
+from jaxnets.tasks.classification import classification
 from jaxnets.train.parallel import BATCH_AXIS
+from jaxnets.train.task import Task
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -89,7 +93,12 @@ class Recipe:
 
 
 def build_network(
-    name: str, num_classes: int, dtype: str = "float32", *, synchronize: bool = False
+    name: str,
+    num_classes: int,
+    dtype: str = "float32",
+    *,
+    synchronize: bool = False,
+    auxiliary: bool = True,
 ) -> nn.Module:
     """The network of a recipe.
 
@@ -99,6 +108,8 @@ def build_network(
         dtype: compute dtype.
         synchronize: batch normalization takes its statistics over all devices of a `pmap`; under
             `jit` they are always those of the whole batch.
+        auxiliary: with the auxiliary heads that the network was published with; they have no
+            part in evaluation.
 
     Raises:
         JaxnetsError: unknown name (the nearest are named).
@@ -106,6 +117,8 @@ def build_network(
     network = create_model(name, num_classes=num_classes)
     has_fields = type(network).__dataclass_fields__
     changes: dict[str, Any] = {}
+    if auxiliary and model_info(name).auxiliary:
+        changes["auxiliary"] = True
     if dtype != "float32":
         changes["dtype"] = DTYPES[dtype]
     if synchronize and "norm" in has_fields:
@@ -150,19 +163,48 @@ def build_loss(recipe: Recipe):
     return partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
 
-def build_augmentation(recipe: Recipe, dataset: Dataset):
-    """(key, images, example_ids) → images, or None: the ``augment`` of `train_step`."""
+def build_prepare(recipe: Recipe, dataset: Dataset, *, axis_name: str | None = None):
+    """(key, batch, example_ids) → batch, or None: the ``prepare`` of `train_step`.
+
+    Args:
+        recipe: which augmentation and mixing.
+        dataset: whose training images it is made for.
+        axis_name: the mapped axis under `pmap`, so that examples mix across devices.
+
+    Raises:
+        JaxnetsError: an augmentation that does not fit the images.
+    """
     try:
         policy = create_policy(recipe.augment, dataset.train.images, cutout_size=recipe.cutout)
     except ValueError as error:
         raise JaxnetsError(f"--augment {recipe.augment}: {error}") from error
-    return None if policy is None else per_example(policy)
-
-
-def build_mix(recipe: Recipe, num_classes: int):
-    """(key, images, labels, axis_name) → (images, labels), or None: the ``mix`` of `train_step`."""
+    mix = None
     if recipe.mixup:
-        return partial(mixup, alpha=recipe.mixup, num_classes=num_classes)
-    if recipe.cutmix:
-        return partial(cutmix, alpha=recipe.cutmix, num_classes=num_classes)
-    return None
+        mix = partial(mixup, alpha=recipe.mixup)
+    elif recipe.cutmix:
+        mix = partial(cutmix, alpha=recipe.cutmix)
+    return chain(
+        None if policy is None else per_example(policy),
+        mix and partial(mix, num_classes=dataset.num_classes, axis_name=axis_name),
+    )
+
+
+def build_task(
+    recipe: Recipe,
+    num_classes: int,
+    preprocess: Callable[[jax.Array], jax.Array],
+    *,
+    auxiliary: bool = True,
+) -> Task:
+    """The recipe's task: its loss with label smoothing, and the losses of auxiliary heads.
+
+    Args:
+        recipe: which network and loss.
+        num_classes: K.
+        preprocess: images as stored → images as the network wants them.
+        auxiliary: whether `build_network` gave the network its auxiliary heads.
+    """
+    weights = model_info(recipe.model).auxiliary if auxiliary else {}
+    return classification(
+        num_classes, loss=build_loss(recipe), preprocess=preprocess, auxiliary=weights
+    )

@@ -1,9 +1,10 @@
-"""Training: state, pure steps, devices, loop, checkpoints, reports."""
+"""Training, for any task: state, pure steps, devices, loop, checkpoints, whole runs."""
 
 from jaxnets.train.arrays import restore_state, state_arrays
 from jaxnets.train.checkpoint import Checkpoint, Checkpoints
 from jaxnets.train.early_stopping import EarlyStopping, EarlyStoppingHook
 from jaxnets.train.evaluate import Evaluator
+from jaxnets.train.fit import Fitted, RunOptions, fit
 from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
 from jaxnets.train.metrics_log import MetricsLog, read_metrics
 from jaxnets.train.parallel import BATCH_AXIS, DataParallel, choose_devices, parallelize
@@ -11,6 +12,7 @@ from jaxnets.train.processes import Processes, StopRequest
 from jaxnets.train.run_directory import RunDirectory
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import eval_step, train_step
+from jaxnets.train.task import Task, TaskError
 
 __all__ = [
     "BATCH_AXIS",
@@ -20,16 +22,21 @@ __all__ = [
     "EarlyStopping",
     "EarlyStoppingHook",
     "Evaluator",
+    "Fitted",
     "LoopResult",
     "MetricsLog",
     "NonFiniteLossError",
     "Processes",
     "RunDirectory",
+    "RunOptions",
     "StopRequest",
+    "Task",
+    "TaskError",
     "TrainState",
     "choose_devices",
     "create_state",
     "eval_step",
+    "fit",
     "parallelize",
     "read_metrics",
     "restore_state",

@@ -24,12 +24,18 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def state_arrays(state: TrainState, fetch: Callable[[PyTree], PyTree]) -> Arrays:
+def state_arrays(
+    state: TrainState,
+    fetch: Callable[[PyTree], PyTree],
+    gather: Callable[[PyTree], PyTree] | None = None,
+) -> Arrays:
     """A training state as one flat ``{"params/conv1/kernel": array, …}`` of NumPy arrays.
 
     Args:
         state: a state on the devices.
-        fetch: brings a tree to the host (`DataParallel.fetch`).
+        fetch: brings a replicated tree to the host (`DataParallel.fetch`).
+        gather: brings the carry to the host, which the devices share (`DataParallel.gather`);
+            needed where there is one.
     """
     tree = {
         "step": state.step,
@@ -38,7 +44,10 @@ def state_arrays(state: TrainState, fetch: Callable[[PyTree], PyTree]) -> Arrays
         "opt_state": state.opt_state,
         "key": jax.random.key_data(state.key),
     }
-    return {path: np.asarray(leaf) for path, leaf in named_leaves(fetch(tree)).items()}
+    host = fetch(tree)
+    if state.carry:
+        host["carry"] = gather(state.carry)
+    return {path: np.asarray(leaf) for path, leaf in named_leaves(host).items()}
 
 
 def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
@@ -59,6 +68,8 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
         "model_state": template.model_state,
         "opt_state": template.opt_state,
     }
+    if template.carry:
+        tree["carry"] = template.carry
     wanted = named_leaves(tree)
     require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
     filled = jax.tree.unflatten(jax.tree.structure(tree), [arrays[path] for path in wanted])

@@ -40,7 +40,7 @@ class EarlyStopping:
     Args:
         patience: observations without improvement, at least 1.
         min_delta: δ ≥ 0.
-        mode: "min" where lower is better (a loss), "max" where higher is (an accuracy).
+        mode: "min" where lower is better (a loss), "max" where higher is better.
 
     Raises:
         ValueError: values out of range.

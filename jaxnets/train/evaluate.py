@@ -1,48 +1,53 @@
-"""Exact evaluation of a classifier over a whole split, on all devices."""
+"""Exact evaluation of a task over a whole data set, on all devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxnets.data import Split, eval_batches, prefetch_to_device
+from jaxnets.data import Source, eval_batches, prefetch_to_device
 from jaxnets.train.parallel import DataParallel
-from jaxnets.train.step import eval_step, identity
+from jaxnets.train.step import eval_step
+from jaxnets.train.task import Sums, Task
 
 
 class Evaluator:
-    """Measures variables on one split; compiles once and is then called as often as wanted.
+    """Measures variables on one source; compiles once and is then called as often as wanted.
 
     Args:
-        apply_fn: the network's ``apply``.
-        split: images and labels.
-        num_classes: K.
+        task: what is measured: its sums, and what it collects of each example.
+        apply_fn: the network's ``apply`` (`TrainState.apply_fn`).
+        source: the examples.
         parallel: where it runs.
         batch_size: over all devices; rounded up so that the devices can share it.
-        preprocess: images as stored → images as the network wants them.
-        process_index, process_count: which share of each batch this process reads.
+        process_index, process_count: which share of each batch this process reads (default: as
+            JAX says).
+
+    Example: see `jaxnets.tasks.classification`.
     """
 
     def __init__(
         self,
+        task: Task,
         apply_fn: Callable,
-        split: Split,
-        num_classes: int,
+        source: Source,
         parallel: DataParallel,
         *,
         batch_size: int = 256,
-        preprocess: Callable = identity,
-        process_index: int = 0,
-        process_count: int = 1,
+        process_index: int | None = None,
+        process_count: int | None = None,
     ):
         devices = len(parallel.devices)
-        self._batch_size = -(-min(batch_size, split.num_examples) // devices) * devices
-        self._split, self._parallel = split, parallel
-        self._process = {"process_index": process_index, "process_count": process_count}
+        self._batch_size = -(-min(batch_size, len(source)) // devices) * devices
+        self._task, self._source, self._parallel = task, source, parallel
+        self._process = {
+            "process_index": jax.process_index() if process_index is None else process_index,
+            "process_count": jax.process_count() if process_count is None else process_count,
+        }
         self._step = parallel.parallelize(
-            partial(eval_step, apply_fn=apply_fn, num_classes=num_classes, preprocess=preprocess),
-            donate=False,
+            partial(eval_step, task=task, apply_fn=apply_fn), donate=False
         )
 
     def __call__(self, variables: Any) -> dict[str, Any]:
@@ -52,29 +57,43 @@ class Evaluator:
             variables: ``{"params", …}`` as `DataParallel.replicate` places them.
 
         Returns:
-            ``{"loss", "accuracy"}`` as floats and ``"confusion"``, int64 (K, K), rows = truth.
+            What the task makes of its sums, and of what it collected.
+
+        Raises:
+            BatchError: the source has no examples.
+            TaskError: the task does not keep its contract.
         """
-        batches = eval_batches(self._split, self._batch_size, **self._process)
-        count, loss, confusion = 0.0, 0.0, 0
+        sums: Sums = {}
+        collected: list[Mapping[str, np.ndarray]] = []
         previous = None
+        batches = eval_batches(self._source, self._batch_size, **self._process)
         for batch in prefetch_to_device(batches, self._parallel.shard):
-            sums = self._step(variables, batch)
+            found = self._step(variables, batch)
             # One batch behind: the device works while the host waits for the one before.
             if previous is not None:
-                count, loss, confusion = _add(self._parallel, previous, count, loss, confusion)
-            previous = sums
-        count, loss, confusion = _add(self._parallel, previous, count, loss, confusion)
-        return {
-            "loss": loss / count,
-            "accuracy": float(np.trace(confusion)) / count,
-            "confusion": confusion,
-        }
+                sums = self._add(sums, collected, previous)
+            previous = found
+        sums = self._add(sums, collected, previous)
+        results = self._task.summarize(sums) if sums else {}
+        if self._task.score is not None:
+            results |= self._task.score(_join(collected, len(self._source)))
+        return results
+
+    def _add(self, sums: Sums, collected: list, found: Any) -> Sums:
+        new, rows = self._parallel.fetch(found)
+        if rows:
+            collected.append(rows)
+        new = jax.tree.map(_widen, new)
+        return jax.tree.map(np.add, sums, new) if sums else new
 
 
-def _add(parallel, sums, count, loss, confusion):
-    sums = parallel.fetch(sums)
-    return (
-        count + float(sums["count"]),
-        loss + float(sums["loss"]),
-        confusion + sums["confusion"].astype(np.int64),
-    )
+def _widen(array: np.ndarray) -> np.ndarray:
+    """Sums over many batches must neither overflow nor lose digits."""
+    return array.astype(np.int64 if np.issubdtype(array.dtype, np.integer) else np.float64)
+
+
+def _join(parts: list[Mapping[str, np.ndarray]], count: int) -> dict[str, np.ndarray]:
+    """All rows in the order of the source; those behind its end are padding."""
+    if not parts:
+        return {}
+    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}

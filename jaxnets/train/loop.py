@@ -27,7 +27,7 @@ class LoopResult:
         state: the state after the last step, still on the devices.
         step: the number of updates made since the run began.
         seconds: time in steps, without evaluations, checkpoints and the first (compiling) step.
-        images: images trained on in that time.
+        examples: examples trained on in that time.
         waited: seconds of it spent waiting for data.
         first_step_seconds: the first step's time, compilation included.
         stopped: the loop ended early, on request.
@@ -36,14 +36,14 @@ class LoopResult:
     state: TrainState
     step: int
     seconds: float = 0.0
-    images: int = 0
+    examples: int = 0
     waited: float = 0.0
     first_step_seconds: float = 0.0
     stopped: bool = False
 
     @property
-    def images_per_second(self) -> float:
-        return self.images / self.seconds if self.seconds else 0.0
+    def examples_per_second(self) -> float:
+        return self.examples / self.seconds if self.seconds else 0.0
 
     @property
     def waiting_share(self) -> float:
@@ -66,7 +66,7 @@ def run_loop(
     *,
     first_step: int,
     last_step: int,
-    images_per_step: int,
+    examples_per_step: int,
     record: Record = lambda record: None,
     record_every: int = 10,
     evaluate: Callable[[TrainState], dict[str, float]] | None = None,
@@ -83,14 +83,14 @@ def run_loop(
         state: the state on the devices; it is given away to ``step_fn``.
         step_fn: a compiled step, as from `DataParallel.parallelize`.
         batches: batches on the devices, beginning with that of ``first_step``.
-        images_per_step: the global batch size, for images per second.
+        examples_per_step: the global batch size, for examples per second.
         record: receives the mean metrics of every ``record_every`` steps and each evaluation.
         evaluate: state → metrics, called every ``evaluate_every`` steps (0: never) and at the end.
         after_evaluation: (state, metrics) → state; where a schedule or a stopping rule reacts.
         save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
             asked to stop, and at the end.
         stop_requested: asked before every step.
-        progress: a tqdm bar that counts images, or None.
+        progress: a tqdm bar that counts examples, or None.
 
     Raises:
         NonFiniteLossError: the loss is NaN or infinite.
@@ -133,12 +133,12 @@ def run_loop(
             result.first_step_seconds = time.perf_counter() - clock
             clock = time.perf_counter()
         else:
-            result.images += images_per_step
+            result.examples += examples_per_step
             result.waited += waited
         if len(pending) > _LAG:
             look_at_oldest()
         if progress is not None:
-            progress.update(images_per_step)
+            progress.update(examples_per_step)
 
         evaluating = evaluate is not None and (
             result.step == last_step or (evaluate_every and result.step % evaluate_every == 0)

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.errors import JaxnetsError
+from jaxnets.train.state import TrainState
 
 PyTree = Any
 Mode = Literal["pmap", "jit"]
@@ -75,7 +76,9 @@ class DataParallel:
                 f"Take --batch-size {near}, or another number of --devices."
             )
 
-    def parallelize(self, step: Callable, *, donate: bool = True) -> Callable:
+    def parallelize(
+        self, step: Callable, *, donate: bool = True, carried: bool = False
+    ) -> Callable:
         """Compile ``step(state, batch, *, axis_name)`` for these devices.
 
         Args:
@@ -83,6 +86,8 @@ class DataParallel:
                 that it returns must be equal on all devices (averaged over ``axis_name``).
             donate: give the first argument's memory to the result. The caller must not use that
                 argument again.
+            carried: the first argument is a `TrainState` with a ``carry`` (`Task.carried`), which
+                is shared like the batch.
         """
         donated = (0,) if donate else ()
         if self.mode == "pmap":
@@ -90,19 +95,33 @@ class DataParallel:
             return jax.pmap(
                 mapped, axis_name=BATCH_AXIS, devices=self._pmap_devices(), donate_argnums=donated
             )
-        return jax.jit(
-            functools.partial(step, axis_name=None),
-            in_shardings=(self._whole, self._shared),
-            out_shardings=self._whole,
-            donate_argnums=donated,
+        whole = functools.partial(
+            jax.jit, functools.partial(step, axis_name=None), donate_argnums=donated
         )
+        if not carried:
+            return whole(in_shardings=(self._whole, self._shared), out_shardings=self._whole)
+
+        @functools.cache
+        def compile_like(structure):
+            # Shardings have the state's own structure, which the first call tells.
+            state = jax.tree.unflatten(structure, [self._whole] * structure.num_leaves)
+            state = state.replace(carry=jax.tree.map(lambda _: self._shared, state.carry))
+            return whole(in_shardings=(state, self._shared), out_shardings=(state, self._whole))
+
+        return lambda state, batch: compile_like(jax.tree.structure(state))(state, batch)
 
     def _pmap_devices(self) -> list[jax.Device] | None:
         # pmap takes a device list in a single process only; with several it takes all of them.
         return self.devices if jax.process_count() == 1 else None
 
     def replicate(self, tree: PyTree) -> PyTree:
-        """The whole tree on every device (host arrays or single-device arrays in)."""
+        """The whole tree on every device (host arrays or single-device arrays in).
+
+        Of a `TrainState` with a ``carry``, each device gets the carry of its share of the batch;
+        this process hands in that of its own share.
+        """
+        if isinstance(tree, TrainState) and tree.carry:
+            return self.replicate(tree.replace(carry={})).replace(carry=self.shard(tree.carry))
         if self.mode == "pmap":
             count = len(self.local_devices)
 
@@ -139,6 +158,16 @@ class DataParallel:
             return jax.make_array_from_process_local_data(self._shared, leaf)
 
         return jax.tree.map(put, batch)
+
+    def gather(self, tree: PyTree) -> PyTree:
+        """What `shard` spread, as NumPy arrays (B, …) of this process's rows."""
+
+        def get(leaf):
+            shards = sorted(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+            data = np.concatenate([np.asarray(shard.data) for shard in shards])
+            return data.reshape(-1, *data.shape[2:]) if self.mode == "pmap" else data
+
+        return jax.tree.map(get, tree)
 
     def fetch(self, tree: PyTree) -> PyTree:
         """A replicated tree as NumPy arrays without a device axis."""

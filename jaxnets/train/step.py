@@ -1,34 +1,30 @@
-"""One training step and one evaluation step: pure functions of (state, batch)."""
+"""One training step and one evaluation step for any task: pure functions of (state, batch)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.losses import cross_entropy
 from jaxnets.optim import global_norm
-from jaxnets.train.state import TrainState
+from jaxnets.train.state import TrainState, rng_streams
+from jaxnets.train.task import Task, TaskError, call_network, compute_loss, compute_sums
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-
-
-def identity(images: jax.Array) -> jax.Array:
-    """The preprocessing of images that are ready for the network."""
-    return images
+# (key, batch, example_ids (B,)) → batch, with one id per example that does not depend on how many
+# devices share the batch.
+Prepare = Callable[[jax.Array, Batch, jax.Array], Batch]
 
 
 def train_step(
     state: TrainState,
     batch: Batch,
     *,
+    task: Task,
+    prepare: Prepare | None = None,
     axis_name: str | None = None,
-    loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
-    augment: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None,
-    mix: Callable[..., tuple[jax.Array, jax.Array]] | None = None,
-    preprocess: Callable[[jax.Array], jax.Array] = identity,
     microbatches: int = 1,
 ) -> tuple[TrainState, Metrics]:
     """One update of the parameters: g = ∇ mean loss over the whole batch, then the optimizer.
@@ -39,144 +35,169 @@ def train_step(
 
     Args:
         state: the `TrainState`.
-        batch: ``{"image": (B, H, W, C), "label": (B,)}``.
+        batch: arrays by the keys of `jaxnets.data.BATCH_KEYS`, each (B, …).
+        task: what is trained for.
+        prepare: (key, batch, example_ids) → batch: random changes of the training examples, such
+            as `jaxnets.augment.per_example` makes. The key is the same on every device.
         axis_name: the mapped axis, or None.
-        loss_fn: (logits (B, K), labels (B,)) → scalar mean loss.
-        augment: (key, images, example_ids) → images, with one id per example that does not depend
-            on how many devices share the batch; None for no augmentation.
-        mix: (key, images, labels, axis_name=…) → (images, labels), after ``augment``: what combines
-            examples and makes distributions (B, K) of their labels, such as
-            ``partial(mixup, alpha=1.0, num_classes=K)``. The key is the same on every device.
-        preprocess: images as stored → images as the network wants them.
         microbatches: the batch is worked through in this many equal parts whose gradients are
             averaged (gradient accumulation), so that memory holds one part's activations. Batch
             normalization then sees each part alone.
 
     Returns:
-        (new state, ``{"loss", "accuracy", "gradient_norm"}`` as float32 scalars over the whole
-        batch of all devices). Where labels are distributions, accuracy is against the class of the
-        largest share.
+        (new state, ``{"loss", "gradient_norm", …}`` with the task's metrics) as scalars over the
+        whole batch of all devices.
 
     Raises:
         ValueError: the batch does not divide into ``microbatches`` equal parts.
+        TaskError: the loss is no scalar, or the task asks for a key that the batch lacks.
 
-    Randomness comes from ``fold_in(state.key, state.step)``. Augmentation depends on the example
-    only; dropout masks are drawn per device under `pmap` (and for the batch as a whole under
-    `jit`), so that with dropout 8 devices and 1 device draw different masks.
+    Randomness comes from ``fold_in(state.key, state.step)``. What ``prepare`` does depends on the
+    example only; dropout masks are drawn per device under `pmap` (and for the batch as a whole
+    under `jit`), so that with dropout 8 devices and 1 device draw different masks.
     """
-    size = batch["label"].shape[0]
+    size = _batch_size(batch)
     if size % microbatches:
         raise ValueError(
             f"microbatches={microbatches} does not divide this device's batch of {size} examples"
         )
-    augment_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    prepare_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     first = 0
     if axis_name is not None:
         shard = lax.axis_index(axis_name)
         first = shard * size
-        dropout_key = jax.random.fold_in(dropout_key, shard)
-    images, labels = batch["image"], batch["label"]
-    if mix is not None:
-        augment_key, mix_key = jax.random.split(augment_key)
-    if augment is not None:
-        images = augment(augment_key, images, first + jnp.arange(size))
-    if mix is not None:
-        images, labels = mix(mix_key, images, labels, axis_name=axis_name)
+        model_key = jax.random.fold_in(model_key, shard)
+    if prepare is not None:
+        batch = prepare(prepare_key, batch, first + jnp.arange(size))
 
-    def loss_and_outputs(params, model_state, images, labels, key):
-        logits, new_model_state = state.apply_fn(
-            {"params": params, **model_state},
-            preprocess(images),
+    def loss_of(params, model_state, carry, batch, key):
+        outputs, updates = call_network(
+            task,
+            state.apply_fn,
+            {"params": params, **model_state, **carry},
+            batch,
             train=True,
-            mutable=list(model_state),
-            rngs={"dropout": key},
+            mutable=[*model_state, *carry, *task.mutable],
+            rngs=rng_streams(key, task.rngs),
         )
-        classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
-        hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
-        return loss_fn(logits, labels), (new_model_state, hits)
+        loss, metrics = compute_loss(task, outputs, updates, batch)
+        model_state = {name: updates[name] for name in model_state}
+        carry = {name: updates[name] for name in carry}
+        return loss, (model_state, carry, metrics)
 
-    def gradients_of(model_state, images, labels, key):
-        (loss, (model_state, hits)), gradients = jax.value_and_grad(loss_and_outputs, has_aux=True)(
-            state.params, model_state, images, labels, key
-        )
-        return gradients, model_state, {"loss": loss, "accuracy": hits}
+    def part_of(model_state, carry, batch, key):
+        (loss, (model_state, carry, metrics)), gradients = jax.value_and_grad(
+            loss_of, has_aux=True
+        )(state.params, model_state, carry, batch, key)
+        means = gradients, {"loss": loss, **metrics}
+        weight = None if task.weight is None else jnp.asarray(task.weight(batch), jnp.float32)
+        return means, weight, model_state, carry
 
     if microbatches == 1:
-        gradients, model_state, metrics = gradients_of(
-            state.model_state, images, labels, dropout_key
+        means, weight, model_state, carry = part_of(
+            state.model_state, state.carry, batch, model_key
         )
     else:
-        gradients, model_state, metrics = _accumulate(
-            gradients_of, state, images, labels, dropout_key, microbatches
+        means, weight, model_state, carry = _accumulate(
+            part_of, state, batch, model_key, microbatches
         )
     if axis_name is not None:
-        gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        means = _mean_over_devices(means, weight, axis_name)
         # Synchronized statistics are equal on all devices already; others are averaged, so that
         # the replicas of the state never drift apart.
         model_state = lax.pmean(model_state, axis_name)
+    gradients, metrics = means
     metrics["gradient_norm"] = global_norm(gradients)
-    return state.apply_gradients(gradients, model_state), metrics
+    return state.apply_gradients(gradients, model_state).replace(carry=carry), metrics
 
 
-def _accumulate(gradients_of, state, images, labels, key, parts):
+def _batch_size(batch: Batch) -> int:
+    if not batch or not (size := jax.tree.leaves(batch)[0].shape[0]):
+        raise TaskError("the batch has no examples")
+    return size
+
+
+def _mean_over_devices(means: Any, weight: jax.Array | None, axis_name: str) -> Any:
+    if weight is None:
+        return lax.pmean(means, axis_name)
+    total = lax.psum(weight, axis_name)
+    share = weight / jnp.where(total == 0, 1, total)
+    return lax.psum(jax.tree.map(lambda mean: share.astype(mean.dtype) * mean, means), axis_name)
+
+
+def _accumulate(part_of, state, batch, key, parts):
     """Average gradients and metrics over equal parts, one after the other."""
 
     def split(array):
         # Part p takes every parts-th example: each device of a sharded batch then keeps its own.
         return jnp.moveaxis(array.reshape(-1, parts, *array.shape[1:]), 1, 0)
 
-    def body(carry, inputs):
-        total, model_state = carry
-        part_images, part_labels, index = inputs
-        gradients, model_state, metrics = gradients_of(
-            model_state, part_images, part_labels, jax.random.fold_in(key, index)
-        )
-        total = jax.tree.map(lambda t, g: t + g / parts, total, (gradients, metrics))
-        return (total, model_state), None
+    def join(array):
+        return jnp.moveaxis(array, 0, 1).reshape(-1, *array.shape[2:])
 
-    zeros = {"loss": jnp.zeros(()), "accuracy": jnp.zeros(())}
-    start = (jax.tree.map(jnp.zeros_like, state.params), zeros)
-    (total, model_state), _ = lax.scan(
-        body,
-        (start, state.model_state),
-        (split(images), split(labels), jnp.arange(parts)),
+    batch, carry = jax.tree.map(split, (batch, state.carry))
+    shapes = jax.eval_shape(
+        part_of, state.model_state, *jax.tree.map(lambda array: array[0], (carry, batch)), key
     )
-    gradients, metrics = total
-    return gradients, model_state, metrics
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[:2])
+
+    def body(sums, inputs):
+        (totals, weights), model_state = sums
+        batch, carry, index = inputs
+        means, weight, model_state, carry = part_of(
+            model_state, carry, batch, jax.random.fold_in(key, index)
+        )
+        if weight is None:
+            totals = jax.tree.map(lambda t, mean: t + mean / parts, totals, means)
+        else:
+            totals = jax.tree.map(
+                lambda t, mean: t + weight.astype(mean.dtype) * mean, totals, means
+            )
+            weights = weights + weight
+        return ((totals, weights), model_state), carry
+
+    ((means, weight), model_state), carry = lax.scan(
+        body, (zeros, state.model_state), (batch, carry, jnp.arange(parts))
+    )
+    if weight is not None:
+        total = jnp.where(weight == 0, 1, weight)
+        means = jax.tree.map(lambda t: t / total.astype(t.dtype), means)
+    return means, weight, model_state, jax.tree.map(join, carry)
 
 
 def eval_step(
-    variables: dict[str, Any],
+    variables: Mapping[str, Any],
     batch: Batch,
     *,
+    task: Task,
     apply_fn: Callable,
-    num_classes: int,
     axis_name: str | None = None,
-    preprocess: Callable[[jax.Array], jax.Array] = identity,
-) -> dict[str, jax.Array]:
-    """Sums over one batch, from which exact means over a whole data set are made.
+) -> tuple[dict[str, tuple[jax.Array, jax.Array]], dict[str, jax.Array]]:
+    """The task's sums over one batch, from which exact means over a whole data set are made.
 
     Args:
         variables: ``{"params": …, "batch_stats": …}``.
-        batch: ``{"image", "label", "mask"}``; examples with mask 0 are padding and do not count.
-        apply_fn: the network's ``apply``.
-        num_classes: K.
+        batch: arrays by key; where ``example_mask`` is 0 an example is padding and does not count.
+        task: what is measured.
+        apply_fn: the network's ``apply`` (`TrainState.apply_fn`).
         axis_name: the mapped axis, or None.
-        preprocess: as in `train_step`.
 
     Returns:
-        ``{"count": (), "loss": () sum of cross-entropies, "confusion": (K, K) int32 counts, row =
-        true class, column = predicted class}``, summed over all devices.
+        ``{name: (sum, count)}``, summed over all devices, and what the task collects of each
+        example, in the order of the whole batch (empty where it collects nothing).
+
+    Raises:
+        TaskError: a metric without a count, or a key that the batch lacks.
     """
-    logits = apply_fn(variables, preprocess(batch["image"]), train=False)
-    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    labels, mask = batch["label"], batch["mask"]
-    losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
-    cells = labels * num_classes + jnp.argmax(logits, -1)
-    confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))
-    sums = {
-        "count": mask.sum(),
-        "loss": jnp.where(mask > 0, losses, 0).sum(),
-        "confusion": confusion.reshape(num_classes, num_classes),
-    }
-    return sums if axis_name is None else lax.psum(sums, axis_name)
+    _batch_size(batch)
+    # Carried state begins anew with every batch, and what is written in evaluation is dropped.
+    written = list(task.carried)
+    outputs = call_network(task, apply_fn, variables, batch, train=False, mutable=written or False)
+    if written:
+        outputs, _ = outputs
+    sums = compute_sums(task, outputs, batch)
+    collected = {} if task.collect is None else dict(task.collect(outputs, batch))
+    if axis_name is None:
+        return sums, collected
+    gathered = jax.tree.map(lambda x: lax.all_gather(x, axis_name, tiled=True), collected)
+    return lax.psum(sums, axis_name), gathered

@@ -1,6 +1,12 @@
 """Transfer: freeze layers, probe features, unfreeze gradually, rates by layer, and advice."""
 
-from jaxnets.transfer.advice import Advice, advise, measure_similarity
+from jaxnets.transfer.advice import Advice, advise
+from jaxnets.transfer.features import (
+    compute_features,
+    endpoint_features,
+    head_inputs,
+    set_head,
+)
 from jaxnets.transfer.freeze import (
     freeze,
     frozen_apply,
@@ -9,29 +15,23 @@ from jaxnets.transfer.freeze import (
     transfer_state,
 )
 from jaxnets.transfer.layers import (
+    copy_layers,
     count_trainable,
     head_layers,
     layer_groups,
     layer_names,
     layers_up_to,
-    transplant,
 )
-from jaxnets.transfer.probe import (
-    LinearProbe,
-    compute_features,
-    cross_validate,
-    endpoint_features,
-    fit_linear_probe,
-    head_inputs,
-    set_head,
-)
+from jaxnets.transfer.probe import LinearProbe, cross_validate, fit_linear_probe
 from jaxnets.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
+from jaxnets.transfer.similarity import measure_similarity
 
 __all__ = [
     "Advice",
     "LinearProbe",
     "advise",
     "compute_features",
+    "copy_layers",
     "count_trainable",
     "cross_validate",
     "endpoint_features",
@@ -50,6 +50,5 @@ __all__ = [
     "scale_layers",
     "set_head",
     "transfer_state",
-    "transplant",
     "unfreezing_phases",
 ]

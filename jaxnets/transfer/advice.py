@@ -1,37 +1,34 @@
-"""What to train when the network comes from elsewhere: the notes' table of four cells."""
+"""What to train of a pretrained network: advice by the size of the new data and its similarity."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import flax.linen as nn
-import jax
-import numpy as np
+from typing import Literal
 
 from jaxnets.optim.trees import check_count, check_number
-from jaxnets.transfer.probe import compute_features, cross_validate, head_inputs
 
 Strategy = Literal["linear_probe", "probe_stages", "fine_tune_top", "fine_tune_most"]
 
-# The notes give no numbers: the two borders are a choice, which the arguments can change. The
-# second lies between what experiments/transfer.py measured for similar data, 0.17, and for
-# different, 0.
+# The literature draws no line: the two borders are a choice, which the arguments can change. The
+# second lies between what `experiments.transfer.transfer_strategies` measured for similar data,
+# 0.17, and for different, 0.
 SMALL_PER_CLASS = 100
 SIMILAR_ABOVE = 0.1
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One cell of the table.
+    """What `advise` says.
 
     Attributes:
         strategy: "linear_probe": a new linear classifier on frozen features; "fine_tune_top": the
             last layers as well; "fine_tune_most": most or all layers; "probe_stages": trouble, try
             linear classifiers on earlier stages.
-        small, similar: the cell.
+        small, similar: the case.
         trained_share: about which share of the layers to train, counted from the end.
         rate_factor: of the learning rate that training from scratch would have.
         why: in words.
+
+    >>> advise(50_000, "similar").trained_share
+    0.4
     """
 
     strategy: Strategy
@@ -50,10 +47,10 @@ def advise(
     small_below: int | None = None,
     similar_above: float = SIMILAR_ABOVE,
 ) -> Advice:
-    """What the notes' 2×2 table says about a data set.
+    """What to train, by how large the new data set is and how similar to the pretraining data.
 
     ===========  =============================  =========================================
-    ..           similar to the donor's data    different
+    ..           similar                        different
     ===========  =============================  =========================================
     small        only the linear classifier     trouble: classifiers on several stages
     large        fine-tune a few layers more    fine-tune many more layers
@@ -61,17 +58,17 @@ def advise(
 
     Args:
         dataset_size: training examples.
-        similarity: "similar", "different", or a number as `measure_similarity` gives it, 1 for a
-            donor whose features separate the classes perfectly, 0 for one that is of no help.
+        similarity: "similar", "different", or a number as `measure_similarity` gives it, 1 where
+            the pretrained features separate the classes perfectly, 0 where they are of no help.
         num_classes: K.
-        small_below: a set is small with fewer examples (default: 100 for each class; the notes
-            draw no line).
+        small_below: a set is small with fewer examples (default: 100 for each class).
         similar_above: a number above this is "similar".
 
     Raises:
         ValueError: arguments out of range.
 
-    Source: notes L166-168. `experiments/transfer.py` measures what becomes of the advice.
+    Source: Karpathy et al., CS231n course notes, "Transfer learning".
+    `experiments.transfer.transfer_strategies` measures what becomes of the advice.
 
     >>> advise(200, "similar").strategy
     'linear_probe'
@@ -95,11 +92,11 @@ def advise(
         measured = f"measured similarity {float(similarity):.2f}, border {similar_above:.2f}"
     small = dataset_size < border
     size = f"{dataset_size:,} examples, {'fewer than' if small else 'not fewer than'} {border:,}"
-    strategy, share, factor, why = _CELLS[small, similar]
+    strategy, share, factor, why = _TABLE[small, similar]
     return Advice(strategy, small, similar, share, factor, f"{why} ({size}; {measured}.)")
 
 
-_CELLS: dict[tuple[bool, bool], tuple[Strategy, float, float, str]] = {
+_TABLE: dict[tuple[bool, bool], tuple[Strategy, float, float, str]] = {
     (True, True): (
         "linear_probe",
         0.0,
@@ -113,7 +110,8 @@ _CELLS: dict[tuple[bool, bool], tuple[Strategy, float, float, str]] = {
         0.0,
         "Trouble: the late features are made for other data, and there are too few examples to "
         "make new ones. Try linear classifiers on earlier stages, whose features are more general, "
-        "heavy augmentation, or a donor closer to the data; compare with training from scratch.",
+        "heavy augmentation, or a network pretrained on closer data; compare with training from "
+        "scratch.",
     ),
     (False, True): (
         "fine_tune_top",
@@ -127,72 +125,6 @@ _CELLS: dict[tuple[bool, bool], tuple[Strategy, float, float, str]] = {
         1.0,
         0.3,
         "Fine-tune most layers, or all: the late features are made for other data, and there are "
-        "enough examples to make new ones; the donor is a good start all the same.",
+        "enough examples to make new ones; the pretrained weights are a good start all the same.",
     ),
 }
-
-
-def measure_similarity(
-    model: nn.Module,
-    variables: Mapping[str, Any],
-    images: np.ndarray,
-    labels: np.ndarray,
-    key: jax.Array,
-    *,
-    preprocess: Callable[[jax.Array], jax.Array] = lambda x: x,
-    num_classes: int | None = None,
-    folds: int = 4,
-    l2: float = 1e-2,
-) -> dict[str, float]:
-    """How much of the way to perfect the donor's features go, beyond features that know nothing.
-
-    .. math:: s = \\max(0, \\frac{a_{donor} − a_0}{1 − a_0}), \\quad
-        a_0 = \\max(a_{pixels}, a_{random})
-
-    with a the cross-validated accuracy of linear probes: on the donor's features, on the pixels,
-    and on the features of the same network with random weights.
-
-    Args:
-        model, variables: the donor; its head must be one Dense layer.
-        images, labels: of the new task, (N, H, W, C) as stored and (N,).
-        key: of the random network and the folds.
-        preprocess: images as stored → images as the donor wants them.
-        num_classes: K (default: largest label + 1).
-        folds: each is tested once, by a probe fitted on the others; at least 2.
-        l2: of the probes.
-
-    Returns:
-        ``{"similarity", "donor", "random", "pixels"}``.
-
-    Raises:
-        ValueError: fewer than 2 folds or fewer examples than folds.
-    """
-    labels = np.asarray(labels)
-    if len(images) != len(labels):
-        raise ValueError(f"images and labels must be as many, got {len(images)} and {len(labels)}")
-    num_classes = num_classes or int(labels.max()) + 1
-    init_key, fold_key = jax.random.split(key)
-    example = preprocess(np.asarray(images[:1]))
-    random = jax.jit(lambda k: model.init({"params": k, "dropout": k}, example, train=False))(
-        init_key
-    )
-    seed = int(jax.random.randint(fold_key, (), 0, 2**31 - 1))
-
-    def last_features(variables, x):
-        return head_inputs(model, variables, preprocess(x))
-
-    def pixels(_, x):
-        return preprocess(x).reshape(len(x), -1)
-
-    sources = {
-        "donor": (last_features, variables),
-        "random": (last_features, random),
-        "pixels": (pixels, None),
-    }
-    out = {}
-    for name, (feature_fn, arrays) in sources.items():
-        x = compute_features(feature_fn, arrays, np.asarray(images))
-        out[name] = cross_validate(x, labels, num_classes, folds=folds, seed=seed, l2=l2)
-    base = max(out["random"], out["pixels"])
-    gain = (out["donor"] - base) / max(1 - base, 1e-9)
-    return {"similarity": float(np.clip(gain, 0, 1)), **out}

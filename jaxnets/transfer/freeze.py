@@ -75,6 +75,10 @@ def keep() -> optax.GradientTransformation:
 def label_layers(params: Any, frozen: Collection[str]) -> Any:
     """A tree like ``params`` of the labels "frozen" and "trained", for `optax.multi_transform`.
 
+    Args:
+        params: nested dict of parameters.
+        frozen: names of layers, or deeper paths.
+
     >>> label_layers({"a": {"w": 0}, "b": {"w": 0}}, {"a"})
     {'a': {'w': 'frozen'}, 'b': {'w': 'trained'}}
     """
@@ -91,6 +95,10 @@ def freeze(
 
     The rule sees the trained parameters alone: no decay, momentum or memory for the others, and a
     clipping norm that is that of the trained gradients.
+
+    Args:
+        rule: the optimizer of the trained layers.
+        frozen: names of layers, or deeper paths.
 
     >>> rule = freeze(optax.sgd(1.0), {"a"})
     >>> params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
@@ -120,7 +128,7 @@ def transfer_state(
 
     Args:
         model: the network.
-        variables: where to begin, e.g. from `transplant` or `jaxnets.pretrained.load`.
+        variables: where to begin, e.g. from `copy_layers` or `jaxnets.pretrained.load`.
         rule: the optimizer of the trained layers, e.g. from `scale_layers`.
         key: for the randomness of the steps.
         frozen: names of layers.
@@ -130,12 +138,16 @@ def transfer_state(
     Raises:
         UnknownNameError: a layer that the network does not have.
 
-    Example::
-
-        net, donor = pretrained.load("resnet50", path, num_classes=20, fresh_head=True, key=key)
-        frozen = layers_up_to(net, (224, 224, 3), "layer3")
-        state = transfer_state(net, donor, create_optimizer("adam", 1e-4), key, frozen=frozen)
-        state, metrics = jax.jit(train_step)(state, batch)
+    >>> from jaxnets.models import create_model
+    >>> from jaxnets.optim import create_optimizer
+    >>> from jaxnets.transfer import layers_up_to
+    >>> net = create_model("mlp", hidden=(4, 6), num_classes=2)
+    >>> pretrained = net.init(jax.random.key(0), jnp.zeros((1, 2, 2, 1)))
+    >>> frozen = layers_up_to(net, (2, 2, 1), "fc1")
+    >>> state = transfer_state(
+    ...     net, pretrained, create_optimizer("adam", 1e-4), jax.random.key(1), frozen=frozen)
+    >>> int(state.step)
+    0
     """
     variables = jax.tree.map(jnp.asarray, dict(variables))
     check_layers(frozen, {"params": variables["params"]})

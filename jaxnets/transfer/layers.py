@@ -143,33 +143,36 @@ def count_trainable(model: nn.Module, input_shape: Shape, frozen: Collection[str
     return sum(leaf.size for path, leaf in flatten_dict(params).items() if not inside(path, frozen))
 
 
-def transplant(
-    target: Mapping[str, Any], donor: Mapping[str, Any], layers: Collection[str]
+def copy_layers(
+    target: Mapping[str, Any], source: Mapping[str, Any], layers: Collection[str]
 ) -> dict[str, Any]:
-    """``target`` with the variables of ``layers`` (running statistics as well) from ``donor``.
+    """``target`` with the variables of ``layers`` from ``source``, running statistics included.
 
     Args:
         target: variables of the network to be trained.
-        donor: variables of one that was.
+        source: variables of a pretrained network.
         layers: names as in `layer_names`, or deeper paths such as "stage1_block0/conv1".
+
+    Returns:
+        New variables; neither argument is changed.
 
     Raises:
         UnknownNameError: a layer that ``target`` does not have.
-        ValueError: the donor lacks a variable, or has it in another shape.
+        ValueError: ``source`` lacks a variable, or has it in another shape.
 
     >>> new, old = ({"params": {"a": {"w": v}, "b": {"w": v}}} for v in (0.0, 7.0))
-    >>> transplant(new, old, ["a"])["params"]
+    >>> copy_layers(new, old, ["a"])["params"]
     {'a': {'w': 7.0}, 'b': {'w': 0.0}}
     """
     check_layers(layers, target)
-    ours, theirs = (flatten_dict(dict(tree)) for tree in (target, donor))
+    ours, theirs = (flatten_dict(dict(tree)) for tree in (target, source))
     for path, leaf in ours.items():
         if not inside(path[1:], layers):
             continue
         found = theirs.get(path)
         if found is None or jnp.shape(found) != jnp.shape(leaf):
             raise ValueError(
-                f"donor has {'nothing' if found is None else list(jnp.shape(found))} at "
+                f"source has {'nothing' if found is None else list(jnp.shape(found))} at "
                 f"{'/'.join(path)}, expected {list(jnp.shape(leaf))}"
             )
         ours[path] = found
@@ -189,7 +192,18 @@ def inside(path: Iterable[str], layers: Collection[str]) -> bool:
 
 
 def check_layers(layers: Collection[str], variables: Mapping[str, Any]) -> None:
-    """Raise an `UnknownNameError` for a layer that is not in the variables."""
+    """Raise an `UnknownNameError` for a layer that is not in the variables.
+
+    Args:
+        layers: names, or deeper paths.
+        variables: collection → nested dict.
+
+    Raises:
+        UnknownNameError: a name that no collection has; the message offers the nearest ones.
+        ValueError: a string in place of a collection of names.
+
+    >>> check_layers(["conv1"], {"params": {"conv1": {"kernel": 0}}})
+    """
     if isinstance(layers, str):
         raise ValueError(f"layers must be a collection of names, got the string {layers!r}")
     known = set()

@@ -1,23 +1,29 @@
-"""Linear probes: compute the features once, then fit the classifier by L-BFGS."""
+"""Linear probes: a softmax regression on fixed features, fitted by L-BFGS."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.errors import UnknownNameError
 from jaxnets.losses import cross_entropy
-from jaxnets.models import features
 from jaxnets.optim import minimize
 from jaxnets.optim.trees import check_count, check_number
-from jaxnets.transfer.layers import head_layers
 
 
 class LinearProbe(NamedTuple):
-    """Softmax regression: logits = x·kernel + bias, kernel (D, K), bias (K,)."""
+    """Softmax regression, z = x·W + b.
+
+    Attributes:
+        kernel: W, (D, K).
+        bias: b, (K,).
+        iterations: steps that the fit took.
+        converged: whether it reached its tolerance.
+
+    >>> probe = LinearProbe(jnp.eye(2), jnp.zeros(2))
+    >>> probe(jnp.array([[3.0, 1.0]])).tolist(), probe.accuracy(jnp.eye(2), [0, 0])
+    ([[3.0, 1.0]], 0.5)
+    """
 
     kernel: jax.Array
     bias: jax.Array
@@ -75,6 +81,9 @@ def fit_linear_probe(
             of a cross-validation then share one compiled program.
         tol, max_iterations: of `jaxnets.optim.minimize`.
 
+    Returns:
+        The probe; it takes features as they are, not standardized ones.
+
     Raises:
         ValueError: shapes that do not fit, labels outside 0 … K−1, or λ below 0.
 
@@ -124,6 +133,12 @@ def cross_validate(
         seed: of the folds.
         **options: of `fit_linear_probe`.
 
+    Returns:
+        The share of right answers over all examples.
+
+    Raises:
+        ValueError: fewer than 2 folds, or more folds than examples.
+
     >>> x = jnp.array([[0.0], [0.1], [0.2], [1.0], [0.9], [0.8]])
     >>> cross_validate(x, jnp.array([0, 0, 0, 1, 1, 1]), 2, folds=3)
     1.0
@@ -140,108 +155,3 @@ def cross_validate(
         probe = fit_linear_probe(x, labels, num_classes, weights=fold != f, **options)
         right += int(((np.asarray(probe(x)).argmax(-1) == labels) & (fold == f)).sum())
     return right / len(labels)
-
-
-def head_inputs(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
-    """What the network's last linear layer sees, (N, D). Pure.
-
-    Args:
-        model: a network whose head is one Dense layer.
-        variables: its variables.
-        x: images (N, H, W, C), ready for the network.
-
-    Raises:
-        ValueError: the head is something else.
-
-    >>> from jaxnets.models import create_model
-    >>> net, x = create_model("resnet20", blocks=1, widths=(4,)), jnp.ones((3, 8, 8, 3))
-    >>> head_inputs(net, net.init(jax.random.key(0), x), x).shape
-    (3, 4)
-    """
-    name = _dense_head(model, variables, x.shape[1:])
-    seen = []
-
-    def watch(next_method, args, kwargs, context):
-        if context.module.path == (name,) and context.method_name == "__call__":
-            seen.append(args[0])
-        return next_method(*args, **kwargs)
-
-    with nn.intercept_methods(watch):
-        model.apply(variables, x, train=False)
-    return seen[-1]
-
-
-def endpoint_features(
-    model: nn.Module, variables: Mapping[str, Any], x: jax.Array, endpoint: str
-) -> jax.Array:
-    """An endpoint's feature map, averaged over its places: (N, D). Pure.
-
-    Raises:
-        UnknownNameError: no such endpoint; the message offers the nearest names.
-    """
-    maps = features(model, variables, x)
-    if endpoint not in maps:
-        raise UnknownNameError("endpoint", endpoint, maps)
-    found = maps[endpoint]
-    return found.mean(tuple(range(1, found.ndim - 1))) if found.ndim > 2 else found
-
-
-def compute_features(
-    feature_fn: Callable[[Any, jax.Array], jax.Array],
-    variables: Any,
-    images: np.ndarray,
-    batch_size: int = 256,
-) -> np.ndarray:
-    """A function of batches of images over a whole set.
-
-    Args:
-        feature_fn: (variables, (B, H, W, C)) → (B, D); preprocessing belongs into it. The same
-            function object is compiled once, for whatever variables.
-        variables: its first argument.
-        images: (N, H, W, C) as stored.
-        batch_size: B; the last batch is filled up, and cut off again.
-
-    Raises:
-        ValueError: no images.
-
-    >>> compute_features(lambda v, x: v * x.reshape(len(x), -1), 2, np.ones((5, 2, 2, 1)), 2).shape
-    (5, 4)
-    """
-    if not len(images):
-        raise ValueError("images must not be empty")
-    batch_size = min(batch_size, len(images))
-    run, parts = jax.jit(feature_fn), []
-    for start in range(0, len(images), batch_size):
-        part = np.asarray(images[start : start + batch_size])
-        missing = batch_size - len(part)
-        if missing:
-            part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
-        parts.append(np.asarray(run(variables, part))[: batch_size - missing])
-    return np.concatenate(parts)
-
-
-def set_head(
-    model: nn.Module, variables: Mapping[str, Any], probe: LinearProbe, input_shape
-) -> dict[str, Any]:
-    """The network's variables with a probe, fitted on its `head_inputs`, as their classifier.
-
-    Raises:
-        ValueError: the head is not one Dense layer, or of another shape.
-    """
-    name = _dense_head(model, variables, input_shape)
-    shapes = {k: jnp.shape(v) for k, v in variables["params"][name].items()}
-    wanted = {"kernel": probe.kernel.shape, "bias": probe.bias.shape}
-    if shapes != wanted:
-        raise ValueError(f"probe must have the shapes of {name}, {shapes}, got {wanted}")
-    params = {**variables["params"], name: {"kernel": probe.kernel, "bias": probe.bias}}
-    return {**variables, "params": params}
-
-
-def _dense_head(model, variables, input_shape) -> str:
-    head = head_layers(model, input_shape)
-    if len(head) != 1 or jnp.ndim(variables["params"][head[0]].get("kernel")) != 2:
-        raise ValueError(
-            f"model must end in one Dense layer, got a head of {', '.join(head) or 'nothing'}; "
-            "take endpoint_features"
-        )
-    return head[0]

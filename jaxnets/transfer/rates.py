@@ -26,6 +26,9 @@ def layerwise_factors(
     Returns:
         Layer → factor.
 
+    Raises:
+        ValueError: a decay outside (0, 1].
+
     Source: Howard and Ruder, "Universal language model fine-tuning", 2018, section 3.2.
 
     >>> layerwise_factors(["a", "b", "c"], 0.5)
@@ -97,7 +100,13 @@ def unfreezing_phases(
         groups: from `layer_groups`, or names of layers in order.
         first: how many groups are trained in the first phase.
 
-    Source: Howard and Ruder 2018, section 3.3.
+    Returns:
+        Names of the frozen layers, one tuple a phase.
+
+    Raises:
+        ValueError: ``first`` below 1 or above the number of groups.
+
+    Source: Howard and Ruder, "Universal language model fine-tuning", 2018, section 3.3.
 
     >>> unfreezing_phases(["a", "b", "c"])
     [('a', 'b'), ('a',), ()]

@@ -15,6 +15,7 @@ from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.losses import cross_entropy
 from jaxnets.optim import Plateau
 from jaxnets.tasks import recipe as build
+from jaxnets.tasks.classification import classification
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import train_step
@@ -59,16 +60,18 @@ class Candidates:
         *,
         seed: int = 0,
     ):
-        count = dataset.train.num_examples
-        if min(count, held_out.num_examples) < dataset.num_classes:
+        count = len(dataset.train)
+        if min(count, len(held_out)) < dataset.num_classes:
             raise JaxnetsError(
-                f"{count} training and {held_out.num_examples} held-out images for "
+                f"{count} training and {len(held_out)} held-out images for "
                 f"{dataset.num_classes} classes: each part needs one of every class at least"
             )
         self._recipe, self._dataset, self._held_out = recipe, dataset, held_out
         self._epochs, self._seed = epochs, seed
         self._preprocess = fit_channel_mean_std(dataset.train.images).apply
-        self._network = build.build_network(recipe.model, dataset.num_classes, recipe.dtype)
+        self._network = build.build_network(
+            recipe.model, dataset.num_classes, recipe.dtype, auxiliary=False
+        )
         self._compiled: dict[Any, Any] = {}
         self._placed: dict[jax.Device, Any] = {}
 
@@ -109,7 +112,7 @@ class Candidates:
         """
         device = jax.local_devices()[0] if device is None else device
         recipe, hyper = self._split(settings)
-        count = self._dataset.train.num_examples
+        count = len(self._dataset.train)
         if recipe.batch_size > count:
             raise JaxnetsError(f"batch_size {recipe.batch_size} is above the {count} images")
         steps = count // recipe.batch_size
@@ -187,7 +190,9 @@ class Candidates:
         if isinstance(unit, Plateau):
             raise JaxnetsError("a schedule that waits for plateaus cannot be searched; take cosine")
         network, classes = self._network, self._dataset.num_classes
-        augment = build.build_augmentation(recipe, self._dataset)
+        prepare = build.build_prepare(recipe, self._dataset)
+        init_task = classification(classes)
+        example = {"image": np.asarray(self._dataset.train.images[:1]), "label": np.zeros(1, int)}
 
         def rule_of(hyper):
             # Every schedule is proportional to its base rate, so the base can be an argument.
@@ -204,16 +209,18 @@ class Candidates:
             return cross_entropy(logits, (1 - smoothing) * targets + smoothing / classes)
 
         def start(hyper, key):
-            return _arrays(create_state(network, rule_of(hyper), self._dataset.image_shape, key))
+            state = create_state(network, rule_of(hyper), example, key, task=init_task)
+            return _arrays(state)
 
         def step(arrays, hyper, images, labels):
             state = TrainState(**arrays, apply_fn=network.apply, tx=rule_of(hyper))
             state, metrics = train_step(
                 state,
                 {"image": images, "label": labels},
-                loss_fn=partial(loss_of, hyper),
-                augment=augment,
-                preprocess=self._preprocess,
+                task=classification(
+                    classes, loss=partial(loss_of, hyper), preprocess=self._preprocess
+                ),
+                prepare=prepare,
             )
             return _arrays(state), metrics["loss"]
 
@@ -263,17 +270,17 @@ def split_held_out(split: Split, share: float, *, seed: int = 0) -> tuple[Split,
 
     >>> from jaxnets.data import load_dataset
     >>> train, valid = split_held_out(load_dataset("digits").train, 0.2)
-    >>> train.num_examples, valid.num_examples
+    >>> len(train), len(valid)
     (1150, 287)
     """
-    count = round(share * split.num_examples)
+    count = round(share * len(split))
     classes = len(np.unique(split.labels))
-    if not 0 < share < 1 or min(count, split.num_examples - count) < classes:
+    if not 0 < share < 1 or min(count, len(split) - count) < classes:
         raise JaxnetsError(
-            f"a share of {share:g} of {split.num_examples} images for validation leaves fewer "
+            f"a share of {share:g} of {len(split)} images for validation leaves fewer "
             f"images than the {classes} classes in one of the two parts"
         )
-    mask = np.zeros(split.num_examples, bool)
+    mask = np.zeros(len(split), bool)
     labels = np.asarray(split.labels)
     mask[shuffle.stratified_choice(labels, count, seed, use=shuffle.HOLDOUT)] = True
     images = np.asarray(split.images)

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
-from jaxnets.train.step import identity
+from jaxnets.ops.activations import identity
 from jaxnets.tune.objective import training_logits
 
 # A loss this far above ln C is still a usual start: He-initialized networks give logits of standard
@@ -88,7 +88,7 @@ def check_first_loss(
     @jax.jit
     def measure(variables, images):
         inputs = preprocess(images)
-        logits = training_logits(model, variables, inputs, key)
+        logits = training_logits(key, model, variables, inputs)
         loss = loss_fn(logits, labels)
         added = 0.0 if penalty is None else penalty(variables["params"])
         # The classes' common offset does not change the softmax.
@@ -171,7 +171,7 @@ def _label_findings(labels: np.ndarray, num_classes: int, outputs: int) -> list[
 
 
 def with_small_last_layer(
-    variables: dict[str, Any], key: jax.Array, *, num_classes: int, std: float = 1e-3
+    key: jax.Array, variables: dict[str, Any], *, num_classes: int, std: float = 1e-3
 ) -> dict[str, Any]:
     """The same variables with the classifier drawn from N(0, std²) and its bias 0.
 
@@ -183,7 +183,7 @@ def with_small_last_layer(
     >>> import jax, jax.numpy as jnp, jaxnets
     >>> model = jaxnets.create_model("lenet5", num_classes=10)
     >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
-    >>> small = with_small_last_layer(variables, jax.random.key(1), num_classes=10)
+    >>> small = with_small_last_layer(jax.random.key(1), variables, num_classes=10)
     >>> bool(small["params"]["output"]["kernel"].std() < 2e-3)
     True
     """

@@ -11,16 +11,16 @@ from flax import linen as nn
 from jaxnets.data import Split
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
-from jaxnets.train.step import identity
+from jaxnets.ops.activations import identity
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def training_logits(
+    key: jax.Array,
     model: nn.Module,
     variables: dict[str, Any],
     images: jax.Array,
-    key: jax.Array,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
 ) -> jax.Array:
     """Logits in training mode: batch statistics of the batch itself, dropout switched on.
@@ -53,7 +53,7 @@ def classification_loss(
 
     def loss(params: Any, batch: dict[str, jax.Array]) -> jax.Array:
         logits = training_logits(
-            model, {"params": params, **others}, batch["image"], batch["key"], preprocess
+            batch["key"], model, {"params": params, **others}, batch["image"], preprocess
         )
         return loss_fn(logits, batch["label"])
 
@@ -73,7 +73,7 @@ def draw_batches(
     """
     if batch_size < 1 or steps < 1:
         raise JaxnetsError(f"batch_size and steps must be 1 or more, got {batch_size} and {steps}")
-    chosen = np.random.default_rng(seed).integers(split.num_examples, size=(steps, batch_size))
+    chosen = np.random.default_rng(seed).integers(len(split), size=(steps, batch_size))
     return {
         "image": np.asarray(split.images)[chosen],
         "label": jnp.asarray(np.asarray(split.labels)[chosen]),

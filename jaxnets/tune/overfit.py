@@ -12,8 +12,8 @@ from flax import linen as nn
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
+from jaxnets.ops.activations import identity
 from jaxnets.train.arrays import named_leaves
-from jaxnets.train.step import identity
 from jaxnets.tune.objective import training_logits
 
 
@@ -129,7 +129,7 @@ def overfit_small_set(
                 return Overfit(True, len(losses), 1.0, np.asarray(losses), (finding,))
 
     def training_accuracy() -> float:
-        logits = jax.jit(lambda v, x: training_logits(model, v, x, step_key, preprocess))(
+        logits = jax.jit(lambda v, x: training_logits(step_key, model, v, x, preprocess))(
             variables, images
         )
         return float((np.asarray(logits).argmax(-1) == labels).mean())

@@ -58,10 +58,10 @@ def test_cutout_fills_with_what_is_given(image):
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_mixup_weights_are_beta(alpha):
-    images, labels = jnp.zeros((2, 1, 1, 1)), jnp.array([0, 1])
+    batch = {"image": jnp.zeros((2, 1, 1, 1)), "label": jnp.array([0, 1])}
 
     def weight(key):
-        return a.mixup(key, images, labels, alpha, num_classes=2)[1][0, 0]
+        return a.mixup(key, batch, alpha=alpha, num_classes=2)["label"][0, 0]
 
     weights = np.asarray(jax.jit(jax.vmap(weight))(keys(4000)), np.float64)
     variance = 1 / (4 * (2 * alpha + 1))
@@ -73,8 +73,9 @@ def test_mixup_weights_are_beta(alpha):
 def test_cutmix_labels_are_areas():
     """Image i is filled with i, so the pasted pixels can be counted."""
     images = jnp.arange(3.0).reshape(3, 1, 1, 1) * jnp.ones((3, 16, 12, 1))
-    mixing = jax.jit(jax.vmap(lambda key: a.cutmix(key, images, jnp.arange(3), num_classes=3)))
-    for mixed, soft in zip(*map(np.asarray, mixing(keys(40))), strict=True):
+    batch = {"image": images, "label": jnp.arange(3)}
+    mixing = jax.jit(jax.vmap(lambda key: a.cutmix(key, batch, num_classes=3)))(keys(40))
+    for mixed, soft in zip(np.asarray(mixing["image"]), np.asarray(mixing["label"]), strict=True):
         for i, previous in enumerate((2, 0, 1)):
             share = np.mean(mixed[i] == previous)
             assert np.mean(mixed[i] == i) + share == 1
@@ -109,7 +110,8 @@ def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
     images = jnp.stack([jnp.ones((height, width, 1)), jnp.zeros((height, width, 1))])
 
     def area(key):
-        mixed, _ = a.cutmix(key, images, jnp.array([0, 1]), alpha, num_classes=2)
+        batch = {"image": images, "label": jnp.array([0, 1])}
+        mixed = a.cutmix(key, batch, alpha=alpha, num_classes=2)["image"]
         return mixed[1].sum().astype(int)
 
     drawn = np.asarray(jax.jit(jax.vmap(area))(keys(count)))
@@ -290,6 +292,11 @@ def test_translations_are_uniform():
     assert counts.sum() == 5000 and chi_square(counts.ravel()) > LEVEL
 
 
+def one(image, *labels):
+    """A batch of one image."""
+    return {"image": image[None], "label": jnp.array(labels)}
+
+
 BAD = {
     "probability": lambda x, k: a.random_flip(k, x, 1.5),
     "size: got 30": lambda x, k: a.random_window(k, x, 30),
@@ -309,11 +316,26 @@ BAD = {
     r"ratio\[1\]": lambda x, k: a.random_resized_crop(k, x, 4, ratio=(2.0, 0.5)),
     "from 1 to the image's 40": lambda x, k: a.random_scale_crop(k, x, 50, (40, 60)),
     "std": lambda x, k: a.random_color_noise(k, x, std=-1.0),
-    "alpha": lambda x, k: a.mixup(k, x[None], jnp.array([0]), 0.0, num_classes=2),
-    "labels: got 2": lambda x, k: a.mixup(k, x[None], jnp.array([2]), 1.0, num_classes=2),
-    "num_classes": lambda x, k: a.mixup(k, x[None], jnp.array([1]), 1.0),
-    "one for each of 1 images": lambda x, k: a.cutmix(k, x[None], jnp.array([0, 1]), num_classes=2),
-    r"labels: got float32\[1\]": lambda x, k: a.cutmix(k, x[None], jnp.ones(1), num_classes=2),
+    "alpha": lambda x, k: a.mixup(k, one(x, 0), alpha=0.0, num_classes=2),
+    "labels: got 2": lambda x, k: a.mixup(k, one(x, 2), alpha=1.0, num_classes=2),
+    "num_classes": lambda x, k: a.mixup(k, one(x, 1), alpha=1.0),
+    "one for each of 1 images": lambda x, k: a.cutmix(k, one(x, 0, 1), num_classes=2),
+    r"labels: got float32\[1\]": lambda x, k: a.cutmix(k, one(x, 1.0), num_classes=2),
+    "mixup expects a dict with image and label": lambda x, k: a.mixup(k, {"image": x}, alpha=1.0),
+    "got boxes, masks, which cutmix cannot combine": lambda x, k: a.cutmix(
+        k, one(x, 0) | {"boxes": jnp.zeros((1, 2, 4)), "masks": jnp.zeros((1, 20, 24))}
+    ),
+    "got masks, which mixup": lambda x, k: a.mixup(k, one(x, 0) | {"masks": x[None]}, alpha=1.0),
+    "expected image or clip": lambda x, k: a.random_flip(k, {"images": x}),
+    "masks: got shape": lambda x, k: a.flip({"image": x, "masks": x}, True),
+    "boxes: got shape": lambda x, k: a.flip({"image": x, "boxes": jnp.zeros((2, 5))}, True),
+    "keypoints: got shape": lambda x, k: a.flip({"image": x, "keypoints": jnp.ones(3)}, True),
+    "expected different numbers below 2": lambda x, k: a.flip(
+        {"image": x, "keypoints": jnp.zeros((2, 3))}, True, pairs=((0, 2),)
+    ),
+    r"pairs: got \(\(0, 1\), \(1, 0\)\)": lambda x, k: a.flip(
+        {"image": x, "keypoints": jnp.zeros((2, 3))}, True, pairs=((0, 1), (1, 0))
+    ),
     "unknown augmentation 'crop_flp'": lambda x, k: a.create_policy("crop_flp", x[None]),
 }
 

@@ -186,8 +186,12 @@ def test_eval_batches_cover_all_in_order_with_one_shape(count, processes):
     seen = []
     for parts in zip(*shares, strict=True):
         together = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-        assert together["image"].shape == (8, 1, 1, 1) and together["mask"].dtype == np.float32
-        seen += together["label"][together["mask"] == 1].tolist()
+        assert (
+            together["image"].shape == (8, 1, 1, 1) and together["example_mask"].dtype == np.float32
+        )
+        mask = together["example_mask"]
+        assert together["image"].shape == (8, 1, 1, 1) and mask.dtype == np.float32
+        seen += together["label"][mask == 1].tolist()
     assert len(shares[0]) == steps
     assert seen == list(range(count))
 

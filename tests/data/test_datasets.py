@@ -43,7 +43,7 @@ def test_digits_are_scikit_learns():
 
 def test_digits_split_is_stratified_and_fixed():
     digits = load_dataset("digits")
-    assert (digits.train.num_examples, digits.test.num_examples) == (1437, 360)
+    assert (len(digits.train), len(digits.test)) == (1437, 360)
     share = np.bincount(digits.test.labels) / np.bincount(
         np.concatenate([digits.train.labels, digits.test.labels])
     )
@@ -115,7 +115,7 @@ def test_gray_images_and_tensors(make_tfds, tmp_path):
 def test_without_a_test_split_a_fifth_is_held_out(make_tfds, tmp_path, tiny_arrays):
     make_tfds(tmp_path, {"train": tiny_arrays["train"]}, name="only_train")
     data = load_dataset("only_train", data_dir=tmp_path)
-    assert (data.train.num_examples, data.test.num_examples) == (24, 6)
+    assert (len(data.train), len(data.test)) == (24, 6)
     assert np.bincount(data.test.labels).tolist() == [3, 3]
     both = as_pairs(data.train) + as_pairs(data.test)
     assert sorted(both) == as_pairs(Split(*tiny_arrays["train"]))

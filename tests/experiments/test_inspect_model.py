@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments import inspect_model, model_cards
+from experiments.networks import inspect_model, model_cards
 from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.models import list_models
 
@@ -42,7 +42,7 @@ def test_other_sizes_and_mistakes(tmp_path):
 
 
 def test_the_committed_cards_are_the_registry_s(tmp_path):
-    # Where this fails: python -m experiments.model_cards
+    # Where this fails: python -m experiments.networks.model_cards
     config = dataclasses.replace(model_cards.smoke(), workdir=tmp_path, target=model_cards.TARGET)
     summary = model_cards.main(dataclasses.replace(config, check=True))
     assert summary["models"] == len(list_models()) and not summary["changed"]

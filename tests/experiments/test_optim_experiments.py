@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import asynchronous_sgd, landscapes, optimizer_shootout
+from experiments import optimizer_shootout
+from experiments.optimization import landscapes
 from experiments.shootout import claims
 from experiments.shootout.runs import Curves
 from jaxnets.errors import UnknownNameError
 
 
-def test_landscapes(tmp_path):
-    summary = landscapes.main(replace(landscapes.smoke(), workdir=tmp_path))
-    written = {p.name for p in tmp_path.iterdir()}
+def test_landscapes(smoke_run):
+    summary, workdir, *_ = smoke_run("experiments.optimization.landscapes")
+    written = {p.name for p in workdir.iterdir()}
     assert {"trajectories.png", "distances.png", "behavior.png", "summary.json"} <= written
     assert {"quadratic.gif", "saddle.gif"} <= written
     shown = summary["behavior"]
@@ -33,12 +34,12 @@ def test_landscapes(tmp_path):
     # 0.001 · 1.1^t passes 1 at t = 73; momentum is faster.
     assert shown["escape"]["gradient descent"]["steps_to_escape"] == 73
     assert shown["escape"]["momentum 0.9"]["steps_to_escape"] < 40
-    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert json.loads((workdir / "summary.json").read_text()) == summary
 
 
-def test_asynchronous(tmp_path):
-    summary = asynchronous_sgd.main(replace(asynchronous_sgd.smoke(), workdir=tmp_path))
-    assert (tmp_path / "staleness.png").stat().st_size > 10_000
+def test_asynchronous(smoke_run):
+    summary, workdir, *_ = smoke_run("experiments.asynchronous_sgd")
+    assert (workdir / "staleness.png").stat().st_size > 10_000
     assert summary["stability_largest_error"] < 0.01
     # The limit is at least the rule of thumb 1/(1 + τ), and less than twice of it.
     assert all(1 <= share <= 2 for share in summary["stability_limit_times_1_plus_tau"])
@@ -46,10 +47,10 @@ def test_asynchronous(tmp_path):
     assert summary["threads"]["max_staleness"] <= 2
 
 
-def test_shootout(tmp_path, capsys):
-    config = replace(optimizer_shootout.smoke(), workdir=tmp_path)
-    entry = optimizer_shootout.main(config)["softmax"]
-    assert (tmp_path / "shootout.png").stat().st_size > 10_000
+def test_shootout(smoke_run):
+    results, workdir, output, _ = smoke_run("experiments.optimizer_shootout")
+    entry = results["softmax"]
+    assert (workdir / "shootout.png").stat().st_size > 10_000
     assert set(entry["methods"]) == {"adam", "momentum", "momentum_cosine"}
     assert 0.3 < entry["methods"]["momentum"]["test_accuracy"] <= 1
     assert {c["verdict"] for c in entry["claims"].values()} <= {
@@ -58,8 +59,8 @@ def test_shootout(tmp_path, capsys):
         "fails",
         "undecided",
     }
-    assert "L-BFGS, full batch" in capsys.readouterr().out
-    json.loads((tmp_path / "summary.json").read_text())
+    assert "L-BFGS, full batch" in output
+    json.loads((workdir / "summary.json").read_text())
 
 
 def test_unknown_names(tmp_path):

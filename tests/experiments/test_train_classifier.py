@@ -66,7 +66,7 @@ def test_leaves_everything_it_promises(finished):
     assert summary["test_accuracy"] > 0.93
     assert summary["steps"] == 8 * (1437 // 64)
     assert re.fullmatch("[0-9a-f]{64}", summary["params_sha256"])
-    assert summary["images_per_second"] > 0 and summary["peak_memory_bytes"] > 2**20
+    assert summary["examples_per_second"] > 0 and summary["peak_memory_bytes"] > 2**20
     config = json.loads((workdir / "config.json").read_text())
     assert config["model"] == "lenet5" and "workdir" not in config
     for name in ("curves", "confusion", "filters"):

@@ -7,7 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.models import count_macs, count_parameters, create_model, features
+from jaxnets.models import (
+    count_macs,
+    count_parameters,
+    create_model,
+    features,
+    list_models,
+    model_info,
+)
 from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.counting import abstract_variables, jaxpr_macs
 from jaxnets.models.googlenet import Inception
@@ -112,6 +119,16 @@ def test_auxiliary_heads_count_and_speak_in_training_only(name, parameters, head
     logits, updates = jax.eval_shape(run, variables, x)
     assert logits.shape == (2, 1000)
     assert {k: v.shape for k, v in updates["aux_logits"].items()} == dict.fromkeys(heads, (2, 1000))
+    assert set(model_info(name).auxiliary) == set(heads)
+
+
+def test_weights_of_auxiliary_losses_are_the_published_ones():
+    """Szegedy et al. 2014, section 5; the released code of Inception-v3 and NASNet-A."""
+    weights = {name: dict(model_info(name).auxiliary) for name in list_models()}
+    assert weights["googlenet"] == weights["googlenet_bn"] == {"aux1": 0.3, "aux2": 0.3}
+    assert weights["inception_v3"] == weights["nasnet_a_large"] == {"aux": 0.4}
+    for name, heads in weights.items():
+        assert bool(heads) == hasattr(create_model(name), "auxiliary"), name
 
 
 def test_gradients_reach_the_auxiliary_heads(filled_variables, quick_jit):

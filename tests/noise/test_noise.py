@@ -219,7 +219,7 @@ def test_nothing_of_an_earlier_call_is_kept():
     after = lambda y: y.max() + seen["shift"]  # noqa: E731
     both = [
         (
-            noise.monte_carlo(draw, jax.random.key(0), 50).mean,
+            noise.monte_carlo(jax.random.key(0), draw, 50).mean,
             noise.Dropout(0.5).marginalize(normal(3), after),
         )
         for seen["shift"] in (0.0, 10.0)
@@ -230,7 +230,7 @@ def test_nothing_of_an_earlier_call_is_kept():
 @pytest.mark.parametrize("at_once", [1, 7, 256])
 def test_monte_carlo_is_mean_and_standard_error(at_once):
     draw = lambda key: 1000 + jax.random.normal(key, (3,))  # noqa: E731
-    estimate = noise.monte_carlo(draw, jax.random.key(0), 100, at_once=at_once)
+    estimate = noise.monte_carlo(jax.random.key(0), draw, 100, at_once=at_once)
     drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 100)), np.float64)
     np.testing.assert_allclose(estimate.mean, drawn.mean(0), rtol=1e-6)
     np.testing.assert_allclose(estimate.standard_error, drawn.std(0, ddof=1) / 10, rtol=1e-3)
@@ -285,7 +285,7 @@ def test_what_is_not_exact_says_so_and_offers_monte_carlo(source, x, reason):
         (lambda: noise.Mixup(jnp.ones(3), 0.0), "alpha: got 0.0"),
         (lambda: noise.Cutout(0).marginalize(IMAGE), "size: got 0"),
         (lambda: noise.FractionalMaxPool(3.0).marginalize(IMAGE), "ratio: got 3.0"),
-        (lambda: noise.monte_carlo(jax.random.normal, jax.random.key(0), 1), "samples, at_once"),
+        (lambda: noise.monte_carlo(jax.random.key(0), jax.random.normal, 1), "samples, at_once"),
     ],
 )
 def test_mistakes_are_named(make, message):

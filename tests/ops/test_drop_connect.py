@@ -46,7 +46,7 @@ def test_moments_are_those_of_many_passes(scaled):
     x, kernel, bias = normal(4), 0.5 * normal(4, 2, seed=1), 0.3 * normal(2, seed=2)
     rows = jnp.broadcast_to(x, (n, 4))
     options = {"scale_in_training": scaled}
-    drawn = jax.jit(lambda key: ops.drop_connect(rows, kernel, bias, key, RATE, **options))(
+    drawn = jax.jit(lambda key: ops.drop_connect(key, rows, kernel, bias, RATE, **options))(
         jax.random.key(0)
     )
     mean, variance = ops.drop_connect_moments(x, kernel, bias, RATE, **options)
@@ -63,7 +63,7 @@ def test_passes_have_the_outputs_of_single_masks_as_often_as_these(x64):
     x, kernel, bias = normal(3, dtype=float), normal(3, 1, seed=1, dtype=float), jnp.ones(1)
     u, p = all_outputs(x, kernel[:, 0], 1.0, RATE)
     rows = jnp.broadcast_to(x, (20_000, 3))
-    drawn = np.asarray(ops.drop_connect(rows, kernel, bias, jax.random.key(1), RATE))[:, 0]
+    drawn = np.asarray(ops.drop_connect(jax.random.key(1), rows, kernel, bias, RATE))[:, 0]
     distance = np.abs(drawn[:, None] - u)
     assert distance.min(1).max() < 1e-12
     counts = np.bincount(distance.argmin(1), minlength=16)
@@ -74,7 +74,7 @@ def test_chunks_change_neither_values_nor_gradients(monkeypatch):
     x, kernel, bias = normal(7, 5), normal(5, 4, seed=1), normal(4, seed=2)
 
     def loss(x, kernel, bias):
-        return jnp.sin(ops.drop_connect(x, kernel, bias, jax.random.key(3), RATE)).sum()
+        return jnp.sin(ops.drop_connect(jax.random.key(3), x, kernel, bias, RATE)).sum()
 
     both = jax.value_and_grad(loss, (0, 1, 2))
     whole = both(x, kernel, bias)
@@ -93,7 +93,7 @@ def test_memory_does_not_grow_with_the_batch():
 
     def memory(batch):
         x = jax.ShapeDtypeStruct((batch, 256), jnp.float32)
-        f = jax.grad(lambda k, x: ops.drop_connect(x, k, None, jax.random.key(0), 0.3).sum())
+        f = jax.grad(lambda k, x: ops.drop_connect(jax.random.key(0), x, k, None, 0.3).sum())
         return jax.jit(f).lower(kernel, x).compile().memory_analysis().temp_size_in_bytes
 
     small, large = memory(128), memory(1024)
@@ -150,7 +150,7 @@ def test_rates_at_the_ends():
     x, kernel, bias, key = normal(2, 3), normal(3, 4), normal(4), jax.random.key(0)
     whole, nothing = ops.dense(x, kernel, bias), jnp.zeros((2, 4))
     for scaled in (False, True):
-        f = lambda rate, s=scaled: ops.drop_connect(x, kernel, bias, key, rate, scale_in_training=s)  # noqa: E731
+        f = lambda rate, s=scaled: ops.drop_connect(key, x, kernel, bias, rate, scale_in_training=s)  # noqa: E731
         m = lambda rate, s=scaled: ops.drop_connect_moments(  # noqa: E731
             x, kernel, bias, rate, scale_in_training=s
         )

@@ -18,7 +18,7 @@ def normal(*shape, seed=0):
 
 def test_share_and_size_of_what_is_kept():
     n = 100_000
-    y = np.asarray(ops.dropout(jnp.ones(n), jax.random.key(0), RATE))
+    y = np.asarray(ops.dropout(jax.random.key(0), jnp.ones(n), RATE))
     kept = (y != 0).mean()
     # Four standard deviations of a binomial share.
     assert abs(kept - (1 - RATE)) < 4 * np.sqrt(RATE * (1 - RATE) / n)
@@ -27,8 +27,8 @@ def test_share_and_size_of_what_is_kept():
 
 def test_vanilla_and_inverted_are_the_same_after_scaling():
     x, key = normal(50), jax.random.key(2)
-    inverted = ops.dropout(x, key, RATE)
-    vanilla = ops.dropout(x, key, RATE, scale_in_training=False)
+    inverted = ops.dropout(key, x, RATE)
+    vanilla = ops.dropout(key, x, RATE, scale_in_training=False)
     np.testing.assert_allclose(vanilla / (1 - RATE), inverted, rtol=1e-6)
     assert 0 < (vanilla == 0).sum() < 50
     # At test time: all units, times 1 − rate; the inverted form leaves them alone.
@@ -37,18 +37,18 @@ def test_vanilla_and_inverted_are_the_same_after_scaling():
 
 def test_rates_at_the_ends():
     x, key = jnp.ones(5), jax.random.key(0)
-    np.testing.assert_array_equal(ops.dropout(x, key, 0.0), x)
-    np.testing.assert_array_equal(ops.dropout(x, key, 1.0), jnp.zeros(5))
-    traced = jax.jit(lambda rate: ops.dropout(x, key, rate))
+    np.testing.assert_array_equal(ops.dropout(key, x, 0.0), x)
+    np.testing.assert_array_equal(ops.dropout(key, x, 1.0), jnp.zeros(5))
+    traced = jax.jit(lambda rate: ops.dropout(key, x, rate))
     np.testing.assert_array_equal(traced(0.0), x)
     np.testing.assert_array_equal(traced(1.0), jnp.zeros(5))
-    assert jnp.isfinite(jax.grad(lambda x: ops.dropout(x, key, jnp.float32(1.0)).sum())(x)).all()
+    assert jnp.isfinite(jax.grad(lambda x: ops.dropout(key, x, jnp.float32(1.0)).sum())(x)).all()
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5])
 def test_mistakes_are_named(rate):
     with pytest.raises(ValueError, match=r"rate: got .*in \[0, 1\]"):
-        ops.dropout(jnp.ones(3), jax.random.key(0), rate)
+        ops.dropout(jax.random.key(0), jnp.ones(3), rate)
 
 
 def all_sub_models(units, rate):
@@ -63,7 +63,7 @@ def test_training_runs_one_of_the_sub_models(x64):
     x = jnp.arange(1.0, 5.0, dtype=jnp.float64)
     outputs = {tuple(row) for row in np.asarray(masks) * np.asarray(x)}
     keys = jax.random.split(jax.random.key(0), 300)
-    drawn = jax.vmap(lambda key: ops.dropout(x, key, RATE, scale_in_training=False))(keys)
+    drawn = jax.vmap(lambda key: ops.dropout(key, x, RATE, scale_in_training=False))(keys)
     # Each of the 16 has a probability of at least 0.3⁴ = 0.8 %; all 300 tries miss it with 9 %,
     # which this key does not.
     assert {tuple(row) for row in np.asarray(drawn)} == outputs

@@ -32,6 +32,7 @@ def test_values_and_gradients_are_pytorchs(i):
         )
         pool = jax.jit(
             lambda x: ops.fractional_max_pool(
+                None,
                 x,
                 output_size=case["output_size"],
                 window=case["window"],
@@ -46,7 +47,7 @@ def test_values_and_gradients_are_pytorchs(i):
 
 def test_samples_in_the_other_order_give_another_result():
     x, samples = jnp.asarray(GOLDEN["1/x"]), jnp.asarray(GOLDEN["1/samples"])
-    y = ops.fractional_max_pool(x, output_size=(6, 7), window=2, samples=samples)
+    y = ops.fractional_max_pool(None, x, output_size=(6, 7), window=2, samples=samples)
     assert (y != GOLDEN["1/y"]).any()
 
 
@@ -65,8 +66,8 @@ def test_every_result_is_the_maxima_of_allowed_regions(sequence, overlapping, sh
     grid = np.arange(h)[:, None, None] * 100.0 + np.arange(w)[:, None]
     x = jnp.asarray(np.broadcast_to(grid, (3, h, w, 2)), jnp.float32)
     y = ops.fractional_max_pool(
-        x,
         jax.random.key(4),
+        x,
         output_size=(8, 7),
         sequence=sequence,
         overlapping=overlapping,
@@ -102,7 +103,7 @@ def test_a_map_against_plain_loops(overlapping):
     x = np.random.default_rng(0).standard_normal((1, 9, 8, 3)).astype(np.float32)
     u = np.array([[[0.4, 0.8]]], np.float32)
     y = ops.fractional_max_pool(
-        jnp.asarray(x), output_size=(6, 5), overlapping=overlapping, samples=jnp.asarray(u)
+        None, jnp.asarray(x), output_size=(6, 5), overlapping=overlapping, samples=jnp.asarray(u)
     )
     regions = []
     for size, out, sample in ((9, 6, 0.4), (8, 5, 0.8)):
@@ -143,7 +144,7 @@ def test_random_sequences_are_all_equally_likely():
 def test_windows_of_pytorch_with_random_order():
     x = jnp.arange(10.0).reshape(1, 10, 1)
     y = ops.fractional_max_pool(
-        x, jax.random.key(0), output_size=7, window=2, sequence="random", share="batch"
+        jax.random.key(0), x, output_size=7, window=2, sequence="random", share="batch"
     )
     starts = np.asarray(y).ravel() - 1
     assert starts[0] == 0 and starts[-1] == 8 and sorted(np.diff(starts)) == [1, 1, 1, 1, 2, 2]
@@ -153,24 +154,24 @@ def test_windows_of_pytorch_with_random_order():
 def test_the_ratio_gives_the_size(ratio):
     for n in (5, 25, 36, 71):
         x = jax.ShapeDtypeStruct((1, n, n, 1), jnp.float32)
-        f = lambda x: ops.fractional_max_pool(x, jax.random.key(0), ratio=ratio)  # noqa: E731
+        f = lambda x: ops.fractional_max_pool(jax.random.key(0), x, ratio=ratio)  # noqa: E731
         m = jax.eval_shape(f, x).shape[1]
         assert m == np.floor(n / ratio + 1e-9) and m <= n / ratio < m + 1
     assert ops.fractional_max_pool(
-        jnp.zeros((1, 5, 10, 1)), jax.random.key(0), ratio=1.25
+        jax.random.key(0), jnp.zeros((1, 5, 10, 1)), ratio=1.25
     ).shape == (1, 4, 8, 1)
 
 
 def test_one_and_three_spatial_axes():
     key = jax.random.key(0)
-    assert ops.fractional_max_pool(jnp.ones((2, 9, 3)), key, ratio=1.5).shape == (2, 6, 3)
-    y = ops.fractional_max_pool(jnp.ones((2, 9, 6, 7, 3)), key, output_size=(6, 4, 5))
+    assert ops.fractional_max_pool(key, jnp.ones((2, 9, 3)), ratio=1.5).shape == (2, 6, 3)
+    y = ops.fractional_max_pool(key, jnp.ones((2, 9, 6, 7, 3)), output_size=(6, 4, 5))
     assert y.shape == (2, 6, 4, 5, 3)
 
 
 def test_nan_and_minus_infinity_go_through():
     x = jnp.full((1, 4, 1), -jnp.inf).at[0, 1].set(jnp.nan)
-    y = ops.fractional_max_pool(x, output_size=3, samples=jnp.zeros((1, 1, 1)))[0, :, 0]
+    y = ops.fractional_max_pool(None, x, output_size=3, samples=jnp.zeros((1, 1, 1)))[0, :, 0]
     assert jnp.isnan(y[:2]).any() and jnp.isneginf(y[-1])
 
 
@@ -180,7 +181,7 @@ def test_the_layer():
     tested = layer.apply({}, x, train=False)
     assert tested.shape == (4, 6, 6, 2)
     np.testing.assert_array_equal(
-        tested, ops.fractional_max_pool(x, ratio=1.5, samples=jnp.full((1, 1, 2), 0.5))
+        tested, ops.fractional_max_pool(None, x, ratio=1.5, samples=jnp.full((1, 1, 2), 0.5))
     )
     trained = [
         layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(i)}) for i in range(2)
@@ -217,12 +218,12 @@ def test_the_layer():
 def test_mistakes_are_named(options, message):
     options = {"key": jax.random.key(0), **options}
     with pytest.raises(ValueError, match=message):
-        ops.fractional_max_pool(jnp.ones((2, 8, 8, 3)), **options)
+        ops.fractional_max_pool(x=jnp.ones((2, 8, 8, 3)), **options)
 
 
 def test_a_shape_without_spatial_axes_is_named():
     with pytest.raises(ValueError, match=r"x: got shape \(2, 3\)"):
-        ops.fractional_max_pool(jnp.ones((2, 3)), jax.random.key(0), ratio=1.5)
+        ops.fractional_max_pool(jax.random.key(0), jnp.ones((2, 3)), ratio=1.5)
 
 
 def test_the_largest_region_is_known_beforehand():

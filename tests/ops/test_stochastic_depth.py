@@ -19,7 +19,7 @@ def test_branches_are_kept_whole_or_dropped_whole(scaled):
     n, rate = 20_000, 0.3
     x = normal(n, 2, 3) + 5
     y = np.asarray(
-        ops.stochastic_depth(x, jax.random.key(0), rate, scale_in_training=scaled) / x
+        ops.stochastic_depth(jax.random.key(0), x, rate, scale_in_training=scaled) / x
     ).reshape(n, -1)
     factors = y[:, 0]
     np.testing.assert_allclose(y, np.repeat(factors[:, None], 6, 1), rtol=1e-5)
@@ -30,7 +30,7 @@ def test_branches_are_kept_whole_or_dropped_whole(scaled):
 
 def test_one_draw_for_the_batch():
     x = jnp.ones((9, 2))
-    f = jax.vmap(lambda key: ops.stochastic_depth(x, key, 0.4, per_example=False))
+    f = jax.vmap(lambda key: ops.stochastic_depth(key, x, 0.4, per_example=False))
     y = np.asarray(f(jax.random.split(jax.random.key(0), 1000))).reshape(1000, -1)
     assert (y == y[:, :1]).all()
     assert abs((y[:, 0] > 0).mean() - 0.6) < 4 * np.sqrt(0.24 / 1000)
@@ -40,8 +40,8 @@ def test_it_is_what_nasnet_did_bit_for_bit():
     y, key, kept = normal(4, 2, 2, 3), jax.random.key(5), 1.0 - 0.3
     mask = np.asarray(jax.random.bernoulli(key, kept, (4, 1, 1, 1)))
     before = np.asarray(y) * (mask / np.float32(kept)).astype(np.float32)
-    np.testing.assert_array_equal(ops.stochastic_depth(y, key, 0.3), before)
-    traced = jax.jit(lambda rate: ops.stochastic_depth(y, key, rate))
+    np.testing.assert_array_equal(ops.stochastic_depth(key, y, 0.3), before)
+    traced = jax.jit(lambda rate: ops.stochastic_depth(key, y, rate))
     np.testing.assert_allclose(traced(jnp.float32(0.3)), before, rtol=1e-6)
 
 
@@ -67,8 +67,8 @@ def test_a_linear_stack_at_test_time_is_the_mean_of_all_sub_networks(x64):
 def test_rates_at_the_ends():
     x, key = jnp.ones((3, 2)), jax.random.key(0)
     for f in (
-        lambda rate: ops.stochastic_depth(x, key, rate),
-        jax.jit(lambda rate: ops.stochastic_depth(x, key, rate)),
+        lambda rate: ops.stochastic_depth(key, x, rate),
+        jax.jit(lambda rate: ops.stochastic_depth(key, x, rate)),
     ):
         np.testing.assert_array_equal(f(0.0), x)
         np.testing.assert_array_equal(f(1.0), 0 * x)
@@ -99,7 +99,7 @@ def test_joins_want_their_masks_in_shape():
 @pytest.mark.parametrize("multiplicative", [False, True])
 def test_gaussian_noise_has_its_moments(multiplicative):
     n, std, x = 100_000, 0.4, 3.0
-    y = ops.gaussian_noise(jnp.full(n, x), jax.random.key(0), std, multiplicative=multiplicative)
+    y = ops.gaussian_noise(jax.random.key(0), jnp.full(n, x), std, multiplicative=multiplicative)
     spread = std * (x if multiplicative else 1)
     assert abs(float(y.mean()) - x) < 4 * spread / np.sqrt(n)
     assert float(y.std()) == pytest.approx(spread, rel=4 / np.sqrt(2 * n))
@@ -110,9 +110,9 @@ def test_gaussian_noise_has_its_moments(multiplicative):
 def test_gaussian_dropout_has_the_variance_of_dropout(x64):
     x = normal(5, dtype=float)
     rate, keys = 0.2, jax.random.split(jax.random.key(0), 40_000)
-    dropped = jax.vmap(lambda key: ops.dropout(x, key, rate))(keys)
+    dropped = jax.vmap(lambda key: ops.dropout(key, x, rate))(keys)
     std = ops.dropout_std(rate)
-    noisy = jax.vmap(lambda key: ops.gaussian_noise(x, key, std, multiplicative=True))(keys)
+    noisy = jax.vmap(lambda key: ops.gaussian_noise(key, x, std, multiplicative=True))(keys)
     expected = rate / (1 - rate) * np.asarray(x) ** 2
     for y in (dropped, noisy):  # standard error of a variance: at most √((κ − 1)/n) = 0.8 %
         np.testing.assert_allclose(y.var(0), expected, rtol=0.03)
@@ -132,16 +132,16 @@ def test_noise_layer():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, k: ops.stochastic_depth(x, k, 1.5), r"rate: got 1.5"),
-        (lambda x, k: ops.stochastic_depth(x, k, float("nan")), r"rate: got nan"),
-        (lambda x, k: ops.stochastic_depth(x[0, 0], k, 0.5), r"x: got a single number"),
+        (lambda x, k: ops.stochastic_depth(k, x, 1.5), r"rate: got 1.5"),
+        (lambda x, k: ops.stochastic_depth(k, x, float("nan")), r"rate: got nan"),
+        (lambda x, k: ops.stochastic_depth(k, x[0, 0], 0.5), r"x: got a single number"),
         (lambda x, k: ops.stochastic_depth_at_test(x, -0.5), r"rate: got -0.5"),
         (lambda x, k: ops.stochastic_depth_rates(0), r"blocks: got 0"),
         (lambda x, k: ops.stochastic_depth_rates(3, 2.0), r"rate: got 2.0"),
         (lambda x, k: ops.keep_paths(k, 2, 0, 0.5), r"paths: got 0"),
         (lambda x, k: ops.keep_paths(k, 2, 2, 1.5), r"rate: got 1.5"),
-        (lambda x, k: ops.gaussian_noise(x, k, -1.0), r"std: got -1.0"),
-        (lambda x, k: ops.gaussian_noise(x.astype(int), k, 1.0), r"x: got int32"),
+        (lambda x, k: ops.gaussian_noise(k, x, -1.0), r"std: got -1.0"),
+        (lambda x, k: ops.gaussian_noise(k, x.astype(int), 1.0), r"x: got int32"),
         (lambda x, k: ops.dropout_std(1.0), r"rate: got 1.0.*\[0, 1\)"),
         (lambda x, k: nn.GaussianNoise(-1.0).apply({}, x, train=False), r"std: got -1.0"),
         (lambda x, k: nn.StochasticDepth(2.0).apply({}, x, train=False), r"rate: got 2.0"),

@@ -11,6 +11,7 @@ from jaxnets.errors import UnknownNameError
 from jaxnets.models import create_model, list_models
 from jaxnets.optim import Plateau, averaged_params, list_optimizers, list_schedules
 from jaxnets.optim.plateau import PlateauState
+from jaxnets.tasks import classification
 from jaxnets.tasks.paper_recipes import list_paper_recipes, paper_recipe
 from jaxnets.train import create_state, train_step
 
@@ -93,10 +94,11 @@ def test_each_is_built_and_makes_a_step(name):
     built = found.build(steps_per_epoch=4)
     assert built.steps == 4 * found.recipe.epochs
     network = create_model("mlp", num_classes=3, hidden=())
-    state = create_state(network, built.optimizer, (2, 2, 3), jax.random.key(0))
     images = np.random.default_rng(0).normal(size=(2, 2, 2, 3)).astype(np.float32)
-    step = jax.jit(partial(train_step, loss_fn=built.loss))
-    after, metrics = step(state, {"image": images, "label": np.array([0, 2])})
+    batch = {"image": images, "label": np.array([0, 2])}
+    task = classification(3, loss=built.loss)
+    state = create_state(network, built.optimizer, batch, jax.random.key(0), task=task)
+    after, metrics = jax.jit(partial(train_step, task=task))(state, batch)
     assert np.isfinite(metrics["loss"])
     moved = [
         np.abs(a - b).max()

@@ -11,9 +11,11 @@ import pytest
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
+from jaxnets.tasks import classification
 from jaxnets.train import Checkpoints, create_state, restore_state, state_arrays, train_step
 from jaxnets.train.arrays import tree_sha256
 
+TASK = classification(3)
 ARRAYS = {
     "params/dense/kernel": np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32),
     "opt_state/0/count": np.array(7, np.int32),
@@ -25,7 +27,8 @@ META = {"step": 3, "config": {"learning_rate": 0.1, "model": "mlp", "names": ["a
 
 def make_state(hidden=(8,), classes=3, tx=None):
     model = create_model("mlp", num_classes=classes, hidden=hidden)
-    return create_state(model, tx or optax.adam(1e-2), (4, 4, 1), jax.random.key(1))
+    example = {"image": np.zeros((1, 4, 4, 1)), "label": np.zeros(1, int)}
+    return create_state(model, tx or optax.adam(1e-2), example, jax.random.key(1), task=TASK)
 
 
 def on_host(tree):
@@ -49,13 +52,13 @@ def test_state_round_trip_and_next_step(tmp_path):
         "image": np.random.default_rng(0).normal(size=(6, 4, 4, 1)).astype(np.float32),
         "label": np.arange(6, dtype=np.int32) % 3,
     }
-    state, _ = train_step(make_state(), batch)
+    state, _ = train_step(make_state(), batch, task=TASK)
     with_files = Checkpoints(tmp_path / "c")
     with_files.save(1, state_arrays(state, on_host), {})
     restored = restore_state(make_state(), with_files.restore().arrays)
     with_files.close()
-    after, _ = train_step(state, batch)
-    again, _ = train_step(restored, batch)
+    after, _ = train_step(state, batch, task=TASK)
+    again, _ = train_step(restored, batch, task=TASK)
     first, second = (tree_sha256(state_arrays(s, on_host)) for s in (after, again))
     assert first == second
     assert first != tree_sha256(state_arrays(state, on_host))

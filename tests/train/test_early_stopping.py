@@ -10,8 +10,11 @@ import pytest
 from jaxnets import data, optim
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
+from jaxnets.tasks import classification
 from jaxnets.train import Checkpoints, create_state, run_loop, train_step
 from jaxnets.train.early_stopping import EarlyStopping, EarlyStoppingHook
+
+TASK = classification(10, preprocess=partial(jnp.multiply, 1 / 255))
 
 
 def follow(rule, values, state=None, first=0, update=None):
@@ -69,11 +72,11 @@ def _loop(hook, state, digits, values, first_step, last_step, kept):
 
     return run_loop(
         state,
-        jax.jit(partial(train_step, preprocess=partial(jnp.multiply, 1 / 255)), donate_argnums=0),
+        jax.jit(partial(train_step, task=TASK), donate_argnums=0),
         batches.iterate(first_step, last_step),
         first_step=first_step,
         last_step=last_step,
-        images_per_step=20,
+        examples_per_step=20,
         evaluate=evaluate,
         evaluate_every=2,
         after_evaluation=hook.after_evaluation,
@@ -88,7 +91,8 @@ def test_in_the_loop_resumed_through_a_checkpoint(tmp_path):
 
     def start():
         rule = optim.create_optimizer("momentum", 0.05)
-        return create_state(network, rule, digits.image_shape, jax.random.key(0))
+        example = digits.train.take([0])
+        return create_state(network, rule, example, jax.random.key(0), task=TASK)
 
     curve = [3.0, 2.0, 2.5, 2.5, 2.5, 1.0, 1.0]  # after steps 2, 4, 6, …; stops after step 10
     kept = {}

@@ -26,7 +26,7 @@ def loop(last, first=0, batches=None, **options):
         iter(batches or itertools.repeat(jnp.float32(1))),
         first_step=first,
         last_step=last,
-        images_per_step=8,
+        examples_per_step=8,
         record=records.append,
         **options,
     )
@@ -38,7 +38,7 @@ def test_counts_and_window_means():
     assert result.step == 25 and float(result.state) == 25 and not result.stopped
     assert [(r["step"], r["loss"]) for r in records] == [(10, 5.5), (20, 15.5), (25, 23.0)]
     # The first step, which compiles, is not part of the speed.
-    assert result.images == 24 * 8
+    assert result.examples == 24 * 8
     assert result.seconds > 0 and 0 <= result.waiting_share < 1
 
 

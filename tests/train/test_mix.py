@@ -1,5 +1,6 @@
 """Mixup and CutMix within the training step: labels, devices, settings."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -8,20 +9,22 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnets.augment import cutmix, mixup, mixup_at
+from jaxnets.augment import chain, cutmix, mixup, mixup_at
+from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model
-from jaxnets.tasks import Recipe
-from jaxnets.tasks.recipe import build_mix
-from jaxnets.train import DataParallel, create_state, train_step
+from jaxnets.tasks import Recipe, classification
+from jaxnets.tasks.recipe import build_prepare
+from jaxnets.train import BATCH_AXIS, DataParallel, create_state, train_step
 
+TASK = classification(3)
 MIXES = {"mixup": partial(mixup, alpha=1.0), "cutmix": cutmix}
 
 
 def state_of(seed=0):
     model = create_model("mlp", num_classes=3, hidden=())
-    return create_state(model, optax.sgd(0.5), (4, 4, 1), jax.random.key(seed))
+    return create_state(model, optax.sgd(0.5), batch_of(1), jax.random.key(seed), task=TASK)
 
 
 def batch_of(size, seed=0):
@@ -49,11 +52,15 @@ def test_cross_entropy_is_linear_in_the_labels(x64):
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_eight_devices_mix_as_one(name, mode):
     """The partner is the neighbor in the global batch, on whatever device that lies."""
-    step = partial(train_step, mix=partial(MIXES[name], num_classes=3))
+
+    def step_of(axis_name):
+        mix = partial(MIXES[name], num_classes=3, axis_name=axis_name)
+        return partial(train_step, task=TASK, prepare=mix)
+
     batch = batch_of(16)
-    one, one_metrics = jax.jit(step)(state_of(), batch)
+    one, one_metrics = jax.jit(step_of(None))(state_of(), batch)
     parallel = DataParallel(mode)
-    compiled = parallel.parallelize(step)
+    compiled = parallel.parallelize(step_of(BATCH_AXIS if mode == "pmap" else None))
     eight, metrics = compiled(parallel.replicate(state_of()), parallel.shard(batch))
     jax.tree.map(
         partial(np.testing.assert_allclose, atol=1e-6), one.params, parallel.fetch(eight.params)
@@ -68,10 +75,11 @@ def test_accuracy_is_against_the_larger_share():
 
     @partial(jax.jit, static_argnames="microbatches")
     def step(share, microbatches):
-        def mix(key, images, labels, *, axis_name):
-            return mixup_at(images, labels, share, num_classes=3, axis_name=axis_name)
+        def mix(key, batch, example_ids):
+            images, labels = mixup_at(batch["image"], batch["label"], share, num_classes=3)
+            return {**batch, "image": images, "label": labels}
 
-        return train_step(state, batch, mix=mix, microbatches=microbatches)[1]
+        return train_step(state, batch, task=TASK, prepare=mix, microbatches=microbatches)[1]
 
     for share, classes in ((0.7, batch["label"]), (0.3, np.roll(batch["label"], 1))):
         images = share * batch["image"] + (1 - share) * np.roll(batch["image"], 1, 0)
@@ -88,25 +96,32 @@ def test_accuracy_is_against_the_larger_share():
 def test_augmentation_comes_before_mixing_with_its_own_key():
     seen = {}
 
-    def augment(key, images, ids):
+    def augment(key, batch, ids):
         seen["augment"] = np.asarray(jax.random.key_data(key))
-        return images + 1
+        return {**batch, "image": batch["image"] + 1}
 
-    def mix(key, images, labels, *, axis_name):
+    def mix(key, batch, ids):
         seen["mix"] = np.asarray(jax.random.key_data(key))
-        seen["images"] = images
-        return images, labels
+        seen["images"] = batch["image"]
+        return batch
 
     batch = batch_of(4)
-    train_step(state_of(), batch, augment=augment, mix=mix)
+    train_step(state_of(), batch, task=TASK, prepare=chain(augment, None, mix))
     assert not np.array_equal(seen["augment"], seen["mix"])
     np.testing.assert_allclose(seen["images"], batch["image"] + 1)
 
 
 def test_recipes_choose_the_mix():
-    assert build_mix(Recipe(), 10) is None
-    assert build_mix(Recipe(mixup=0.2), 10).func is mixup
-    assert build_mix(Recipe(cutmix=1.0), 10).func is cutmix
+    digits = load_dataset("digits")
+    plain = Recipe(augment="none")
+    assert build_prepare(plain, digits) is None
+    batch = {"image": jnp.asarray(digits.train.images[:4]), "label": jnp.arange(4)}
+    key = jax.random.key(0)
+    for name, mix in (("mixup", partial(mixup, alpha=0.2)), ("cutmix", partial(cutmix, alpha=0.2))):
+        prepared = build_prepare(replace(plain, **{name: 0.2}), digits)(key, batch, jnp.arange(4))
+        expected = mix(key, batch, num_classes=10)
+        for entry in ("image", "label"):
+            np.testing.assert_array_equal(prepared[entry], expected[entry])
     with pytest.raises(JaxnetsError, match="exclude each other"):
         Recipe(mixup=1.0, cutmix=1.0).check()
     for name in ("mixup", "cutmix", "cutout"):

@@ -14,6 +14,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
 from jaxnets.nn import BatchNorm
 from jaxnets.optim import create_optimizer
+from jaxnets.tasks import classification
 from jaxnets.train import (
     BATCH_AXIS,
     DataParallel,
@@ -24,6 +25,7 @@ from jaxnets.train import (
 )
 
 STEPS, BATCH = 20, 32
+EXAMPLE = {"image": np.zeros((1, 8, 8, 1)), "label": np.zeros(1, int)}
 
 
 def train(parallel: DataParallel, *, process_index=0, process_count=1):
@@ -33,8 +35,10 @@ def train(parallel: DataParallel, *, process_index=0, process_count=1):
     norm = partial(BatchNorm, axis_name=BATCH_AXIS if parallel.mode == "pmap" else None)
     model = create_model("resnet20", blocks=1, widths=(4, 8, 8), norm=norm)
     tx = create_optimizer("momentum", 0.05)
-    state = parallel.replicate(create_state(model, tx, (8, 8, 1), jax.random.key(0)))
-    step = parallel.parallelize(partial(train_step, preprocess=lambda x: x / 128.0 - 1.0))
+    task = classification(10, preprocess=lambda x: x / 128.0 - 1.0)
+    state = create_state(model, tx, EXAMPLE, jax.random.key(0), task=task)
+    state = parallel.replicate(state)
+    step = parallel.parallelize(partial(train_step, task=task))
     batches = Batches(
         load_dataset("digits").train,
         BATCH,
@@ -72,7 +76,8 @@ def test_eight_devices_equal_one(mode, single):
 
 def test_training_moved_the_parameters(single):
     model = create_model("resnet20", blocks=1, widths=(4, 8, 8))
-    start = create_state(model, create_optimizer("sgd", 0.1), (8, 8, 1), jax.random.key(0))
+    rule, key = create_optimizer("sgd", 0.1), jax.random.key(0)
+    start = create_state(model, rule, EXAMPLE, key, task=classification(10))
     moved = np.abs(single[0]["params/conv1/kernel"] - start.params["conv1"]["kernel"]).max()
     assert moved > 1e-2
 

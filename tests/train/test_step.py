@@ -9,13 +9,19 @@ import optax
 import pytest
 
 from jaxnets.models import create_model
-from jaxnets.train import create_state, eval_step, train_step
+from jaxnets.tasks import classification
+from jaxnets.train import create_state, eval_step
+from jaxnets.train import train_step as step_of_any_task
+
+TASK = classification(3)
+train_step = partial(step_of_any_task, task=TASK)
 
 
 def linear_state(tx=None, features=(), seed=0):
     """Softmax regression on 4×4 images (an MLP without hidden layers)."""
     model = create_model("mlp", num_classes=3, hidden=features)
-    return create_state(model, tx or optax.sgd(0.5), (4, 4, 1), jax.random.key(seed))
+    tx = tx or optax.sgd(0.5)
+    return create_state(model, tx, batch_of(1), jax.random.key(seed), task=TASK)
 
 
 def batch_of(size, seed=0, classes=3):
@@ -74,25 +80,26 @@ def test_accumulation_needs_equal_parts():
 def test_randomness_comes_from_key_and_step():
     seen = []
 
-    def augment(key, images, ids):
+    def prepare(key, batch, ids):
         seen.append(np.asarray(jax.random.key_data(key)))
         np.testing.assert_array_equal(ids, np.arange(4))
-        return images
+        return batch
 
     state = linear_state()
-    after, _ = train_step(state, batch_of(4), augment=augment)
-    train_step(state, batch_of(4), augment=augment)
-    train_step(after, batch_of(4), augment=augment)
+    after, _ = train_step(state, batch_of(4), prepare=prepare)
+    train_step(state, batch_of(4), prepare=prepare)
+    train_step(after, batch_of(4), prepare=prepare)
     assert np.array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
 
 
-def test_augmentation_ids_are_global_under_pmap():
-    def augment(key, images, ids):
-        return images + ids[:, None, None, None].astype(images.dtype)
+def test_example_ids_are_global_under_pmap():
+    def prepare(key, batch, ids):
+        images = batch["image"]
+        return {**batch, "image": images + ids[:, None, None, None].astype(images.dtype)}
 
     def step(state, batch, *, axis_name=None):
-        return train_step(state, batch, axis_name=axis_name, augment=augment)
+        return train_step(state, batch, axis_name=axis_name, prepare=prepare)
 
     batch = batch_of(16)
     one, _ = step(linear_state(), batch)
@@ -124,12 +131,14 @@ def test_eval_sums_leave_padding_out():
     logits = np.asarray(state.apply_fn(state.variables, batch["image"], train=False), np.float64)
     log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     mask = np.array([1] * 7 + [0] * 3, np.float32)
-    sums = eval_step(
-        state.variables, {**batch, "mask": mask}, apply_fn=state.apply_fn, num_classes=3
+    sums, collected = eval_step(
+        state.variables, {**batch, "example_mask": mask}, apply_fn=state.apply_fn, task=TASK
     )
-    assert float(sums["count"]) == 7
+    assert collected == {}
+    (loss, count), (counted, _) = sums["loss"], sums["confusion"]
+    assert float(count) == 7
     labels = batch["label"][:7]
-    np.testing.assert_allclose(sums["loss"], -log_p[np.arange(7), labels].sum(), rtol=1e-5)
+    np.testing.assert_allclose(loss, -log_p[np.arange(7), labels].sum(), rtol=1e-5)
     confusion = np.zeros((3, 3), int)
     np.add.at(confusion, (labels, logits[:7].argmax(1)), 1)
-    np.testing.assert_array_equal(sums["confusion"], confusion)
+    np.testing.assert_array_equal(counted, confusion)

@@ -1,7 +1,7 @@
 """Transfer: what is frozen stays, bit for bit; what is trained follows references."""
 
 import itertools
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,11 @@ from jaxnets import data, optim, transfer
 from jaxnets.errors import UnknownNameError
 from jaxnets.models import create_model
 from jaxnets.nn import BatchNorm
+from jaxnets.tasks import classification
 from jaxnets.train import train_step
 
 SHAPE = (8, 8, 3)
+TASK = classification(4)
 
 
 def resnet(classes=4):
@@ -38,9 +40,14 @@ def flat(tree):
     }
 
 
+@lru_cache
+def compiled_init(net):
+    return jax.jit(partial(net.init, train=False))
+
+
 def trained_variables(net, seed=0):
     """Random variables whose running statistics are not those of a new network."""
-    variables = jax.jit(partial(net.init, train=False))(jax.random.key(seed), images(1))
+    variables = compiled_init(net)(jax.random.key(seed), images(1))
     stats = jax.tree.map(lambda s: s + 0.3, variables["batch_stats"])
     return {"params": variables["params"], "batch_stats": stats}
 
@@ -94,7 +101,7 @@ def test_frozen_layers_keep_every_bit(decay):
     rule = optim.create_optimizer("adamw", 0.01, weight_decay=decay, clip_norm=1.0)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(1), frozen=frozen)
     before = flat(state.variables)
-    step = jax.jit(train_step)
+    step = jax.jit(partial(train_step, task=TASK))
     for _ in range(3):
         state, metrics = step(state, batch())
     after = flat(state.variables)
@@ -138,7 +145,7 @@ def test_a_part_of_a_block_can_be_frozen():
     variables = trained_variables(net)
     rule = optim.create_optimizer("sgd", 0.1)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-    new, _ = jax.jit(train_step)(state, batch())
+    new, _ = jax.jit(partial(train_step, task=TASK))(state, batch())
     before, after = flat(state.variables), flat(new.variables)
     same = {path for path in before if before[path] == after[path]}
     assert same == {p for p in before if p.split("/", 1)[1].startswith(tuple(frozen))}
@@ -151,7 +158,7 @@ def test_head_training_equals_training_the_head_alone():
     rule = optim.create_optimizer("momentum", 0.1)
     frozen = transfer.layers_up_to(net, SHAPE, "backbone")
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-    step = jax.jit(train_step)
+    step = jax.jit(partial(train_step, task=TASK))
     features = np.asarray(transfer.head_inputs(net, variables, images()), np.float64)
     w = {k: np.asarray(v, np.float64) for k, v in variables["params"]["fc"].items()}
     v = {k: np.zeros_like(a) for k, a in w.items()}
@@ -168,12 +175,12 @@ def test_head_training_equals_training_the_head_alone():
     np.testing.assert_allclose(state.params["fc"]["bias"], w["bias"], atol=1e-5)
 
 
-def test_transplant_takes_statistics_along_and_nothing_else():
+def test_copied_layers_bring_their_statistics_and_nothing_else():
     net = resnet()
     new, old = trained_variables(net, 1), trained_variables(net, 2)
     old["batch_stats"] = jax.tree.map(lambda s: s + 1, old["batch_stats"])
     layers = transfer.layers_up_to(net, SHAPE, "stage1")
-    got, ours, theirs = (flat(t) for t in (transfer.transplant(new, old, layers), new, old))
+    got, ours, theirs = (flat(t) for t in (transfer.copy_layers(new, old, layers), new, old))
     assert {p for p in got if got[p] == theirs[p] and theirs[p] != ours[p]} >= {
         "batch_stats/bn1/mean",
         "params/conv1/kernel",
@@ -184,14 +191,14 @@ def test_transplant_takes_statistics_along_and_nothing_else():
         assert got[path] == source[path], path
 
 
-def test_a_donor_with_other_classes():
-    donor = trained_variables(resnet(7))
+def test_a_source_with_other_classes():
+    source = trained_variables(resnet(7))
     target = trained_variables(resnet(4), 5)
     layers = transfer.layers_up_to(resnet(4), SHAPE, "backbone")
-    got = transfer.transplant(target, donor, layers)
+    got = transfer.copy_layers(target, source, layers)
     assert got["params"]["fc"]["kernel"].shape == (6, 4)
-    with pytest.raises(ValueError, match=r"donor has \[.*7\] at params/fc/.*, expected \[.*4\]"):
-        transfer.transplant(target, donor, [*layers, "fc"])
+    with pytest.raises(ValueError, match=r"source has \[.*7\] at params/fc/.*, expected \[.*4\]"):
+        transfer.copy_layers(target, source, [*layers, "fc"])
 
 
 def test_probe_is_the_minimum_of_softmax_regression():
@@ -270,7 +277,7 @@ def test_phases_unfreeze_from_the_top():
     for frozen in phases:
         rule = optim.create_optimizer("sgd", 0.1)
         state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
-        new, _ = jax.jit(train_step)(state, batch())
+        new, _ = jax.jit(partial(train_step, task=TASK))(state, batch())
         before, after = flat(state.params), flat(new.params)
         moved.append({p.split("/")[0] for p in before if before[p] != after[p]})
         variables = new.variables
@@ -298,8 +305,8 @@ def test_advice_is_the_table():
     assert not transfer.advise(1000, 0.2).small
 
 
-def test_similarity_tells_a_donor_from_a_random_network():
-    """A donor that was trained on the task itself is similar; a random one is not."""
+def test_similarity_tells_a_pretrained_network_from_a_random_one():
+    """A network that was trained on the task itself is similar; a random one is not."""
     digits = data.load_dataset("digits", train_examples=300)
     net = create_model("mlp", hidden=(32, 8))
     scale = partial(jnp.multiply, 1 / 255)
@@ -309,16 +316,16 @@ def test_similarity_tells_a_donor_from_a_random_network():
         optim.create_optimizer("adam", 3e-3),
         jax.random.key(0),
     )
-    step = jax.jit(partial(train_step, preprocess=scale))
+    step = jax.jit(partial(train_step, task=classification(10, preprocess=scale)))
     batches = data.Batches(digits.train, 100, seed=0)
     for number in range(150):
         state, _ = step(state, batches[number])
     held = digits.test.images[:120], digits.test.labels[:120]
     key = jax.random.key(1)
-    found = transfer.measure_similarity(net, state.variables, *held, key, preprocess=scale)
+    found = transfer.measure_similarity(key, net, state.variables, *held, preprocess=scale)
     random = net.init(jax.random.key(2), np.zeros((1, 8, 8, 1)))
-    other = transfer.measure_similarity(net, random, *held, key, preprocess=scale)
-    assert found["donor"] > other["donor"] and other["similarity"] == 0
+    other = transfer.measure_similarity(key, net, random, *held, preprocess=scale)
+    assert found["pretrained"] > other["pretrained"] and other["similarity"] == 0
     assert found["pixels"] == other["pixels"] > 0.8
 
 

@@ -39,20 +39,15 @@ def test_equals_the_recipe_compiled_in(parts, optimizer, schedule):
     found = losses(Candidates(recipe, dataset, valid, 2, seed=3), [SETTINGS])[:, 0, 0]
 
     fixed = replace(recipe, **SETTINGS)
-    steps = dataset.train.num_examples // 50
+    steps = len(dataset.train) // 50
     network = build.build_network("mlp", 10)
     rule = build.build_optimizer(fixed, build.build_schedule(fixed, steps))
-    state = create_state(network, rule, dataset.image_shape, jax.random.key(3))
-    step = jax.jit(
-        partial(
-            train_step,
-            loss_fn=build.build_loss(fixed),
-            preprocess=fit_channel_mean_std(dataset.train.images).apply,
-        )
-    )
+    task = build.build_task(fixed, 10, fit_channel_mean_std(dataset.train.images).apply)
+    state = create_state(network, rule, dataset.train.take([0]), jax.random.key(3), task=task)
+    step = jax.jit(partial(train_step, task=task))
     expected = []
     for epoch in range(2):
-        order, seen = shuffle.permutation(dataset.train.num_examples, 3, epoch), []
+        order, seen = shuffle.permutation(len(dataset.train), 3, epoch), []
         for index in np.split(order[: steps * 50], steps):
             batch = {"image": dataset.train.images[index], "label": dataset.train.labels[index]}
             state, metrics = step(state, batch)
@@ -108,7 +103,7 @@ def test_bad_input(parts):
 def test_the_held_out_part_has_its_share_of_every_class_and_shares_no_image():
     train = load_dataset("digits").train
     rest, part = split_held_out(train, 0.2)
-    assert rest.num_examples + part.num_examples == train.num_examples
+    assert len(rest) + len(part) == len(train)
     expected = 0.2 * np.bincount(train.labels)
     assert np.abs(np.bincount(part.labels) - expected).max() <= 1
     pool = np.sort(train.images.reshape(len(train.images), -1).astype(np.int64) @ np.arange(64))

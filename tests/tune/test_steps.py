@@ -63,7 +63,7 @@ class TestFirstLoss:
         images, labels = digits.images[:100], digits.labels[:100]
         model = create_model("lenet5", num_classes=classes)
         variables = with_small_last_layer(
-            variables_of(model, images), jax.random.key(2), num_classes=classes
+            jax.random.key(2), variables_of(model, images), num_classes=classes
         )
         found = check_first_loss(
             model, variables, images, labels, num_classes=classes, preprocess=scaled
@@ -142,7 +142,7 @@ class TestFirstLoss:
             self.check(digits, Linear(), labels=np.arange(3))
         with pytest.raises(JaxnetsError, match="found none"):
             with_small_last_layer(
-                variables_of(Linear(), digits.images), jax.random.key(0), num_classes=7
+                jax.random.key(0), variables_of(Linear(), digits.images), num_classes=7
             )
 
 

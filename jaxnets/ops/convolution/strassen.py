@@ -6,6 +6,7 @@ matrix product of its own (`matmul`) and, over im2col's columns, a convolution.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from jaxnets.ops.convolution import im2col, window
 from jaxnets.ops.convolution.problem import Problem
 
 # Up to this side XLA's own product wins: the eighteen additions cost more memory traffic than the
-# eighth product costs arithmetic (experiments/strassen.py measures the crossover).
+# eighth product costs arithmetic (experiments/convolution/strassen.py
+# measures the crossover).
 CUTOFF = 2048
 
 
@@ -39,6 +41,25 @@ def multiplications(m: int, k: int, n: int, cutoff: int = CUTOFF) -> int:
     depth = levels(m, k, n, cutoff)
     m, k, n = (-(-side // 2**depth) for side in (m, k, n))
     return 7**depth * m * k * n
+
+
+def error_bound(n: int, depth: int) -> float:
+    """Higham's bound on the error of an n × n product after ``depth`` levels, without ε and norms.
+
+    |C − Ĉ| ≤ ((n/n₀)^log₂12·(n₀² + 5n₀) − 5n)·ε·max|A|·max|B| + O(ε²), n₀ = n / 2^depth.
+
+    Args:
+        n: side of the matrices, a multiple of 2^depth.
+        depth: levels of the recursion.
+
+    Source: Higham, "Accuracy and Stability of Numerical Algorithms" (2nd edition, 2002),
+        theorem 23.3.
+
+    >>> error_bound(1024, 0) == 1024**2
+    True
+    """
+    smallest = n / 2**depth
+    return (n / smallest) ** math.log2(12) * (smallest**2 + 5 * smallest) - 5 * n
 
 
 def _quarters(a: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

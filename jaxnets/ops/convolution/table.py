@@ -1,8 +1,8 @@
 """Where one algorithm overtakes another, by backend and direction.
 
-`python -m experiments.tune_convolution` measures this machine and writes this file anew.  Every
-entry is a limit on one static fact of a convolution; `jaxnets.ops.convolution.choose` reads them in
-order.  A backend that is not listed runs everything on XLA's own convolution.
+`python -m experiments.convolution.tune_convolution` measures this machine and writes this file
+anew.  Every entry is a limit on one static fact of a convolution; `jaxnets.ops.convolution.choose`
+reads them in order.  A backend that is not listed runs everything on XLA's own convolution.
 
 least_macs: multiply-adds below which nothing is worth a choice.
 depthwise_fft_taps, dense_fft_taps: window positions from which spectra win.

@@ -51,7 +51,7 @@ def gradient_curvature(fun: Callable, x: Any) -> jax.Array:
 
 
 def lanczos(
-    fun: Callable, x: Any, key: jax.Array, *, steps: int | None = None, top: int = 1
+    key: jax.Array, fun: Callable, x: Any, *, steps: int | None = None, top: int = 1
 ) -> jax.Array:
     """The eigenvalues of the Hessian that are largest in absolute value.
 
@@ -59,9 +59,9 @@ def lanczos(
     random start, and the eigenvalues of that tridiagonal matrix converge from outside inwards.
 
     Args:
+        key: for the random start.
         fun: ``fun(x) -> scalar``.
         x: a tree of n numbers.
-        key: for the random start.
         steps: products with the Hessian, at most n; None takes min(n, 10 top + 50).
         top: how many eigenvalues.
 
@@ -72,7 +72,7 @@ def lanczos(
 
     >>> import jax, jax.numpy as jnp
     >>> scales = jnp.array([1.0, -7.0, 3.0])
-    >>> found = lanczos(lambda x: 0.5 * jnp.sum(scales * x**2), jnp.ones(3), jax.random.key(0))
+    >>> found = lanczos(jax.random.key(0), lambda x: 0.5 * jnp.sum(scales * x**2), jnp.ones(3))
     >>> round(float(found[0]), 4)
     -7.0
     """
@@ -111,14 +111,14 @@ def lanczos(
 
 
 def hutchinson_trace(
-    fun: Callable, x: Any, key: jax.Array, *, samples: int = 100
+    key: jax.Array, fun: Callable, x: Any, *, samples: int = 100
 ) -> tuple[jax.Array, jax.Array]:
     """The trace of the Hessian, as the mean of zᵀHz over random signs z.
 
     Args:
+        key: for the signs.
         fun: ``fun(x) -> scalar``.
         x: a tree of n numbers.
-        key: for the signs.
         samples: products with the Hessian.
 
     Returns:
@@ -127,7 +127,7 @@ def hutchinson_trace(
     Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1990).
 
     >>> import jax, jax.numpy as jnp
-    >>> trace, error = hutchinson_trace(lambda x: jnp.sum(x**2), jnp.ones(4), jax.random.key(0))
+    >>> trace, error = hutchinson_trace(jax.random.key(0), lambda x: jnp.sum(x**2), jnp.ones(4))
     >>> float(trace), float(error)
     (8.0, 0.0)
     """

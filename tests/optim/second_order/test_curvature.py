@@ -43,7 +43,7 @@ def test_products_and_eigenvalues_equal_the_dense_hessian(small):
 
     values = np.linalg.eigvalsh(dense)
     expected = values[np.argsort(-np.abs(values))][:5]
-    found = lanczos(fun, tree, jax.random.key(1), top=5)
+    found = lanczos(jax.random.key(1), fun, tree, top=5)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
     gradient, _ = ravel_pytree(jax.grad(fun)(tree))
@@ -53,7 +53,7 @@ def test_products_and_eigenvalues_equal_the_dense_hessian(small):
 
 def test_the_trace_is_within_its_own_error_bars(small):
     fun, tree, dense = small
-    estimate, error = hutchinson_trace(fun, tree, jax.random.key(0), samples=400)
+    estimate, error = hutchinson_trace(jax.random.key(0), fun, tree, samples=400)
     assert 0 < float(error) < 0.1 * abs(np.trace(dense))
     assert abs(float(estimate) - np.trace(dense)) <= 4 * float(error)
 
@@ -62,7 +62,7 @@ def test_lanczos_survives_an_invariant_subspace(x64):
     """Two distinct eigenvalues: the Krylov space ends after two steps."""
     scales = jnp.asarray([2.0] * 5 + [-3.0] * 5)
     found = lanczos(
-        lambda x: 0.5 * jnp.sum(scales * x**2), jnp.ones(10), jax.random.key(0), steps=8, top=2
+        jax.random.key(0), lambda x: 0.5 * jnp.sum(scales * x**2), jnp.ones(10), steps=8, top=2
     )
     np.testing.assert_allclose(jnp.abs(found), [3.0, 3.0], rtol=1e-6)
 
@@ -86,8 +86,8 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="shapes"):
         hvp(fun, x, jnp.ones(2))
     with pytest.raises(ValueError, match="top <= steps"):
-        lanczos(fun, x, jax.random.key(0), steps=9)
+        lanczos(jax.random.key(0), fun, x, steps=9)
     with pytest.raises(ValueError, match="samples"):
-        hutchinson_trace(fun, x, jax.random.key(0), samples=1)
+        hutchinson_trace(jax.random.key(0), fun, x, samples=1)
     with pytest.raises(ValueError, match="T >= 3"):
         trajectory_curvature(jnp.ones((2, 2)))

@@ -1,0 +1,1 @@
+"""Networks: what they consist of, what they cost, how they compare."""

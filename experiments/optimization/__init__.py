@@ -1,0 +1,1 @@
+"""Optimizers: on surfaces one can draw, on small networks, beside their peers."""

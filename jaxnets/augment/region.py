@@ -1,0 +1,165 @@
+"""The region of an image that a geometric transform keeps, and what it does to everything there.
+
+Coordinates are continuous: the pixel in row i and column j covers [j, j + 1) × [i, i + 1), so an
+image's corners are (0, 0) and (W, H), and a mirror image has W − x for x. Boxes and keypoints use
+the same coordinates; where a data set numbers pixels (COCO's keypoints), add ½ first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.augment.example import Example, change_image, image_of
+
+
+class Region(NamedTuple):
+    """A rectangle of an image that is resized to ``size``, and mirrored where that is asked.
+
+    Attributes:
+        top, left, height, width: in pixels of the image, numbers or traced; it may reach outside.
+        size: (rows, columns) of the result.
+        mirrored: whether the result is mirrored left to right; a bool or traced.
+    """
+
+    top: jax.Array | float
+    left: jax.Array | float
+    height: jax.Array | float
+    width: jax.Array | float
+    size: tuple[int, int]
+    mirrored: jax.Array | bool = False
+
+
+def move_to_region(
+    example: Example,
+    region: Region,
+    move_image: Callable[[jax.Array], jax.Array],
+    *,
+    mask_fill: int = 0,
+    pairs: Sequence[tuple[int, int]] = (),
+) -> Example:
+    """Take image, boxes, masks and keypoints of an example to a region, everything together.
+
+    Boxes are clipped to the region; those without area left become zeros and are switched off in
+    ``box_mask`` (made if missing). Masks take the nearest pixel. Keypoints outside the region, its
+    border excluded, get visibility 0; without a visibility their coordinates alone tell it.
+
+    Args:
+        example: ``image (H, W, C)`` or ``clip``, and where they exist ``boxes (…, 4)`` as x1, y1,
+            x2, y2 in pixels with ``box_mask (…)``, ``masks (…, H, W)``, ``keypoints (…, J, 2)`` as
+            x, y in pixels or ``(…, J, 3)`` with visibility. Or a bare image.
+        region: where the result comes from.
+        move_image: the transform's way of moving the image itself.
+        mask_fill: what masks get where the region reaches outside the image.
+        pairs: (left, right) numbers of keypoints that trade places in a mirror image.
+
+    Returns:
+        The example, of the same entries and of the size of the region; or the image.
+
+    Raises:
+        ValueError: shapes that do not fit; pairs that are not of different keypoints.
+
+    >>> region = Region(0, 2, 4, 4, (4, 4), mirrored=True)
+    >>> example = {"image": jnp.zeros((4, 8, 1)), "boxes": jnp.array([[1.0, 1, 3, 4]])}
+    >>> moved = move_to_region(example, region, lambda image: image[:, 5:1:-1])
+    >>> moved["boxes"].tolist(), moved["box_mask"].tolist()
+    ([[3.0, 1.0, 4.0, 4.0]], [1.0])
+    """
+    moved = change_image(example, move_image)
+    if not isinstance(example, Mapping):
+        return moved
+    if "masks" in example:
+        masks, shape = jnp.asarray(example["masks"]), jnp.shape(image_of(example))[:2]
+        if masks.shape[-2:] != shape:
+            raise ValueError(f"masks: got shape {masks.shape}; expected (…, *{shape}) as the image")
+        moved["masks"] = _move_masks(masks, region, mask_fill)
+    if "boxes" in example:
+        boxes = _floating(example["boxes"])
+        if boxes.shape[-1] != 4:
+            raise ValueError(f"boxes: got shape {boxes.shape}; expected (M, 4)")
+        mask = jnp.asarray(example.get("box_mask", jnp.ones(boxes.shape[:-1])))
+        moved["boxes"], kept = _move_boxes(boxes, region)
+        moved["box_mask"] = jnp.where(kept, mask, jnp.zeros_like(mask))
+    if "keypoints" in example:
+        points = _floating(example["keypoints"])
+        if points.ndim < 2 or points.shape[-1] not in (2, 3):
+            raise ValueError(f"keypoints: got shape {points.shape}; expected (…, J, 2 or 3)")
+        moved["keypoints"] = _move_keypoints(points, region, pairs)
+    return moved
+
+
+def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
+    """The pixels in which the centers of ``count`` equal parts of [start, start + extent] lie.
+
+    >>> nearest_pixels(0, 8, 4).tolist()
+    [1, 3, 5, 7]
+    """
+    return jnp.floor(centers(start, extent, count)).astype(jnp.int32)
+
+
+def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
+    """The centers of ``count`` equal parts of [start, start + extent], float32.
+
+    >>> centers(1, 8, 4).tolist()
+    [2.0, 4.0, 6.0, 8.0]
+    """
+    start, extent = jnp.float32(start), jnp.float32(extent)
+    # Multiplied first, so that integer results are exact.
+    return start + (jnp.arange(count) + 0.5) * extent / count
+
+
+def _floating(array) -> jax.Array:
+    array = jnp.asarray(array)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
+
+
+def _move_masks(masks, region, fill):
+    height, width = masks.shape[-2:]
+    rows = nearest_pixels(region.top, region.height, region.size[0])
+    columns = nearest_pixels(region.left, region.width, region.size[1])
+    columns = jnp.where(region.mirrored, columns[::-1], columns)
+    there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    moved = masks.take(rows, -2, mode="clip").take(columns, -1, mode="clip")
+    return jnp.where(there, moved, jnp.asarray(fill, masks.dtype))
+
+
+def _move_coordinates(x, y, region):
+    rows, columns = region.size
+    # Whole pixels that are not resized are multiplied by exactly 1.
+    x = (x - region.left) * (columns / region.width)
+    y = (y - region.top) * (rows / region.height)
+    return jnp.where(region.mirrored, columns - x, x), y
+
+
+def _move_boxes(boxes, region):
+    x1, y1 = _move_coordinates(boxes[..., 0], boxes[..., 1], region)
+    x2, y2 = _move_coordinates(boxes[..., 2], boxes[..., 3], region)
+    x1, x2 = jnp.where(region.mirrored, x2, x1), jnp.where(region.mirrored, x1, x2)
+    rows, columns = region.size
+    x1, x2 = jnp.clip(x1, 0, columns), jnp.clip(x2, 0, columns)
+    y1, y2 = jnp.clip(y1, 0, rows), jnp.clip(y2, 0, rows)
+    kept = (x2 > x1) & (y2 > y1)
+    moved = jnp.stack([x1, y1, x2, y2], -1).astype(boxes.dtype)
+    return jnp.where(kept[..., None], moved, jnp.zeros_like(moved)), kept
+
+
+def _move_keypoints(points, region, pairs):
+    x, y = _move_coordinates(points[..., 0], points[..., 1], region)
+    rows, columns = region.size
+    parts = [x, y]
+    if points.shape[-1] == 3:
+        there = (x >= 0) & (x <= columns) & (y >= 0) & (y <= rows)
+        parts.append(jnp.where(there, points[..., 2], 0))
+    moved = jnp.stack(parts, -1).astype(points.dtype)
+    order = np.arange(points.shape[-2])
+    named = [number for pair in pairs for number in pair]
+    if len(set(named)) != len(named) or not set(named) <= set(order.tolist()):
+        raise ValueError(
+            f"pairs: got {tuple(pairs)}; expected different numbers below {len(order)}, the "
+            "number of keypoints"
+        )
+    for left, right in pairs:
+        order[[left, right]] = right, left
+    return jnp.where(region.mirrored, moved[..., order, :], moved) if len(named) else moved

@@ -1,0 +1,1 @@
+"""What the experiments on convolution measure: shapes of networks, spectra, algorithms by turns."""

@@ -1,0 +1,107 @@
+"""Convolutions of published networks at batch 8, as (input, kernel, arguments, how often)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One convolution.
+
+    Attributes:
+        family: which line of the table it belongs to.
+        x: shape of the input, (B, H, W, C).
+        kernel: shape of the kernel, (K, K, C / groups, O).
+        arguments: of `jaxnets.ops.conv`.
+        count: how often the network has it.
+    """
+
+    family: str
+    x: tuple[int, ...]
+    kernel: tuple[int, ...]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    count: int = 1
+
+    @property
+    def name(self) -> str:
+        """Short, for tables: input, window, output channels, stride, groups."""
+        window = "x".join(map(str, self.kernel[:-2]))
+        text = f"{self.x[1]}²x{self.x[-1]} {window} →{self.kernel[-1]}"
+        if self.arguments.get("strides", 1) != 1:
+            text += f" /{self.arguments['strides']}"
+        groups = self.arguments.get("groups", 1)
+        return text + (f" {groups} groups" if groups > 1 else "")
+
+
+def _case(family: str, side: int, fan_in: int, out: int, k: int, count: int = 1, **arguments):
+    groups = arguments.get("groups", 1)
+    arguments = {"padding": k // 2, **arguments}
+    return Case(family, (8, side, side, fan_in), (k, k, fan_in // groups, out), arguments, count)
+
+
+def depthwise() -> list[Case]:
+    """MobileNet's 3×3, and the larger windows of later networks."""
+    cases = [
+        _case("depthwise 3x3", side, c, c, 3, groups=c)
+        for side, c in ((56, 144), (28, 256), (14, 512))
+    ]
+    strided = [
+        _case("depthwise strided", side, c, c, 3, strides=2, groups=c)
+        for side, c in ((112, 64), (28, 256))
+    ]
+    return [*cases, *strided, _case("depthwise 7x7", 56, 64, 64, 7, groups=64)]
+
+
+def grouped() -> list[Case]:
+    """ResNeXt-50 32×4d's 3×3, with their number."""
+    plain = [
+        _case("grouped 3x3", side, c, c, 3, count, groups=32)
+        for side, c, count in ((56, 128, 3), (28, 256, 3), (14, 512, 5), (7, 1024, 2))
+    ]
+    strided = [
+        _case("grouped strided", side, c, c, 3, strides=2, groups=32)
+        for side, c in ((56, 256), (28, 512), (14, 1024))
+    ]
+    return plain + strided
+
+
+def pointwise() -> list[Case]:
+    """ResNet-50's 1×1 (version 1.5), with their number."""
+    shapes = [(56, 64, 64, 1), (56, 64, 256, 4), (56, 256, 64, 2), (56, 256, 128, 1)]
+    shapes += [(28, 128, 512, 4), (28, 512, 128, 3), (28, 512, 256, 1), (14, 256, 1024, 6)]
+    shapes += [(14, 1024, 256, 5), (14, 1024, 512, 1), (7, 512, 2048, 3), (7, 2048, 512, 2)]
+    cases = [_case("pointwise", side, c, d, 1, count) for side, c, d, count in shapes]
+    downsampling = ((56, 256, 512), (28, 512, 1024), (14, 1024, 2048))
+    return cases + [_case("pointwise", side, c, d, 1, strides=2) for side, c, d in downsampling]
+
+
+def resnet() -> list[Case]:
+    """ResNet-50's other convolutions."""
+    cases = [_case("ResNet-50", 224, 3, 64, 7, strides=2)]
+    for side, c, count in ((56, 64, 3), (28, 128, 3), (14, 256, 5), (7, 512, 2)):
+        cases.append(_case("ResNet-50", side, c, c, 3, count))
+    for side, c in ((56, 128), (28, 256), (14, 512)):
+        cases.append(_case("ResNet-50", side, c, c, 3, strides=2))
+    return cases
+
+
+def vgg() -> list[Case]:
+    """VGG-16's thirteen convolutions."""
+    shapes = [(224, 3, 64, 1), (224, 64, 64, 1), (112, 64, 128, 1), (112, 128, 128, 1)]
+    shapes += [(56, 128, 256, 1), (56, 256, 256, 2), (28, 256, 512, 1), (28, 512, 512, 2)]
+    shapes += [(14, 512, 512, 3)]
+    return [_case("VGG-16", side, c, d, 3, count) for side, c, d, count in shapes]
+
+
+def large() -> list[Case]:
+    """Windows for which spectra pay."""
+    return [
+        _case("large dense 31x31", 64, 32, 32, 31),
+        _case("large depthwise 31x31", 64, 64, 64, 31, groups=64),
+        _case("large depthwise 15x15", 64, 64, 64, 15, groups=64),
+    ]
+
+
+def all_cases() -> list[Case]:
+    """Every shape of this file, family by family."""
+    return [*depthwise(), *grouped(), *pointwise(), *resnet(), *vgg(), *large()]

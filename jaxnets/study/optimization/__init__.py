@@ -1,0 +1,1 @@
+"""What the experiments on optimizers measure: surfaces, small problems, curvature, peers."""

@@ -1,0 +1,105 @@
+"""Classification: one of K classes for every example."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.losses import cross_entropy
+from jaxnets.ops.activations import identity
+from jaxnets.train.task import Sums, Task
+
+# Where networks put the logits of their auxiliary heads in training.
+AUXILIARY = "aux_logits"
+
+
+def classification(
+    num_classes: int,
+    *,
+    loss: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
+    preprocess: Callable[[jax.Array], jax.Array] = identity,
+    auxiliary: Mapping[str, float] | None = None,
+) -> Task:
+    """The task of telling K classes apart, on batches of ``image`` and ``label``.
+
+    Training minimizes ``loss(logits, label) + Σ w · loss(auxiliary logits, label)``; evaluation
+    measures cross entropy, accuracy and the confusion matrix.
+
+    Args:
+        num_classes: K.
+        loss: (logits (B, K), labels (B,) or distributions (B, K)) → scalar mean loss.
+        preprocess: images as stored → images as the network wants them.
+        auxiliary: the weight of each auxiliary head's loss, by the name that the network sows its
+            logits under (``model_info(name).auxiliary``).
+
+    Returns:
+        A `jaxnets.train.Task`. Its training metrics are the loss without the auxiliary terms,
+        ``total_loss`` with them where there are any, and the accuracy; where labels are
+        distributions, accuracy is against the class of the largest share. Evaluation gives
+        ``loss`` and ``accuracy``, floats, and ``confusion``, int64 (K, K) counts, row = true class.
+
+    Example:
+        >>> import jax, optax
+        >>> from jaxnets import create_model, data, train
+        >>> digits = data.load_dataset("digits")
+        >>> task = classification(10, preprocess=lambda x: x / 128 - 1)
+        >>> model = create_model("mlp", num_classes=10)
+        >>> batches = data.Batches(digits.train, 64, seed=0)
+        >>> key = jax.random.key(0)
+        >>> state = train.create_state(model, optax.adam(1e-3), batches[0], key, task=task)
+        >>> state, metrics = train.train_step(state, batches[0], task=task)
+        >>> sorted(metrics)
+        ['accuracy', 'gradient_norm', 'loss']
+        >>> parallel = train.DataParallel("jit", jax.devices()[:1])
+        >>> evaluate = train.Evaluator(task, state.apply_fn, digits.test, parallel)
+        >>> int(evaluate(parallel.replicate(state.variables))["confusion"].sum())
+        360
+    """
+    return Task(
+        inputs=partial(_inputs, preprocess=preprocess),
+        loss=partial(_loss, loss_fn=loss, auxiliary=tuple((auxiliary or {}).items())),
+        measure=partial(_measure, num_classes=num_classes),
+        summarize=_summarize,
+        mutable=(AUXILIARY,) if auxiliary else (),
+    )
+
+
+def _inputs(batch, *, preprocess):
+    return preprocess(batch["image"])
+
+
+def _loss(logits, updates, batch, *, loss_fn, auxiliary):
+    labels = batch["label"]
+    main = loss_fn(logits, labels)
+    classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
+    hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
+    if not auxiliary:
+        return main, {"accuracy": hits}
+    heads = updates[AUXILIARY]
+    total = main + sum(weight * loss_fn(heads[name], labels) for name, weight in auxiliary)
+    return total, {"loss": main, "total_loss": total, "accuracy": hits}
+
+
+def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:
+    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+    labels, mask = batch["label"], batch["example_mask"]
+    losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
+    cells = labels * num_classes + jnp.argmax(logits, -1)
+    confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))
+    count = mask.sum()
+    return {
+        "loss": (jnp.where(mask > 0, losses, 0).sum(), count),
+        "confusion": (confusion.reshape(num_classes, num_classes), count),
+    }
+
+
+def _summarize(sums: Sums) -> dict[str, Any]:
+    (loss, count), (confusion, _) = sums["loss"], sums["confusion"]
+    return {
+        "loss": float(loss) / float(count),
+        "accuracy": float(np.trace(confusion)) / float(count),
+        "confusion": confusion,
+    }

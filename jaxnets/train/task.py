@@ -1,0 +1,176 @@
+"""What a network is trained for, as a value: the contract of `jaxnets.train` with every task."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.errors import JaxnetsError
+
+Batch = Mapping[str, Any]
+Outputs = Any
+Updates = Mapping[str, Any]
+Metrics = Mapping[str, jax.Array]
+Sums = Mapping[str, tuple[Any, Any]]
+
+
+class TaskError(JaxnetsError, ValueError):
+    """A task that does not keep the contract, or that does not fit its batch."""
+
+
+def means(sums: Sums) -> dict[str, Any]:
+    """Each metric's mean, sum / count: how a task's sums are summarized unless it says otherwise.
+
+    Args:
+        sums: name → (sum, count) over all examples.
+
+    Returns:
+        name → mean; NaN where nothing was counted.
+
+    >>> means({"loss": (6.0, 4.0)})
+    {'loss': 1.5}
+    """
+    return {
+        name: np.asarray(total / count).tolist() if np.all(count) else float("nan")
+        for name, (total, count) in sums.items()
+    }
+
+
+class Task(NamedTuple):
+    """Everything that differs between classifying, detecting, translating and distilling.
+
+    `train_step`, `eval_step` and `Evaluator` know no task: they call these functions, all of them
+    pure and traceable unless said otherwise.
+
+    Attributes:
+        inputs: batch → what the network is called with: a mapping of keyword arguments, a tuple of
+            positional ones, or one argument. Normalization belongs here, because training and
+            evaluation share it; augmentation belongs into `train_step`'s ``prepare``.
+        loss: (outputs, updates, batch) → (scalar, metrics). ``outputs`` is what the network
+            returned; ``updates`` holds the collections that it wrote, those of ``mutable``
+            among them (auxiliary outputs, activations); metrics are scalars, means over the batch.
+        measure: (outputs, batch) → {name: (sum, count)}, in evaluation. Sums and counts may be
+            arrays. They leave out what ``batch["example_mask"]`` says is padding, and add up over
+            batches and devices, so that their quotient is exact over a data set. None: the task
+            is measured by ``collect`` alone.
+        summarize: {name: (sum, count)} over a data set, as NumPy → named results, on the host.
+        collect: (outputs, batch) → arrays with an example axis that are gathered over the whole
+            data set, for metrics that are no means (average precision, BLEU); or None.
+        score: what ``collect`` gathered, in the order of the source, without padding → named
+            results, on the host.
+        weight: batch → what the batch's mean loss is a mean over, such as its number of tokens:
+            parts of a batch (devices, microbatches) are then averaged with these weights, so that
+            any number of them gives the same gradient. None: all parts weigh the same.
+        mutable: collections that the network writes for the loss, by `flax.linen.Module.sow`.
+            They are not kept.
+        carried: collections with one entry an example that go from step to step, such as the state
+            of a recurrent network in truncated back-propagation. Gradients do not flow through.
+        rngs: names of the random streams that the network draws from.
+
+    Example: say a number for each sound, by a network whose argument is ``x``.
+
+        >>> def loss(outputs, updates, batch):
+        ...     return jnp.mean((outputs - batch["targets"]) ** 2), {}
+        >>> def measure(outputs, batch):
+        ...     mask = batch["example_mask"]
+        ...     errors = jnp.square(outputs - batch["targets"])
+        ...     return {"loss": (jnp.sum(mask * errors), mask.sum())}
+        >>> task = Task(inputs=lambda batch: {"x": batch["audio"]}, loss=loss, measure=measure)
+    """
+
+    inputs: Callable[[Batch], Any]
+    loss: Callable[[Outputs, Updates, Batch], tuple[jax.Array, Metrics]]
+    measure: Callable[[Outputs, Batch], Sums] | None = None
+    summarize: Callable[[Sums], dict[str, Any]] = means
+    collect: Callable[[Outputs, Batch], Mapping[str, jax.Array]] | None = None
+    score: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
+    weight: Callable[[Batch], jax.Array] | None = None
+    mutable: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    rngs: tuple[str, ...] = ("dropout",)
+
+
+def call_network(
+    task: Task,
+    apply_fn: Callable[..., Any],
+    variables: Mapping[str, Any],
+    batch: Batch,
+    **options: Any,
+) -> Any:
+    """``apply_fn`` on the task's inputs of a batch.
+
+    Raises:
+        TaskError: the task asks for a key that the batch does not have.
+    """
+    arguments = _ask(task.inputs, "inputs", batch, batch)
+    if isinstance(arguments, Mapping):
+        return apply_fn(variables, **arguments, **options)
+    if not isinstance(arguments, tuple):
+        arguments = (arguments,)
+    return apply_fn(variables, *arguments, **options)
+
+
+def compute_loss(
+    task: Task, outputs: Outputs, updates: Updates, batch: Batch
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The task's loss and metrics, checked.
+
+    Raises:
+        TaskError: the loss is no scalar, or a metric is none.
+    """
+    result = _ask(task.loss, "loss", batch, outputs, updates, batch)
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
+        raise TaskError(
+            "the task's loss must return (scalar, metrics), such as (loss, {}); "
+            f"it returned {_describe(result)}"
+        )
+    loss, metrics = result
+    for name, value in {"loss": loss, **metrics}.items():
+        if jnp.ndim(value) != 0:
+            what = "loss" if value is loss else f"metric {name!r}"
+            raise TaskError(
+                f"the task's {what} must be one number, the mean over the batch; it has shape "
+                f"{tuple(jnp.shape(value))}. Take its mean()."
+            )
+    return loss, dict(metrics)
+
+
+def compute_sums(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[Any, Any]]:
+    """The task's sums over an evaluation batch, checked.
+
+    Raises:
+        TaskError: a metric without a count.
+    """
+    if task.measure is None:
+        return {}
+    sums = _ask(task.measure, "measure", batch, outputs, batch)
+    if not isinstance(sums, Mapping):
+        raise TaskError(
+            f"the task's measure must return {{name: (sum, count)}}; it returned {_describe(sums)}"
+        )
+    for name, pair in sums.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TaskError(
+                f"the task's measure gives {name!r} without a count: expected (sum, count), so "
+                f"that means over a data set are exact, got {_describe(pair)}"
+            )
+    return {name: (jnp.asarray(total), jnp.asarray(count)) for name, (total, count) in sums.items()}
+
+
+def _ask(function: Callable, name: str, batch: Batch, *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except KeyError as error:
+        (key,) = error.args[:1] or (None,)
+        if key in batch:
+            raise
+        raise TaskError(
+            f"the task's {name} asks for {key!r}; the batch has {', '.join(sorted(batch))}"
+        ) from error
+
+
+def _describe(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"an array of shape {tuple(shape)}" if shape is not None else repr(value)[:80]
