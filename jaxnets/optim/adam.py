@@ -153,12 +153,12 @@ def amsgrad(
 
     Source: Reddi, Kale, Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
 
-    >>> rule = amsgrad(0.1)
+    >>> rule = amsgrad(0.1, b1=0.0, b2=0.5)
     >>> state = rule.init(jnp.zeros(1))
-    >>> for gradient in (10.0, 1.0):
+    >>> for gradient in (4.0, *[1.0] * 20):
     ...     updates, state = rule.update(jnp.array([gradient]), state)
-    >>> round(float(updates[0]), 3)  # Adam, whose v has shrunk, goes as far: -0.067
-    -0.067
+    >>> round(float(updates[0]), 4)  # -0.1 / √8; Adam, whose v has fallen back to 1, goes 0.1 far
+    -0.0354
     """
     return optax.chain(
         scale_by_adam(b1, b2, eps, amsgrad=True), scale_by_learning_rate(learning_rate)

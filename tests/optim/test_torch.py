@@ -133,7 +133,7 @@ def test_schedule_equals_torch(name, stored):
 
 PLATEAUS = {
     "default": {"patience": 2},
-    "cooldown": {"patience": 1, "cooldown": 3, "factor": 0.5, "minimum": 0.01},
+    "cooldown": {"patience": 1, "cooldown": 3, "factor": 0.5, "end_value": 0.01},
     "max_abs": {
         "mode": "max",
         "threshold_mode": "abs",
