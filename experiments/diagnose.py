@@ -19,8 +19,8 @@ from jaxnets.study.figures import new_figure, save_figure
 from jaxnets.train import read_metrics
 from jaxnets.train.run_directory import read_json, write_json
 from jaxnets.tune import diagnose, figures
+from jaxnets.tune.curves import typical_curves
 from jaxnets.tune.diagnose import ADVICE, Diagnosis, smoothing_entropy
-from jaxnets.tune.typical_curves import typical_curves
 
 
 @dataclass(frozen=True)

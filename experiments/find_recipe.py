@@ -46,9 +46,9 @@ from jaxnets.tune import (
     parse_space,
     split_held_out,
 )
-from jaxnets.tune.candidates import TRACED
+from jaxnets.tune.candidate_programs import TRACED
+from jaxnets.tune.optuna_parts import import_optuna
 from jaxnets.tune.space import check_space, describe_space
-from jaxnets.tune.study import import_optuna
 
 _HOW = ("workdir", "data_dir", "devices", "together", "restart", "quiet")
 # More of these go on with the same search.

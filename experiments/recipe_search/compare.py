@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shootout.claims import interval
 from jaxnets.data import Dataset, Split
 from jaxnets.errors import JaxnetsError
+from jaxnets.study.statistics import difference_interval
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
 from jaxnets.tune import Candidates, diagnose, figures
@@ -76,7 +76,8 @@ def on_the_test_set(
         pairs.append([accuracies[0], accuracies[-1]])
         write_json(store, {"settings": settings, "pairs": pairs})
     found, default = np.array(pairs[:keys]).T
-    difference, half = interval(found - default)
+    interval = difference_interval(found, default)
+    difference, half = interval.estimate, interval.half
     if not settings:
         verdict = "nothing better than the default was found"
     elif not abs(difference) > half:

@@ -122,11 +122,11 @@ def save_behavior(shown: dict, target: Path) -> None:
     save_figure(figure, target)
 
 
-def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
+def save_animation(surface: str, walks: dict, target: Path, frames: int) -> None:
     """Save the paths on one surface as a GIF; frames are denser at the start, where more happens.
 
     Args:
-        key: a name of `SURFACES`.
+        surface: a name of `SURFACES`.
         walks: by rule, each with its "path" (steps + 1, 2).
         target: a GIF file.
         frames: how many at most.
@@ -138,7 +138,7 @@ def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
     when = np.unique(np.round(np.linspace(0, 1, frames) ** 2 * (steps - 1)).astype(int))
     figure, (ax,) = new_figure(width=7, height=5.4, frame=True)
     FigureCanvasAgg(figure)
-    _contours(ax, key)
+    _contours(ax, surface)
     lines, heads, colors = {}, {}, _colors()
     for name, (label, _) in RULES.items():
         (lines[name],) = ax.plot([], [], color=colors[name], lw=1.3, label=label)
