@@ -122,7 +122,7 @@ def _without_total(factory: Callable) -> Callable:
         del total_steps
         return factory(base, **options)
 
-    build.__signature__ = inspect.signature(factory)
+    build.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
     return build
 
 
