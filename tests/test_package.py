@@ -1,6 +1,7 @@
 """The package as a user meets it: import cost, what is offered, floors, no traces of machines."""
 
 import ast
+import graphlib
 import re
 import statistics
 import subprocess
@@ -92,6 +93,22 @@ def test_rooms_import_downwards_only():
                 if room and room != parts[0] and FLOORS[room] > own:
                     wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert wrong == []
+
+
+def test_rooms_form_no_circle():
+    """Also on one floor, where `test_rooms_import_downwards_only` allows both directions."""
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        room = path.relative_to(ROOT / "jaxnets").with_suffix("").parts[0]
+        if room == "__init__":
+            continue
+        for name in imported_names(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = name.split(".")
+            if parts[0] == "jaxnets" and len(parts) > 1 and parts[1] in FLOORS:
+                graph.setdefault(room, set()).update({parts[1]} - {room})
+    # Raises a CycleError that names the rooms of a circle.
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert set(graph) <= set(order)
 
 
 def test_files_are_small():

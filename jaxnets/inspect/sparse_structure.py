@@ -99,7 +99,7 @@ def cluster_units(correlations: np.ndarray, threshold: float = 0.5) -> np.ndarra
 class SparseLayer:
     """A next layer in which every unit sees one cluster.
 
-    Args (fields):
+    Attributes:
         mask: (inputs, outputs), true where there is a connection.
         connections, dense: numbers of connections of this layer and of the one that has all.
         positions: places on the map at which the layer is evaluated.

@@ -1,7 +1,7 @@
 """L-BFGS against its peers, all brought to the same gradient norm.
 
-Command:  python -m experiments.benchmark_lbfgs
-          python -m experiments.benchmark_lbfgs --families network
+Command:  python -m experiments.optimization.benchmark_lbfgs
+          python -m experiments.optimization.benchmark_lbfgs --families network
 Time:     47 problems; with all peers installed (SciPy, optax, jaxopt, optimistix, PyTorch) most of
           it is compilation, some twenty seconds a problem on two CPU cores. Each problem is kept in
           problems/NAME.json as soon as it is done; the same command goes on where it was, and
@@ -17,17 +17,20 @@ where most of its lead on networks comes from; ``--same-memory`` gives the JAX p
 number.
 """
 
-import dataclasses
-import json
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+from tqdm import tqdm
 
-from experiments.lbfgs_benchmark import problems, report, solvers
-from jaxnets.optim.second_order.minimizer import default_memory_for
+from jaxnets import command
+from jaxnets.study.optimization import benchmark_lbfgs_report as report
+from jaxnets.study.optimization import benchmark_lbfgs_runs as runs
+from jaxnets.study.optimization.benchmark_lbfgs_problems import FAMILIES, all_cases
+from jaxnets.study.optimization.benchmark_lbfgs_solvers import Limits
+from jaxnets.train.run_directory import write_json
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Config:
         workdir: where results go.
     """
 
-    families: tuple[str, ...] = ("published", "large", "hard", "data", "network")
+    families: tuple[str, ...] = FAMILIES
     names: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     tol: float = 1e-6
@@ -74,10 +77,10 @@ def main(config: Config) -> dict:
     summary = report.summarize(rows, config.same_memory)
     config.workdir.mkdir(parents=True, exist_ok=True)
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(config).items()}
-    (config.workdir / "config.json").write_text(json.dumps(settings, indent=1))
-    (config.workdir / "summary.json").write_text(json.dumps(summary, indent=1))
+    write_json(config.workdir / "config.json", settings)
+    write_json(config.workdir / "summary.json", summary)
     table = report.as_table(rows, summary["solvers"])
-    (config.workdir / "table.md").write_text(table)
+    (config.workdir / "table.md").write_text(table, encoding="utf-8")
     print(table)
     for line in summary["findings"]:
         print(line)
@@ -87,74 +90,29 @@ def main(config: Config) -> dict:
 
 def run_all(config: Config) -> list[dict]:
     """One row a problem: {"case", "family", "size", "memory", "runs": {solver: Run}}."""
-    installed = solvers.present()
-    wanted = [*solvers.JAX_SOLVERS, *solvers.HOST_SOLVERS]
-    for name in wanted:
-        if name not in installed and (not config.peers or name in config.peers):
-            print(f"{name} is not installed here: left out")
-    names = [n for n in installed if n == "jaxnets" or not config.peers or n in config.peers]
-    limits = solvers.Limits(config.tol, config.max_iterations, config.repeats, 2.0)
+    names, missing = runs.choose_solvers(config.peers)
+    for name in missing:
+        print(f"{name} is not installed here: left out")
+    limits = Limits(config.tol, config.max_iterations, config.repeats, patience_seconds=2.0)
     settings = [config.tol, config.max_iterations, config.repeats, config.same_memory, names]
-    folder = config.workdir / "problems"
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = []
     cases = [
         case
-        for case in problems.all_cases()
+        for case in all_cases()
         if case.family in config.families and (not config.names or case.name in config.names)
     ]
-    begin = time.monotonic()
-    for case in _with_bar(cases):
-        path = folder / f"{case.name}.json"
-        row = _stored(path, settings)
+    rows, begin = [], time.monotonic()
+    for case in tqdm(cases, desc="problems"):
+        path = config.workdir / "problems" / f"{case.name}.json"
+        row = runs.load_row(path, settings)
         if row is None:
             if time.monotonic() - begin > 60 * config.minutes:
                 print(f"{case.name}: left for the next call")
                 continue
-            row = run_case(case, names, config.same_memory, limits)
-            runs = {name: run._asdict() for name, run in row["runs"].items()}
-            path.write_text(json.dumps({"settings": settings, "row": {**row, "runs": runs}}))
+            row = runs.run_case(case, names, limits, same_memory=config.same_memory)
+            runs.save_row(path, row, settings)
         rows.append(row)
     return rows
 
 
-def _stored(path: Path, settings: list) -> dict | None:
-    """The row of an earlier call with the same settings."""
-    if not path.exists():
-        return None
-    stored = json.loads(path.read_text())
-    if stored["settings"] != settings:
-        return None
-    runs = {name: solvers.Run(**run) for name, run in stored["row"]["runs"].items()}
-    return {**stored["row"], "runs": runs}
-
-
-def run_case(case, names: list[str], same_memory: bool, limits: solvers.Limits) -> dict:
-    """One problem with every solver."""
-    memory = default_memory_for(case.fun, case.start, case.args)
-    runs = {}
-    for name in names:
-        if name == "optimistix BFGS" and case.start.size > 1000:
-            continue  # a dense matrix of its size takes minutes
-        given = memory if same_memory and name in solvers.JAX_SOLVERS else None
-        runs[name] = solvers.run(name, case, given, limits)
-    size = int(case.start.size)
-    return {"case": case.name, "family": case.family, "size": size, "memory": memory, "runs": runs}
-
-
-def _with_bar(cases):
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return cases
-    return tqdm(cases, desc="problems")
-
-
 if __name__ == "__main__":
-    try:
-        import tyro
-
-        chosen = tyro.cli(Config, description=__doc__)
-    except ImportError:  # an environment with the peers may lack it
-        chosen = dataclasses.replace(Config())
-    main(chosen)
+    command.run(main, Config, description=__doc__)

@@ -1,10 +1,16 @@
-"""What `benchmark_lbfgs` says of its runs: counts, medians, a table and a picture."""
+"""What a comparison of minimizers says of its runs: counts, medians, a table and a picture.
+
+A row is one problem, as `jaxnets.study.optimization.benchmark_lbfgs_runs.run_case` returns it.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from experiments.lbfgs_benchmark import solvers
+from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.optimization.benchmark_lbfgs_runs import as_json
+from jaxnets.study.optimization.benchmark_lbfgs_solvers import JAX_SOLVERS
+from jaxnets.study.tables import markdown_table
 
 
 def fastest_peer(row: dict) -> tuple[str, float] | None:
@@ -12,7 +18,7 @@ def fastest_peer(row: dict) -> tuple[str, float] | None:
     solved = {
         name: run.seconds
         for name, run in row["runs"].items()
-        if name in solvers.JAX_SOLVERS and name != "jaxnets" and run.solved
+        if name in JAX_SOLVERS and name != "jaxnets" and run.solved
     }
     if not solved:
         return None
@@ -21,7 +27,16 @@ def fastest_peer(row: dict) -> tuple[str, float] | None:
 
 
 def summarize(rows: list[dict], same_memory: bool) -> dict:
-    """Counts, medians and the sentences that state them."""
+    """Counts, medians and the sentences that state them.
+
+    Args:
+        rows: see above.
+        same_memory: whether all JAX solvers kept as many pairs as jaxnets; stored beside.
+
+    Returns:
+        {"solvers", "solved", "problems", "evaluations", "speed_up", "findings", "same_memory",
+        "runs"}.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row["runs"]))
     solved = {n: sum(r["runs"][n].solved for r in rows if n in r["runs"]) for n in names}
     findings = [f"solved, of {len(rows)}: " + ", ".join(f"{n} {solved[n]}" for n in names)]
@@ -61,51 +76,34 @@ def summarize(rows: list[dict], same_memory: bool) -> dict:
         "speed_up": speed,
         "findings": findings,
         "same_memory": same_memory,
-        "runs": [
-            {**row, "runs": {name: run._asdict() for name, run in row["runs"].items()}}
-            for row in rows
-        ],
+        "runs": [as_json(row) for row in rows],
     }
 
 
 def as_table(rows: list[dict], names: list[str]) -> str:
-    """Markdown: evaluations and milliseconds a solver, a dash where it did not solve."""
-    lines = [
-        "| problem | n | pairs | "
-        + " | ".join(names)
-        + " | compile jaxnets | × fastest JAX peer |",
-        "|---|--:|--:|" + "--:|" * (len(names) + 2),
-    ]
+    """A Markdown table: evaluations and milliseconds a solver, a dash where it did not solve."""
+    header = ["problem", "n", "pairs", *names, "compile jaxnets", "× fastest JAX peer"]
+    lines = []
     for row in rows:
-        cells = []
+        entries = []
         for name in names:
             run = row["runs"].get(name)
             if run is None:
-                cells.append("")
+                entries.append("")
             elif run.solved:
-                cells.append(f"{run.evaluations} / {run.seconds * 1e3:.3g} ms")
+                entries.append(f"{run.evaluations} / {run.seconds * 1e3:.3g} ms")
             else:
-                cells.append("—")
+                entries.append("—")
         peer, ours = fastest_peer(row), row["runs"]["jaxnets"]
         ratio = f"{peer[1] / ours.seconds:.1f}" if peer and ours.solved else ""
-        lines.append(
-            f"| {row['case']} | {row['size']} | {row['memory']} | "
-            + " | ".join(cells)
-            + f" | {ours.compile_seconds:.2f} s | {ratio} |"
-        )
-    return "\n".join(lines) + "\n"
+        compiling = f"{ours.compile_seconds:.2f} s"
+        start = [row["case"], str(row["size"]), str(row["memory"])]
+        lines.append([*start, *entries, compiling, ratio])
+    return markdown_table(header, lines, align=["left"] + ["right"] * (len(header) - 1))
 
 
 def draw(rows: list[dict], path: Path) -> None:
     """How many times longer the fastest JAX peer takes than jaxnets, one bar a problem."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("matplotlib is not installed here: no picture")
-        return
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
     known = [(row, fastest_peer(row)) for row in rows if row["runs"]["jaxnets"].solved]
     known = [(row, peer) for row, peer in known if peer]
     if not known:
@@ -113,15 +111,14 @@ def draw(rows: list[dict], path: Path) -> None:
     known.sort(key=lambda item: (item[0]["family"], item[0]["case"]))
     ratios = [peer[1] / row["runs"]["jaxnets"].seconds for row, peer in known]
     colors = {"data": "#1b6ca8", "network": "#b8420f"}
-    figure, axes = plt.subplots(figsize=(8, 1.2 + 0.22 * len(known)), layout="constrained")
-    places = np.arange(len(known))
+    figure, (ax,) = new_figure(width=8, height=1.2 + 0.22 * len(known))
+    positions = np.arange(len(known))
     fill = [colors.get(row["family"], "#999999") for row, _ in known]
-    axes.barh(places, ratios, color=fill, height=0.7)
-    axes.set_yticks(places, [f"{row['case']} ({peer[0]})" for row, peer in known], fontsize=7)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.axvline(2, color="black", linewidth=0.8, linestyle=":")
-    axes.invert_yaxis()
-    axes.set_xlabel("wall time of the fastest other JAX solver (named) / jaxnets")
-    axes.set_title("blue: data sets, red: networks, gray: formulas", fontsize=9)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    ax.barh(positions, ratios, color=fill, height=0.7)
+    ax.set_yticks(positions, [f"{row['case']} ({peer[0]})" for row, peer in known], fontsize=7)
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.axvline(2, color="black", linewidth=0.8, linestyle=":")
+    ax.invert_yaxis()
+    ax.set_xlabel("wall time of the fastest other JAX solver (named) / jaxnets")
+    ax.set_title("blue: data sets, red: networks, gray: formulas", fontsize=9)
+    save_figure(figure, path)

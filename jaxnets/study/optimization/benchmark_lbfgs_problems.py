@@ -1,7 +1,10 @@
-"""What `benchmark_lbfgs` minimizes: published test functions, and training on real data sets.
+"""What minimizers are compared on: published test functions, and training on real data sets.
 
-All in float64. The data sets come with scikit-learn. A case's `fun` takes the data as an
+All in float64. The data sets come with scikit-learn. The function of a case takes the data as an
 argument, so that no solver has it folded into its program as a constant.
+
+Source: Moré, Garbow, Hillstrom, "Testing unconstrained optimization software", ACM TOMS 7 (1981),
+for the published ones (`jaxnets.optim.second_order.problems`).
 """
 
 import itertools
@@ -14,13 +17,15 @@ import numpy as np
 
 from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED, extended_rosenbrock
 
+FAMILIES = ("published", "large", "hard", "data", "network")
+
 
 class Case(NamedTuple):
     """One minimization problem.
 
-    Args:
+    Attributes:
         name: unique.
-        family: "published", "large", "hard", "data" or "network".
+        family: one of `FAMILIES`.
         fun: ``fun(x, *args) -> scalar`` with a flat x.
         start: shape (n,), float64.
         args: the data.
@@ -39,11 +44,18 @@ def all_cases() -> list[Case]:
     return [*published, *large(), *hard(), *data(), *networks()]
 
 
-def chained_rosenbrock(x):
+def chained_rosenbrock(x: jax.Array) -> jax.Array:
+    """Σ 100(x_{i+1} − x_i²)² + (1 − x_i)² over all neighbors.
+
+    >>> chained_rosenbrock(jnp.ones(5)).item()
+    0.0
+    """
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
 def large() -> list[Case]:
+    """Rosenbrock's function in 100 to 10,000 dimensions."""
+
     def separable(x):
         return jnp.sum(extended_rosenbrock(x) ** 2)
 
@@ -82,12 +94,12 @@ def hard() -> list[Case]:
     ]
 
 
-def cross_entropy(logits, labels):
+def _cross_entropy(logits, labels):
     picked = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     return jnp.mean(jax.nn.logsumexp(logits, axis=1) - picked)
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -95,17 +107,18 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def data() -> list[Case]:
+    """Regressions and factorizations of data sets."""
     from sklearn.datasets import load_breast_cancer, load_diabetes
 
-    images, labels = digits()
+    images, labels = _digits()
 
     def softmax(x, images, labels, decay):
         kernel, bias = x[:640].reshape(64, 10), x[640:]
-        return cross_entropy(images @ kernel + bias, labels) + decay * jnp.sum(x**2)
+        return _cross_entropy(images @ kernel + bias, labels) + decay * jnp.sum(x**2)
 
-    tumours = load_breast_cancer()
-    signs = tumours.target * 2.0 - 1.0
-    standard = (tumours.data - tumours.data.mean(0)) / tumours.data.std(0)
+    tumors = load_breast_cancer()
+    signs = tumors.target * 2.0 - 1.0
+    standard = (tumors.data - tumors.data.mean(0)) / tumors.data.std(0)
 
     def logistic(x, features, signs):
         margins = signs * (features @ x[:-1] + x[-1])
@@ -131,7 +144,7 @@ def data() -> list[Case]:
     return [
         Case("softmax_digits_650", "data", softmax, np.zeros(650), (images, labels, decayed)),
         Case("softmax_digits_weak_decay", "data", softmax, np.zeros(650), (images, labels, plain)),
-        Case("logistic_tumours_31", "data", logistic, np.zeros(31), (standard, signs)),
+        Case("logistic_tumors_31", "data", logistic, np.zeros(31), (standard, signs)),
         Case("robust_diabetes_10", "data", huber, np.zeros(10), (patients.data, target)),
         Case("matrix_completion_900", "data", factorize, matrix_start, (low_rank, seen * 1.0)),
         Case("factorize_digits_900", "data", factorize, matrix_start, (_patch(images), np.ones(1))),
@@ -144,7 +157,8 @@ def _patch(images: np.ndarray) -> np.ndarray:
 
 
 def networks() -> list[Case]:
-    images, labels = digits()
+    """Small networks on digits, their parameters as one vector."""
+    images, labels = _digits()
 
     def dense(sizes, activation, decay=0.0):
         shapes = list(itertools.pairwise(sizes))
@@ -168,7 +182,7 @@ def networks() -> list[Case]:
         ]
 
         def loss(x, images, labels):
-            return cross_entropy(forward(x, images), labels) + decay * jnp.sum(x**2)
+            return _cross_entropy(forward(x, images), labels) + decay * jnp.sum(x**2)
 
         return loss, forward, np.concatenate(parts)
 
@@ -194,7 +208,7 @@ def networks() -> list[Case]:
         hidden = jnp.tanh(conv(images.reshape(-1, 8, 8, 1), first, 2) + bias1)
         hidden = jnp.tanh(conv(hidden, second, 2) + bias2)
         logits = 10 * jnp.mean(hidden, (1, 2)) @ head + bias3
-        return cross_entropy(logits, labels) + 1e-4 * jnp.sum(x**2)
+        return _cross_entropy(logits, labels) + 1e-4 * jnp.sum(x**2)
 
     rng = np.random.default_rng(2)
     conv_start = np.concatenate(

@@ -1,4 +1,4 @@
-"""The contact sheet of `experiments.benchmark_augment`: every transform on photographs."""
+"""A contact sheet of augmentation: every transform on photographs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -9,8 +9,11 @@ import numpy as np
 
 from jaxnets import augment as a
 from jaxnets.data import read_image
+from jaxnets.study.figures import new_figure, save_figure
 
 SIDE = 224
+# The rows of a quick look.
+FEW_ROWS = ("as stored", "cutout", "CutMix")
 
 # Transforms of one image, at settings that can be seen.
 TRANSFORMS: dict[str, a.Transform] = {
@@ -42,7 +45,15 @@ MIXES: dict[str, Callable] = {
 
 
 def load_photos(directory: Path | None, count: int = 4) -> tuple[np.ndarray, str]:
-    """(count, 224, 224, 3) uint8, of a directory or two of scikit-learn's and their halves."""
+    """Photographs of a directory, or two of scikit-learn's and their other halves.
+
+    Args:
+        directory: with JPEG files; None for scikit-learn's.
+        count: at most so many.
+
+    Returns:
+        uint8 (count, 224, 224, 3), and where they are from.
+    """
     if directory is not None:
         files = sorted(p for p in directory.iterdir() if p.suffix.lower() in (".jpg", ".jpeg"))
         step = max(1, len(files) // count)
@@ -62,7 +73,16 @@ def load_photos(directory: Path | None, count: int = 4) -> tuple[np.ndarray, str
 def make_rows(
     photos: np.ndarray, seed: int = 0, only: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
-    """Row name → images (N, 224, 224, 3) uint8; all rows, or ``only`` those named."""
+    """Every transform, resampling method, policy and mix on the same photographs.
+
+    Args:
+        photos: uint8 (N, 224, 224, 3).
+        seed: of the random transforms.
+        only: rows to make; empty for all.
+
+    Returns:
+        Row name → images like ``photos``.
+    """
     key = jax.random.key(seed)
     policies = {
         f"policy {name}": a.create_policy(name, photos) for name in ("alexnet", "googlenet")
@@ -79,29 +99,23 @@ def make_rows(
 
 
 def save_sheet(rows: dict[str, np.ndarray], target: Path, panels: int = 3) -> None:
-    """One row a transform, one column a photograph, in ``panels`` blocks side by side."""
-    import matplotlib
+    """Save one row a transform, one column a photograph, in blocks side by side.
 
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    Args:
+        rows: of `make_rows`.
+        target: a PNG file.
+        panels: how many blocks.
+    """
     height = -(-len(rows) // panels)
     columns = len(next(iter(rows.values())))
-    figure, axes = plt.subplots(
-        height,
-        panels,
-        figsize=(panels * (columns * 1.15 + 0.2), height * 1.38),
-        layout="constrained",
-        squeeze=False,
-    )
+    figure, _ = new_figure(panels, height, width=columns * 1.15 + 0.2, height=1.38, frame=True)
+    # Axes come row by row; a block is filled from top to bottom.
+    axes = np.reshape(figure.axes, (height, panels)).T.ravel()
     gap = np.full((SIDE, 6, 3), 255, np.uint8)
-    for place, ax in enumerate(axes.T.ravel()):
+    for ax in axes:
         ax.axis("off")
-        if place >= len(rows):
-            continue
-        name, images = list(rows.items())[place]
+    for ax, (name, images) in zip(axes, rows.items(), strict=False):
         strip = [part for image in images for part in (image, gap)][:-1]
         ax.imshow(np.concatenate(strip, 1))
         ax.set_title(name, fontsize=9, loc="left", pad=2)
-    figure.savefig(target, dpi=110)
-    plt.close(figure)
+    save_figure(figure, target)

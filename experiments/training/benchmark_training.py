@@ -1,9 +1,9 @@
 """Measure training: steps and images per second, waiting for data, compile time, memory, FLOP/s.
 
-Command:  python -m experiments.benchmark_training
-          python -m experiments.benchmark_training --model resnet50 --dtype bfloat16 \
-              --batch-size 256
-          python -m experiments.benchmark_training --model resnet20 --dataset cifar10
+Command:  python -m experiments.training.benchmark_training
+          python -m experiments.training.benchmark_training --model resnet50 \
+              --dtype bfloat16 --batch-size 256
+          python -m experiments.training.benchmark_training --dataset cifar10
 Time:     about a minute on two CPU cores for the default; the ResNet-50 line is what to run first
           on a GPU or TPU, where it takes about two minutes, most of it compilation.
 Result:   a table of measurements, also in summary.json. FLOP/s count 2 per multiply-accumulate and
@@ -14,33 +14,24 @@ Without --dataset the images are random, as large as the network's published inp
 through the same batches, prefetching and augmentation as real ones.
 """
 
-import statistics
-import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from jaxnets import command
 from jaxnets.augment import augment_batch
-from jaxnets.data import Batches, Split, load_dataset, prefetch_to_device
+from jaxnets.data import load_dataset
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import count_macs, count_parameters, model_info
+from jaxnets.models import count_macs, count_parameters
 from jaxnets.optim import create_optimizer
+from jaxnets.study.training_speed import measure_training, peak_flops, random_images
 from jaxnets.tasks import classification
 from jaxnets.tasks.recipe import build_network
-from jaxnets.train import DataParallel, choose_devices, create_state, train_step
-from jaxnets.train.measure import (
-    hardware,
-    matmul_flops_per_second,
-    peak_memory_bytes,
-    published_peak,
-)
+from jaxnets.train import DataParallel, choose_devices
+from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.run_directory import write_json
 
 
@@ -94,63 +85,37 @@ def main(config: Config) -> dict[str, Any]:
     """Measure and return ``{"images_per_second", "steps_per_second", "waiting_share", …}``."""
     if config.steps < 2:
         raise JaxnetsError(f"--steps must be at least 2, got {config.steps}")
-    split, num_classes = _data(config)
+    if config.dataset is None:
+        count, num_classes = max(4 * config.batch_size, 512), config.num_classes
+        size = {"image_size": config.image_size, "num_classes": num_classes}
+        split = random_images(config.model, count, **size)
+    else:
+        dataset = load_dataset(config.dataset, data_dir=config.data_dir)
+        split, num_classes = dataset.train, dataset.num_classes
     image_shape = split.images.shape[1:]
     parallel = DataParallel(config.parallel, choose_devices(config.devices))
     parallel.check_batch_size(config.batch_size)
-    network = build_network(
-        config.model,
-        num_classes,
-        config.dtype,
-        synchronize=config.parallel == "pmap",
-        auxiliary=False,
-    )
+    alike = {"synchronize": config.parallel == "pmap", "auxiliary": False}
+    network = build_network(config.model, num_classes, config.dtype, **alike)
     macs = count_macs(network, image_shape)
-    standardize = fit_channel_mean_std(split.images[:512]).apply
-
-    clock = time.perf_counter()
-    tx = create_optimizer("momentum", 0.01)
-    task = classification(num_classes, preprocess=standardize)
-    example = split.take(np.arange(1))
-    state = create_state(network, tx, example, jax.random.key(0), task=task)
-    jax.block_until_ready(state.params)
-    init_seconds = time.perf_counter() - clock
-
-    step = parallel.parallelize(
-        partial(
-            train_step,
-            task=task,
-            prepare=augment_batch if config.augment else None,
-        )
+    speed = measure_training(
+        network,
+        create_optimizer("momentum", 0.01),
+        split,
+        task=classification(num_classes, preprocess=fit_channel_mean_std(split.images[:512]).apply),
+        parallel=parallel,
+        batch_size=config.batch_size,
+        steps=config.steps,
+        prepare=augment_batch if config.augment else None,
     )
-    state = parallel.replicate(state)
-    with Batches(split, config.batch_size, seed=0).iterate() as host_batches:
-        batches = prefetch_to_device(host_batches, parallel.shard)
-        clock = time.perf_counter()
-        state, metrics = step(state, next(batches))
-        jax.block_until_ready(metrics)
-        compile_seconds = time.perf_counter() - clock
-        state, step_seconds, waited = _measure(step, state, batches, config.steps)
-
-    median = statistics.median(step_seconds)
-    devices = len(parallel.devices)
-    flops = 6 * macs * config.batch_size / median
-    kind, peak = _peak(config.dtype)
+    kind, peak = peak_flops(config.dtype)
     results = {
         **{name: value for name, value in asdict(config).items() if name != "workdir"},
         "data_dir": None,
         "parameters": count_parameters(network, image_shape),
         "macs_per_image": macs,
-        "steps_per_second": 1 / median,
-        "images_per_second": config.batch_size / median,
-        "milliseconds_per_step": 1000 * median,
-        "waiting_share": waited / sum(step_seconds),
-        "init_seconds": init_seconds,
-        "compile_seconds": compile_seconds,
+        **speed.summary(config.batch_size, macs, devices=len(parallel.devices), peak=peak),
         "peak_memory_bytes": peak_memory_bytes(),
-        "flops_per_second": flops,
-        "peak_flops_per_second": peak * devices if peak else None,
-        "share_of_peak": flops / (peak * devices) if peak else None,
         "hardware": hardware(),
         "jax": jax.__version__,
     }
@@ -160,60 +125,11 @@ def main(config: Config) -> dict[str, Any]:
     return results
 
 
-def _data(config: Config) -> tuple[Split, int]:
-    if config.dataset is not None:
-        dataset = load_dataset(config.dataset, data_dir=config.data_dir)
-        return dataset.train, dataset.num_classes
-    info = model_info(config.model)
-    height, width = (config.image_size,) * 2 if config.image_size else _input_size(info)
-    count = max(4 * config.batch_size, 512)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, height, width, info.channels), np.uint8)
-    return Split(images, rng.integers(0, config.num_classes, count).astype(np.int32)), (
-        config.num_classes
-    )
-
-
-def _input_size(info) -> tuple[int, int]:
-    size = info.input_size
-    return (size, size) if isinstance(size, int) else tuple(size[:2])
-
-
-def _measure(step, state, batches, count):
-    """Seconds of each of ``count`` steps, and the seconds of it that went into waiting for data."""
-    seconds, waited = [], 0.0
-    previous = None
-    clock = time.perf_counter()
-    for _ in range(count + 2):
-        waiting_since = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - waiting_since
-        state, metrics = step(state, batch)
-        # As in training: the host looks at the metrics of an earlier step and never at the last.
-        if previous is not None:
-            jax.block_until_ready(previous)
-        previous = metrics
-        now = time.perf_counter()
-        seconds.append(now - clock)
-        clock = now
-    jax.block_until_ready(previous)
-    # The first two fill the pipeline.
-    return state, seconds[2:], waited
-
-
-def _peak(dtype: str) -> tuple[str, float | None]:
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return "measured matrix product", matmul_flops_per_second(jnp.float32)
-    return "published peak", published_peak(device.device_kind, dtype)
-
-
 def _print(results: dict[str, Any], kind: str) -> None:
     share = results["share_of_peak"]
-    size = results["image_size"] or "published size"
     rows = [
         ("network", f"{results['model']}, {results['dtype']}, batch {results['batch_size']}"),
-        ("images", results["dataset"] or f"random ({size})"),
+        ("images", results["dataset"] or f"random ({results['image_size'] or 'published size'})"),
         ("hardware", f"{results['hardware']} ({results['parallel']})"),
         ("images per second", f"{results['images_per_second']:,.1f}"),
         ("steps per second", f"{results['steps_per_second']:,.2f}"),

@@ -1,14 +1,10 @@
-"""The solvers that `benchmark_lbfgs` compares, each brought to the same stopping rule.
+"""jaxnets' L-BFGS and its peers, each brought to the same stopping rule.
 
 Every solver stops when the largest absolute entry of the gradient is at most tol, after the same
-number of iterations at most, or when it cannot move any more. JAX solvers run as one compiled
-loop; their compilation is timed apart. Their calls of the function are counted in a run of their
-own, through a host callback inside the function. PyTorch and SciPy get the compiled value and
-gradient of the same JAX function, so for them the time includes the way there and back.
+number of iterations at most, or when it cannot move any more.
 """
 
 import importlib.util
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,39 +12,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lbfgs_benchmark.problems import Case
 from jaxnets.optim.second_order import minimize
 
 
-class Run(NamedTuple):
-    """What one solver did on one case."""
-
-    solved: bool
-    value: float
-    gradient_norm: float
-    evaluations: int
-    seconds: float
-    compile_seconds: float
-    note: str = ""
-
-
 class Limits(NamedTuple):
-    """When to stop, and how often to repeat a timing."""
+    """When to stop, and how often to repeat a timing.
+
+    Attributes:
+        tol: largest absolute entry of the gradient at the end.
+        max_iterations: for every solver.
+        repeats: timed runs.
+        patience_seconds: no repeats for runs longer than this.
+    """
 
     tol: float
     max_iterations: int
     repeats: int
-    patience_seconds: float  # no repeats for runs longer than this
+    patience_seconds: float
 
 
-def norm(gradient):
+def norm(gradient: jax.Array) -> jax.Array:
+    """Largest absolute entry."""
     return jnp.max(jnp.abs(gradient))
 
 
 # --- solvers that are one compiled JAX program: (fun, memory, limits) -> (x0, args) -> x --------
 
 
-def ours(fun, memory, limits, method="lbfgs"):
+def ours(fun, memory, limits):
+    """jaxnets' `minimize` by L-BFGS."""
+
     def solve(x0, args):
         result = minimize(
             fun,
@@ -57,7 +50,7 @@ def ours(fun, memory, limits, method="lbfgs"):
             tol=limits.tol,
             max_iterations=limits.max_iterations,
             memory=memory,
-            method=method,
+            method="lbfgs",
         )
         return result.x, result.status
 
@@ -65,9 +58,9 @@ def ours(fun, memory, limits, method="lbfgs"):
 
 
 def optax_lbfgs(fun, memory, limits):
+    """Optax's documented loop; the value and gradient of the line search are used again."""
     import optax
 
-    # Its documented loop; the value and gradient of the line search are used again.
     solver = optax.lbfgs(memory_size=memory or 10)
 
     def solve(x0, args):
@@ -99,6 +92,7 @@ def optax_lbfgs(fun, memory, limits):
 
 
 def jaxopt_lbfgs(fun, memory, limits):
+    """JAXopt's L-BFGS with its own line search."""
     import jaxopt
 
     solver = jaxopt.LBFGS(fun, maxiter=limits.max_iterations, tol=0.0, history_size=memory or 10)
@@ -154,6 +148,7 @@ def _optimistix(base: str):
 
 
 def scipy_lbfgsb(both, x0, memory, limits):
+    """SciPy's L-BFGS-B without bounds."""
     import scipy.optimize
 
     options = {
@@ -167,6 +162,7 @@ def scipy_lbfgsb(both, x0, memory, limits):
 
 
 def torch_lbfgs(both, x0, memory, limits):
+    """PyTorch's L-BFGS with its strong Wolfe line search."""
     import torch
 
     x = torch.from_numpy(x0.copy()).requires_grad_()
@@ -202,79 +198,7 @@ HOST_SOLVERS: dict[str, tuple[str, Callable]] = {
 }
 
 
-def present() -> list[str]:
-    """The solvers whose packages are installed here."""
+def installed() -> list[str]:
+    """Names of the solvers whose packages are installed here."""
     both = JAX_SOLVERS | HOST_SOLVERS
     return [name for name, (package, _) in both.items() if importlib.util.find_spec(package)]
-
-
-def run(name: str, case: Case, memory: int | None, limits: Limits) -> Run:
-    """Solve one case with one solver; the point it returns is judged here, not by the solver."""
-    args = jax.device_put(case.args)
-    both = jax.jit(jax.value_and_grad(case.fun))
-    start = jnp.asarray(case.start)
-    jax.block_until_ready(both(start, *args))
-    try:
-        if name in JAX_SOLVERS:
-            x, evaluations, seconds, compiling = _run_jax(name, case, start, args, memory, limits)
-        else:
-            x, evaluations, seconds = _run_host(name, case, both, args, memory, limits)
-            compiling = 0.0
-    except Exception as error:  # a peer that breaks down has not solved the case
-        return Run(
-            False, np.nan, np.nan, 0, np.nan, np.nan, f"{type(error).__name__}: {error}"[:200]
-        )
-    value, gradient = both(jnp.asarray(x), *args)
-    size = float(norm(gradient))
-    # A hair of slack: the last bits of a gradient depend on how it was compiled.
-    solved = bool(np.isfinite(size) and size <= limits.tol * (1 + 1e-6) + 1e-12)
-    return Run(solved, float(value), size, evaluations, seconds, compiling)
-
-
-def _run_jax(name, case, start, args, memory, limits):
-    build = JAX_SOLVERS[name][1]
-    solve = jax.jit(build(case.fun, memory, limits))
-    begin = time.perf_counter()
-    compiled = solve.lower(start, args).compile()
-    compiling = time.perf_counter() - begin
-    times = []
-    for _ in range(limits.repeats):
-        begin = time.perf_counter()
-        x, _ = jax.block_until_ready(compiled(start, args))
-        times.append(time.perf_counter() - begin)
-        if sum(times) > limits.patience_seconds:
-            break
-
-    calls = 0
-
-    def count(_):
-        nonlocal calls
-        calls += 1
-
-    def counted(x, *args):
-        jax.debug.callback(count, x[0])
-        return case.fun(x, *args)
-
-    jax.block_until_ready(jax.jit(build(counted, memory, limits))(start, args))
-    jax.effects_barrier()
-    return np.asarray(x), calls, float(np.median(times)), compiling
-
-
-def _run_host(name, case, both, args, memory, limits):
-    calls = 0
-
-    def counted(x):
-        nonlocal calls
-        calls += 1
-        value, gradient = both(x, *args)
-        return float(value), np.asarray(gradient)
-
-    times = []
-    for _ in range(limits.repeats):
-        calls = 0
-        begin = time.perf_counter()
-        x = HOST_SOLVERS[name][1](counted, np.array(case.start), memory, limits)
-        times.append(time.perf_counter() - begin)
-        if sum(times) > limits.patience_seconds:
-            break
-    return x, calls, float(np.median(times))
