@@ -10,7 +10,9 @@ import optax
 from jaxnets.optim.trees import check_number, promote, zeros
 
 # A constant, a function of the step count, or an optax StatefulSchedule such as `Plateau`.
-LearningRate: TypeAlias = float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+LearningRate: TypeAlias = (
+    float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+)
 
 
 class RateState(NamedTuple):
