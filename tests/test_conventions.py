@@ -10,7 +10,11 @@ import jaxnets
 KEY = re.compile(r"(?:.*_)?(?:key|rng)")
 # The state is made from a network, an optimizer and an example; the key comes with them, in the
 # order in which Flax's and Optax's own constructors take them.
-KEY_AFTER_NETWORK = {"jaxnets.train.state.create_state", "jaxnets.transfer.freeze.transfer_state"}
+KEY_AFTER_NETWORK = {
+    "jaxnets.study.repeated_training.plain_state",
+    "jaxnets.train.state.create_state",
+    "jaxnets.transfer.freeze.transfer_state",
+}
 
 
 def public_functions():
@@ -32,11 +36,13 @@ def public_functions():
 def takes_key_late(function) -> bool:
     """Whether a positional parameter that is a random key stands behind another one."""
     positional = [
-        p.name
+        p
         for p in inspect.signature(function).parameters.values()
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in ("self", "cls")
     ]
-    keys = [KEY.fullmatch(name) is not None for name in positional]
+    # What is annotated as an int is the number of a repetition.
+    keys = [KEY.fullmatch(p.name) and p.annotation not in (int, "int") for p in positional]
+    keys = [bool(key) for key in keys]
     return keys != sorted(keys, reverse=True)
 
 
@@ -53,3 +59,7 @@ def test_a_late_key_is_found():
     assert takes_key_late(lambda key, x, init_key: None)
     assert not takes_key_late(lambda init_key, noise_rng, x: None)
     assert not takes_key_late(lambda x, *, key=None: None)
+
+    def of_a_repetition(x, key: int): ...
+
+    assert not takes_key_late(of_a_repetition)
