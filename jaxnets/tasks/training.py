@@ -15,7 +15,7 @@ from jaxnets.tasks.classifier import ClassifierInfo
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.tasks.report import first_filters, save_confusion, save_curves, save_filters
 from jaxnets.train import BATCH_AXIS, Fitted, RunOptions, fit, read_metrics
-from jaxnets.train.processes import join
+from jaxnets.train.processes import is_main, join
 from jaxnets.train.run_directory import settings_of
 
 
@@ -72,7 +72,7 @@ def train_classifier(
         f"{recipe.dataset}",
         options=options,
     )
-    if not fitted.interrupted:
+    if is_main() and not fitted.interrupted:
         options.say(_report(fitted.summary, workdir))
     if fitted.finished_before:
         options.say("This run is finished; --restart begins anew.")
