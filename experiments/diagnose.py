@@ -9,11 +9,13 @@ Result:   runs/diagnose/: curves.png with the finding written on it, and summary
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from jaxnets import command
 from jaxnets.errors import JaxnetsError
+from jaxnets.study.figures import new_figure, save_figure
 from jaxnets.train import read_metrics
 from jaxnets.train.run_directory import read_json, write_json
 from jaxnets.tune import diagnose, figures
@@ -103,13 +105,13 @@ def _floor(settings: dict[str, Any], run: Path) -> float:
 
 def _typical(config: Config) -> dict[str, Diagnosis]:
     config.workdir.mkdir(parents=True, exist_ok=True)
-    figure, axes = figures.new_figure(14, 8, 2, 3)
+    figure, rows = new_figure(3, 2, width=14 / 3, height=4)
     found = {}
-    for kind, place in zip(ADVICE, axes.flat, strict=True):
+    for kind, place in zip(ADVICE, chain(*rows), strict=True):
         train, valid = typical_curves(kind, noise=config.noise, seed=config.seed)
         found[kind] = diagnose(train, valid)
         figures.draw_curves(place, train, valid, found[kind])
-    figure.savefig(config.workdir / "curves.png", dpi=110)
+    save_figure(figure, config.workdir / "curves.png")
     return found
 
 

@@ -1,28 +1,30 @@
-"""The advice of the notes, measured: every claim with its effect, interval, verdict and figure.
+"""The advice of the course, measured: every claim with its effect, interval, verdict and figure.
 
 Command:  python -m experiments.claims
           python -m experiments.claims --quick
           python -m experiments.claims --only relu_is_fast dropout_helps
           python -m experiments.claims --list
-Time:     25 to 40 minutes on two CPU cores; --quick less than three.
+Time:     25 to 40 minutes on two CPU cores; --quick less than three. Networks this small gain
+          little from an accelerator.
 Result:   runs/claims/ (runs/claims_quick/): claims.html (one file with everything in it), claims.md
           with figures/, results/NAME.json, summary.json.
 
-Each claim is a file of its own in experiments/claims. A killed run goes on where it was when called
-again: finished claims are kept as long as their settings and their code stay the same. A claim that
-raises is shown as an error, the others go on, and the exit status is 1.
+The claims of a chapter are values in experiments/claims/CHAPTER.py. A killed run goes on where it
+was when called again: finished claims are kept as long as their settings and their code stay the
+same. A claim that raises is shown as an error, the others go on, and the exit status is 1.
 """
 
 import os
-import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.claims.framework.page import verdict_of, write_page
-from experiments.claims.framework.runner import choose, find_claims, run_claims
+from experiments.claims import find_claims
 from jaxnets import command
+from jaxnets.study.page import verdict_of, write_page
+from jaxnets.study.programs import processor
+from jaxnets.study.runner import choose, run_claims
 from jaxnets.train.run_directory import RunDirectory, write_json
 
 
@@ -47,6 +49,11 @@ class Config:
     workdir: Path | None = None
 
 
+def smoke() -> Config:
+    """One claim that trains nothing large."""
+    return Config(quick=True, only=("sgd_oscillates",), workdir=Path("runs/smoke/claims"))
+
+
 def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
     """Run, write the page, and return verdicts, effects and times by claim.
 
@@ -58,7 +65,7 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
     claims = choose(known, config.only)
     if config.list:
         for name, claim in claims.items():
-            print(f"{name:<28}{claim.row:<6}{claim.sentence}")
+            print(f"{name:<32}{claim.sentence}")
         return {name: {"sentence": claim.sentence} for name, claim in claims.items()}
     mode = mode or ("quick" if config.quick else "full")
     workdir = config.workdir or Path("runs/claims" if mode == "full" else f"runs/claims_{mode}")
@@ -69,7 +76,16 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
                 (workdir / "results" / f"{name}.json").unlink(missing_ok=True)
         records = run_claims(claims, workdir, mode=mode, data_dir=config.data_dir)
         pages = write_page(records, workdir, mode=mode, machine=_machine())
-        kept = ("sentence", "row", "verdict", "reason", "effects", "error", "seconds", "settings")
+        kept = (
+            "sentence",
+            "source",
+            "verdict",
+            "reason",
+            "effects",
+            "error",
+            "seconds",
+            "settings",
+        )
         summary = {n: {k: r[k] for k in kept if k in r} for n, r in records.items()}
         write_json(workdir / "summary.json", summary)
     print(_report(records))
@@ -80,17 +96,14 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
 def _machine() -> str:
     import jax
 
-    devices = jax.devices()
-    kind = f"{len(devices)} × {devices[0].device_kind}" if jax.default_backend() != "cpu" else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{kind or f'{cores} CPU cores ({platform.machine()})'}, jax {jax.__version__}"
+    return f"{processor()}, jax {jax.__version__}"
 
 
 def _report(records: dict[str, dict[str, Any]]) -> str:
     lines = []
     for name, r in records.items():
         detail = r["error"].splitlines()[0][:80] if "error" in r else r["sentence"]
-        lines.append(f"  {verdict_of(r):<8}{name:<28}{r['seconds']:6.1f} s  {detail}")
+        lines.append(f"  {verdict_of(r):<8}{name:<32}{r['seconds']:6.1f} s  {detail}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from jaxnets.ensembles.predict import (
     ensemble_predict,
     stack_variables,
 )
-from jaxnets.ensembles.runs import load_ensemble, train_and_keep
+from jaxnets.ensembles.runs import describe_runs, load_ensemble, measure_runs
 from jaxnets.ensembles.view_average import apply_to_views, predict_with_views
 from jaxnets.ensembles.weights import average_checkpoints, average_weights
 
@@ -22,13 +22,14 @@ __all__ = [
     "average_checkpoints",
     "average_probabilities",
     "average_weights",
+    "describe_runs",
     "ensemble_predict",
     "load_ensemble",
     "log_loss",
     "mean_disagreement",
     "measure_ensemble",
+    "measure_runs",
     "pairwise_disagreement",
     "predict_with_views",
     "stack_variables",
-    "train_and_keep",
 ]

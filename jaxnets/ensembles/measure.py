@@ -17,6 +17,9 @@ def log_loss(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     Returns:
         (…): one number for each leading index.
 
+    Raises:
+        ValueError: labels that do not fit.
+
     >>> round(float(log_loss(jnp.array([[0.5, 0.5]]), jnp.array([1]))), 4)
     0.6931
     """
@@ -48,7 +51,14 @@ def pairwise_disagreement(probabilities: jax.Array) -> jax.Array:
 
 
 def mean_disagreement(probabilities: jax.Array) -> jax.Array:
-    """Mean of `pairwise_disagreement` over the k(k−1)/2 pairs; 0 for one member."""
+    """Mean of `pairwise_disagreement` over the k(k−1)/2 pairs; 0 for one member.
+
+    Args:
+        probabilities: (k, N, K), or logits.
+
+    >>> float(mean_disagreement(jnp.array([[[0.9, 0.1]], [[0.3, 0.7]]])))
+    1.0
+    """
     pairs = pairwise_disagreement(probabilities)
     k = pairs.shape[0]
     return pairs.sum() / max(k * (k - 1), 1)
@@ -65,6 +75,9 @@ def measure_ensemble(probabilities: jax.Array, labels: jax.Array) -> dict[str, A
         Floats ``accuracy``, ``loss`` of the mean of the probabilities; ``mean_accuracy``,
         ``best_accuracy``, ``mean_loss`` of the members; ``disagreement``, the mean over pairs.
         ``loss`` ≤ ``mean_loss`` always (Jensen).
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     >>> p = jnp.array([[[0.9, 0.1]], [[0.3, 0.7]]])
     >>> found = measure_ensemble(p, jnp.array([0]))

@@ -29,7 +29,9 @@ def average_probabilities(logits: jax.Array, weights: jax.Array | None = None) -
     Raises:
         ValueError: no members, no class axis, or weights that do not fit.
 
-    Source: AlexNet (L209) and GoogLeNet (L267) average softmaxes of seven networks.
+    Source: Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural
+    networks", 2012, section 6; Szegedy et al., "Going deeper with convolutions", 2015, section 7,
+    average the softmaxes of seven networks.
 
     >>> z = jnp.log(jnp.array([[0.9, 0.1], [0.5, 0.5]]))
     >>> [round(float(p), 4) for p in average_probabilities(z)]
@@ -53,6 +55,9 @@ def average_probabilities(logits: jax.Array, weights: jax.Array | None = None) -
 
 def stack_variables(members: Sequence[Variables]) -> Variables:
     """Trees of equal structure and shapes as one tree whose leaves have a first axis k.
+
+    Args:
+        members: k trees of arrays.
 
     Raises:
         ValueError: no members, or members that differ; the message names the first difference.
@@ -125,7 +130,7 @@ class Ensemble:
     Members with equal networks and equal shapes run as one vmapped call under ``mode="vmap"``;
     different ones run one after the other.
 
-    Args (fields):
+    Attributes:
         networks: one a member; members may share the object.
         variables: theirs.
         preprocess: images as stored → images as the network wants them, one a member; None
@@ -204,7 +209,13 @@ class Ensemble:
 
 
 def require_same_structure(members: Sequence[Variables]) -> None:
-    """Raise a ValueError unless there are members, all with the same names and shapes."""
+    """Raise a ValueError unless there are members, all with the same names and shapes.
+
+    Args:
+        members: trees of arrays.
+
+    >>> require_same_structure([{"w": np.zeros(3)}, {"w": np.ones(3)}])
+    """
     if not len(members):
         raise ValueError("an ensemble needs at least one member, got none")
     first = _forms(members[0])

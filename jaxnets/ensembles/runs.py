@@ -1,56 +1,18 @@
-"""Members for an ensemble: out of a training loop, or out of finished runs on disk."""
+"""The ensemble of finished runs on disk: loaded, and measured on their test set."""
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxnets.data import eval_batches, load_dataset
+from jaxnets.ensembles.measure import measure_ensemble
 from jaxnets.ensembles.predict import Ensemble
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.classifier import Classifier, load_classifier
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.state import TrainState
-
-
-def train_and_keep(
-    state: TrainState,
-    step_fn: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]],
-    batches: Iterator[Any],
-    keep_after: Sequence[int],
-) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Train up to the last of ``keep_after``, and keep the variables after each of these steps.
-
-    With a rate from `optim.schedules.snapshot_cosine` and ``keep_after=snapshot_steps(…)`` this is
-    a snapshot ensemble (Huang et al., 2017); with the last steps of any run a checkpoint ensemble.
-
-    Args:
-        state: where to begin.
-        step_fn: (state, batch) → (state, metrics), compiled.
-        batches: as many as the last number says.
-        keep_after: numbers of steps from here, increasing.
-
-    Returns:
-        (the last state, the kept variables on the host, one for each number).
-
-    Raises:
-        ValueError: no steps, or steps that do not increase.
-    """
-    steps = list(keep_after)
-    if not steps or steps[0] < 1 or any(a >= b for a, b in itertools.pairwise(steps)):
-        raise ValueError(f"keep_after must be numbers of steps ≥ 1 that increase, got {keep_after}")
-    kept = []
-    for number in range(1, steps[-1] + 1):
-        state, metrics = step_fn(state, next(batches))
-        if number in steps:
-            # A copy: the step may take its state's memory for the next one.
-            kept.append(jax.tree.map(lambda x: np.array(x, copy=True), state.variables))
-        elif number % 2 == 0:
-            # A CPU that runs far ahead of its work holds the memory of every step.
-            jax.block_until_ready(metrics)
-    return state, kept
 
 
 def load_ensemble(
@@ -59,7 +21,7 @@ def load_ensemble(
     """The ensemble of several runs, of a run's last checkpoints, or of both.
 
     Args:
-        workdirs: directories of finished runs of `experiments.train_classifier`; their networks
+        workdirs: directories of finished runs of `jaxnets.tasks.train_classifier`; their networks
             may differ, their classes and image sizes may not.
         last: this many of every run's newest checkpoints.
         notify: called with a sentence about a damaged checkpoint that is passed over.
@@ -98,6 +60,60 @@ def load_ensemble(
         [m.info.preprocess for m in members],
     )
     return ensemble, names
+
+
+def measure_runs(
+    workdirs: Sequence[str | Path], *, last: int = 1, data_dir: Path | None = None
+) -> dict[str, Any]:
+    """The ensemble of finished runs beside its members, on the test set of the first run.
+
+    Args:
+        workdirs, last: as `load_ensemble` takes them.
+        data_dir: where prepared TFDS data sets lie (default: $TFDS_DATA_DIR).
+
+    Returns:
+        What `measure_ensemble` gives, ``runs``: member → accuracy, and ``test_images``.
+
+    Raises:
+        ValueError: ``last`` below 1.
+        JaxnetsError: what `load_ensemble` raises.
+    """
+    ensemble, names = load_ensemble(workdirs, last=last)
+    classifier, _ = load_classifier(workdirs[0])
+    test = load_dataset(classifier.info.dataset, data_dir=data_dir).test
+    predict = jax.jit(lambda x: jax.nn.softmax(ensemble.member_logits(x)))
+    parts = [
+        np.asarray(predict(batch["image"]))[:, batch["example_mask"] > 0]
+        for batch in eval_batches(test, min(256, len(test)))
+    ]
+    probabilities = np.concatenate(parts, axis=1)
+    accuracies = (probabilities.argmax(-1) == test.labels).mean(-1).tolist()
+    return {
+        **measure_ensemble(probabilities, test.labels),
+        "runs": dict(zip(names, accuracies, strict=True)),
+        "test_images": len(test),
+    }
+
+
+def describe_runs(found: dict[str, Any]) -> str:
+    """What `measure_runs` found, for the terminal.
+
+    Args:
+        found: of `measure_runs`.
+
+    >>> found = {"runs": {"a step 9": 0.5}, "accuracy": 0.5, "loss": 1.0, "mean_loss": 1.5}
+    >>> print(describe_runs({**found, "disagreement": 0.25, "test_images": 8}))
+      a step 9: accuracy 50.00 %
+    together: accuracy 50.00 %, loss 1.0000 (mean of the members 1.5000); two of them disagree on
+    25.00 % of 8 images
+    """
+    lines = [f"  {name}: accuracy {100 * a:.2f} %" for name, a in found["runs"].items()]
+    lines.append(
+        f"together: accuracy {100 * found['accuracy']:.2f} %, loss {found['loss']:.4f} (mean of "
+        f"the members {found['mean_loss']:.4f}); two of them disagree on "
+        f"{100 * found['disagreement']:.2f} % of {found['test_images']:,} images"
+    )
+    return "\n".join(lines)
 
 
 def _require_same_task(workdir, classifier, first, members) -> None:

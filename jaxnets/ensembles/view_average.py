@@ -51,6 +51,11 @@ def apply_to_views(
 
     Returns:
         A function like ``apply_fn`` whose logits are the logarithms of the mean probabilities.
+
+    >>> from jaxnets.augment.views import flip_views
+    >>> apply = apply_to_views(lambda variables, x: x.reshape(len(x), -1), flip_views)
+    >>> print(jnp.exp(apply({}, jnp.array([1.0, 3.0]).reshape(1, 1, 2, 1))).round(4))
+    [[0.5 0.5]]
     """
 
     def apply(variables: Any, images: jax.Array, **options: Any) -> jax.Array:

@@ -19,6 +19,9 @@ def average_weights(members: Sequence[Any]) -> Any:
     It is of use for members of one run; independently trained networks number their units
     differently, and the mean of their weights is no network of use.
 
+    Args:
+        members: k trees of arrays.
+
     Raises:
         ValueError: no members, or members of different shapes.
 
@@ -63,11 +66,10 @@ def average_checkpoints(
     2018, algorithm 1.
 
     >>> from jaxnets.models import create_model
-    >>> net = create_model("resnet20", blocks=1, widths=(2,))
-    >>> images = jax.random.normal(jax.random.key(0), (4, 8, 8, 3))
-    >>> run = [jax.jit(net.init)(jax.random.key(i), images) for i in range(3)]
+    >>> net, images = create_model("mlp", hidden=(2,)), jnp.ones((4, 2, 2, 1))
+    >>> run = [net.init(jax.random.key(i), images) for i in range(3)]
     >>> sorted(average_checkpoints(net.apply, run, [images]))
-    ['batch_stats', 'params']
+    ['params']
     """
     require_same_structure(members)
     averaged = {**members[0], "params": average_weights([m["params"] for m in members])}

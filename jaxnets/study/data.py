@@ -76,7 +76,7 @@ def load(
     name = available(name, data_dir)
     data = load_dataset(name, data_dir=data_dir)
     parts = [
-        split if count is None else stratified_subset(split, min(count, len(split.labels)))
+        split if count is None else stratified_subset(split, min(count, len(split)))
         for split, count in ((data.train, train), (data.test, test))
     ]
     images = np.asarray(parts[0].images, np.float32)

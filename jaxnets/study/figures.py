@@ -4,7 +4,7 @@ Figures made here leave no global state behind and need no display: in a noteboo
 under a test they behave alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,45 @@ def dots(
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
+
+
+def curves_and_dots(
+    steps: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
+    *,
+    left: Mapping[str, Any],
+    right: Mapping[str, Any],
+    legend: Mapping[str, Any] | None = None,
+    line: float | None = None,
+) -> "Figure":
+    """Two panels that compare settings: curves with their bands, and one number a run as dots.
+
+    Args:
+        steps: (points,) of all curves.
+        curves: label → (runs, points), drawn by `band`.
+        values: label → (runs,), drawn by `dots` in the same colors.
+        left: what `Axes.set` takes for the curves' panel: labels, scales, limits.
+        right: the same for the dots' panel.
+        legend: keywords of the curves' legend.
+        line: a height at which the curves' panel gets a dashed line: a limit to reach.
+
+    Returns:
+        The figure.
+    """
+    figure, (one, other) = new_figure(2)
+    for ax, options in ((one, left), (other, right)):
+        # Scales first: on a logarithmic axis bands and dots are of geometric means.
+        ax.set(**{name: options[name] for name in ("xscale", "yscale") if name in options})
+    for (label, curve), color in zip(curves.items(), COLORS, strict=False):
+        band(one, steps, curve, label, color)
+    if line is not None:
+        one.axhline(line, color="0.5", lw=1, ls="--")
+    one.set(**left)
+    one.legend(**{"fontsize": 9, **(legend or {})})
+    dots(other, list(values), list(values.values()))
+    other.set(**right)
+    return figure
 
 
 def _interval(x: np.ndarray, scale: str) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxnets.losses import cross_entropy
 from jaxnets.study.data import Data, Part
 from jaxnets.study.sweep import Sweep, orders, stack
-from jaxnets.train import TrainState, train_step
+from jaxnets.train import Task, TrainState, train_step
 
 PyTree = Any
 
@@ -69,15 +69,15 @@ def train_many(
     batch_size: int = 64,
     evaluations: int = 10,
     loss_fn: Callable = cross_entropy,
-    augment: Callable | None = None,
+    prepare: Callable | None = None,
     start: Callable[[PyTree, Any], PyTree] | None = None,
     probe: Callable[[TrainState, Data], PyTree] | None = None,
     train_examples: int = 1000,
     loop: bool | None = None,
 ) -> Runs:
-    """Train ``model`` from every key, with every value of a setting.
+    """Train a classifier from every key, with every value of a setting.
 
-    Compiled functions are kept by (model, rule, loss_fn, augment, start, probe), so give functions
+    Compiled functions are kept by (model, rule, loss_fn, prepare, start, probe), so give functions
     that live at a module's top (``optim.momentum``), not lambdas made anew for each call.
 
     Args:
@@ -90,8 +90,8 @@ def train_many(
         steps: updates; must be a multiple of ``evaluations``.
         batch_size: examples a step.
         evaluations: how many times the run is evaluated after the start.
-        loss_fn: as in `jaxnets.train.train_step`.
-        augment: as in `jaxnets.train.train_step`.
+        loss_fn: (logits (B, K), labels (B,)) → scalar mean loss of a training batch.
+        prepare: augmentation, as in `jaxnets.train.train_step`.
         start: (initial parameters, value) → changed ones.
         probe: (state, data) → pytree of arrays, at each evaluation; for dead units, averages … .
         train_examples: training examples that ``train_loss`` and ``train_accuracy`` look at.
@@ -107,7 +107,7 @@ def train_many(
         raise ValueError(f"steps: got {steps}; expected a multiple of evaluations ({evaluations})")
     order = orders(keys, len(data.train.labels), steps, batch_size)
     order = order.reshape(len(order), evaluations, -1, batch_size)
-    program = _Program(model, rule, loss_fn, augment, start, probe)
+    program = _Program(model, rule, loss_fn, prepare, start, probe)
     if loop is None:
         loop = has_convolutions(model, data.image_shape)
     seeds = jnp.asarray(keys, jnp.uint32)
@@ -178,9 +178,14 @@ def best(scores: np.ndarray) -> int:
 class _Program:
     """The compiled functions of one (model, rule, …)."""
 
-    def __init__(self, model, rule, loss_fn, augment, start, probe):
+    def __init__(self, model, rule, loss_fn, prepare, start, probe):
         self.model, self.rule, self.change, self.probe = model, rule, start, probe
-        self.update = functools.partial(train_step, loss_fn=loss_fn, augment=augment)
+        # Only the loss of `jaxnets.tasks.classification`: what is measured is measured below.
+        task = Task(
+            inputs=lambda batch: batch["image"],
+            loss=lambda logits, updates, batch: (loss_fn(logits, batch["label"]), {}),
+        )
+        self.update = functools.partial(train_step, task=task, prepare=prepare)
         self._initial = jax.jit(self.initial, static_argnums=1)
         self.sweep = Sweep(self.begin, self.step, self.measure, self.finish)
 

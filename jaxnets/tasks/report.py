@@ -6,18 +6,7 @@ from typing import Any
 
 import numpy as np
 
-# The colors of the two curves: distinguishable for color-blind readers and in gray.
-_TRAIN, _TEST = "#0072b2", "#d55e00"
-
-
-def _figure(width: float, height: float, columns: int = 1):
-    # Figures without pyplot: no global state and no display needed, in notebooks and on pods.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
+from jaxnets.study.figures import TEST, TRAIN, new_figure, save_figure
 
 
 def save_curves(records: Sequence[dict[str, Any]], path: str | Path, *, epoch_steps: int) -> None:
@@ -28,8 +17,8 @@ def save_curves(records: Sequence[dict[str, Any]], path: str | Path, *, epoch_st
         path: the PNG to write.
         epoch_steps: steps in one epoch.
     """
-    figure, (left, right) = _figure(9, 3.6, 2)
-    for kind, color in (("train", _TRAIN), ("test", _TEST)):
+    figure, (left, right) = new_figure(2, width=4.5, height=3.6)
+    for kind, color in (("train", TRAIN), ("test", TEST)):
         lines = [record for record in records if record["kind"] == kind]
         if not lines:
             continue
@@ -44,9 +33,8 @@ def save_curves(records: Sequence[dict[str, Any]], path: str | Path, *, epoch_st
     left.set(xlabel="epoch", ylabel="loss", yscale="log", title="cross entropy")
     right.set(xlabel="epoch", ylabel="accuracy", title="accuracy")
     for axes in (left, right):
-        axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def save_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str | Path) -> None:
@@ -59,7 +47,7 @@ def save_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str 
     """
     count = len(class_names)
     size = min(4 + 0.35 * count, 14)
-    figure, axes = _figure(size + 0.8, size)
+    figure, (axes,) = new_figure(width=size + 0.8, height=size, frame=True)
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true")
@@ -82,7 +70,7 @@ def save_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str 
                         color="white" if shares[row, column] > 0.5 else "black",
                     )
     figure.colorbar(image, ax=axes, label="share of the true class")
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def first_filters(params: dict[str, Any], image_shape: Sequence[int]) -> np.ndarray | None:
@@ -117,11 +105,12 @@ def save_filters(filters: np.ndarray, path: str | Path, *, most: int = 64) -> No
     shown = 0.5 + 0.5 * shown / max(np.abs(shown).max(), 1e-12)
     grid = tile(shown, gap=1)
     rows, columns = grid.shape[:2]
-    figure, axes = _figure(6, max(6 * rows / columns, 1.2) + 0.4)
+    height = max(6 * rows / columns, 1.2) + 0.4
+    figure, (axes,) = new_figure(width=6, height=height, frame=True)
     axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(f"{len(shown)} of {filters.shape[-1]} first-layer filters", fontsize=10)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def tile(images: np.ndarray, *, gap: int = 1, fill: float = 1.0) -> np.ndarray:

@@ -7,23 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxnets.study.figures import COLORS, GOOD, TEST, TRAIN, new_figure, save_figure
 from jaxnets.tune.diagnose import Diagnosis
 from jaxnets.tune.learning_rate_range import RangeTest, RateGrid, smooth
 from jaxnets.tune.space import Range
 from jaxnets.tune.study import Study
-
-# Distinguishable for color-blind readers and in gray, as in train/report.py.
-TRAIN, VALID, GOOD = "#0072b2", "#d55e00", "#009e73"
-
-
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Any:
-    """A figure without pyplot, and its axes: no global state, no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns)
 
 
 def draw_curves(
@@ -44,7 +32,7 @@ def draw_curves(
         unit, length: what the x axis counts, and how far the run went in it.
         valid_name: "validation" or "test".
     """
-    for values, color, name in ((train_loss, TRAIN, "training"), (valid_loss, VALID, valid_name)):
+    for values, color, name in ((train_loss, TRAIN, "training"), (valid_loss, TEST, valid_name)):
         if values is None:
             continue
         values = np.asarray(values, np.float64)
@@ -56,7 +44,6 @@ def draw_curves(
     axes.set_title(
         found.kind.replace("_", " ") + "\n" + fill(found.finding, 62), fontsize=9, loc="left"
     )
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="upper right")
     axes.set_ylim(0, None)
 
@@ -69,15 +56,14 @@ def save_curves(
     **options: Any,
 ) -> None:
     """`draw_curves` as a PNG."""
-    figure, axes = new_figure(6.4, 4.2)
+    figure, (axes,) = new_figure(width=6.4, height=4.2)
     draw_curves(axes, train_loss, valid_loss, found, **options)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None:
     """The range test's loss over the rate, and the grid's losses over the steps."""
-    figure, axes = new_figure(11, 4, 1, 2)
-    left, right = axes
+    figure, (left, right) = new_figure(2, width=5.5, height=4)
     # Behind the divergence there is nothing to see.
     shown = slice(None)
     if test.diverged_at:
@@ -89,7 +75,7 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
     )
     if test.diverged_at:
         left.axvline(
-            test.diverged_at, color=VALID, lw=1.5, ls=":", label=f"diverges {test.diverged_at:.2g}"
+            test.diverged_at, color=TEST, lw=1.5, ls=":", label=f"diverges {test.diverged_at:.2g}"
         )
     start = test.smoothed[0]
     seen = test.smoothed[shown]
@@ -123,23 +109,19 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
         top = np.nanmax(np.where(np.isfinite(grid.losses[:, 0]), grid.losses[:, 0], np.nan))
         right.set_ylim(0, 1.6 * top)
         right.legend(fontsize=9)
-    for one in axes:
-        one.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def save_search(studies: Sequence[Study], path: Path | str) -> None:
     """Every trial's value over each hyper-parameter that has a range, one color a round."""
     names = [name for name, part in studies[0].space.items() if isinstance(part, Range)]
-    figure, axes = new_figure(4.2 * max(len(names), 1), 4, 1, max(len(names), 1))
-    colors = (TRAIN, VALID, GOOD, "#cc79a7")
-    for column, name in enumerate(names):
-        one = np.atleast_1d(axes)[column]
+    figure, axes = new_figure(max(len(names), 1), width=4.2, height=4)
+    for one, name in zip(axes, names, strict=False):
         for number, study in enumerate(studies):
             rows = [row for row in study.table() if row["value"] is not None]
             for state, marker, filled in (("complete", "o", True), ("stopped", "x", False)):
                 points = [row for row in rows if row["state"] == state]
-                color = colors[number % len(colors)]
+                color = COLORS[number % len(COLORS)]
                 one.scatter(
                     [row["params"][name] for row in points],
                     [row["value"] for row in points],
@@ -154,7 +136,6 @@ def save_search(studies: Sequence[Study], path: Path | str) -> None:
         if part.log:
             one.set_xscale("log")
         one.set_xlim(part.at(-0.03), part.at(1.03))
-        one.grid(alpha=0.3)
-    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, loc="outside upper center", ncols=6)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)

@@ -1,22 +1,16 @@
 """Ensembles: exact properties, and float64 references."""
 
-from functools import partial
-from itertools import repeat
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets import data, ensembles, optim
+from jaxnets import ensembles
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
 from jaxnets.nn import Conv, Dense
 from jaxnets.ops import relu
-from jaxnets.tasks import classification
-from jaxnets.train import create_state, train_step
-from jaxnets.train.state import TrainState
 
 X = np.random.default_rng(0).standard_normal((6, 8, 8, 1)).astype(np.float32)
 
@@ -162,32 +156,6 @@ def test_weights_average_and_statistics_are_those_of_the_average():
     jax.tree.map(np.testing.assert_array_equal, alone, run[0]["params"])
 
 
-def test_train_and_keep_keeps_what_was_there():
-    """Snapshots equal a run that is stopped at each of their steps."""
-    digits = data.load_dataset("digits", train_examples=60)
-    rate = optim.create_schedule("snapshot", 0.1, 6, cycles=3)
-    rule = optim.create_optimizer("momentum", rate)
-    task = classification(10, preprocess=partial(jnp.multiply, 1 / 255))
-    start = create_state(mlp(10), rule, digits.train.take([0]), jax.random.key(0), task=task)
-    step = jax.jit(partial(train_step, task=task), donate_argnums=0)
-    batches = data.Batches(digits.train, 20, seed=0)
-
-    def fresh() -> TrainState:
-        return jax.tree.map(jnp.copy, start)
-
-    steps = optim.schedules.snapshot_steps(6, 3)
-    assert steps == (2, 4, 6)
-    state, kept = ensembles.train_and_keep(fresh(), step, batches.iterate(0, 6), steps)
-    assert int(state.step) == 6 and len(kept) == 3
-    for number, variables in zip(steps, kept, strict=True):
-        other = fresh()
-        for i in range(number):
-            other, _ = step(other, batches[i])
-        jax.tree.map(np.testing.assert_array_equal, variables, other.variables)
-    probabilities = [jax.nn.softmax(mlp(10).apply(v, digits.test.images / 255.0)) for v in kept]
-    assert float(ensembles.mean_disagreement(jnp.stack(probabilities))) > 0
-
-
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -218,8 +186,6 @@ def test_train_and_keep_keeps_what_was_there():
             lambda: ensembles.measure_ensemble(jnp.ones((2, 3, 4)), jnp.zeros(2, int)),
             r"labels must be \(N,\)",
         ),
-        (lambda: ensembles.train_and_keep(None, None, repeat(0), []), "keep_after must be"),
-        (lambda: ensembles.train_and_keep(None, None, repeat(0), [3, 2]), "keep_after must be"),
         (lambda: ensembles.load_ensemble(["x"], last=0), "last must be at least 1"),
     ],
 )

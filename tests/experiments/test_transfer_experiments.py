@@ -3,14 +3,13 @@
 import json
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
-from experiments import ensemble, train_classifier, transfer, transferability
-from experiments.transfer_study import data as tasks
-from experiments.transfer_study.statistics import interval, percent, verdict
-from jaxnets.data import Dataset, Split, load_dataset
+from experiments import train_classifier
+from experiments.ensembles import ensemble
+from experiments.transfer import transfer_strategies, transferability
+from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks import load_classifier
 
@@ -22,17 +21,8 @@ def test_transferability_checks_its_bits(tmp_path):
     assert (tmp_path / "transferability.png").stat().st_size > 10_000
 
 
-def test_a_changed_bit_is_seen():
-    one = {"params": {"layer1": {"w": np.zeros(3, np.float32)}, "fc": {"w": np.ones(2)}}}
-    two = jax.tree.map(np.copy, one)
-    two["params"]["fc"]["w"][0] = 5
-    assert transferability.equal_bits(one, two, ("layer1",))
-    two["params"]["layer1"]["w"][1] = -0.0
-    assert not transferability.equal_bits(one, two, ("layer1",))
-
-
 def test_transfer_fills_the_table(tmp_path):
-    summary = transfer.main(replace(transfer.smoke(), workdir=tmp_path))
+    summary = transfer_strategies.main(replace(transfer_strategies.smoke(), workdir=tmp_path))
     assert set(summary["cells"]) == {
         f"{size} {kind}" for size in ("small", "large") for kind in ("similar", "different")
     }
@@ -77,61 +67,6 @@ def test_ensemble_of_finished_runs(tmp_path, capsys):
         ensemble.main(replace(config, runs=(tmp_path / "nothing",)))
 
 
-def test_halves_share_no_class_and_number_their_own():
-    digits = load_dataset("digits")
-    for halves in (tasks.random_halves(digits, 3), tasks.natural_halves(digits)):
-        assert sorted(halves[0] + halves[1]) == list(range(10))
-    assert tasks.random_halves(digits, 3) != tasks.random_halves(digits, 4)
-    made, animals = tasks.natural_halves(digits._replace(name="cifar10"))
-    assert made == [0, 1, 8, 9] and animals == [2, 3, 4, 5, 6, 7]
-    task = tasks.choose_classes("x", digits, [7, 2])
-    sevens = np.asarray(digits.train.labels) == 7
-    np.testing.assert_array_equal(
-        task.train.images[task.train.labels == 0], digits.train.images[sevens]
-    )
-    assert set(task.train.labels.tolist()) == {0, 1} and task.num_classes == 2
-    few = tasks.take(task.train, 3, 0)
-    assert np.bincount(few.labels).tolist() == [3, 3]
-
-
-def test_images_are_brought_to_one_size():
-    images = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4, 1)
-    down = tasks._bring_to(images, 2, 3)
-    assert down.shape == (2, 2, 2, 3)
-    assert down[0, 0, 0, 0] == round((0 + 1 + 4 + 5) / 4)
-    up = tasks._bring_to(images, 8, 1)
-    np.testing.assert_array_equal(up[:, ::2, ::2], images)
-    # 28 → 32 with a black border → 16.
-    assert tasks._bring_to(np.full((1, 28, 28, 1), 9, np.uint8), 16, 1)[0, :, :, 0].sum() == 9 * 196
-    with pytest.raises(JaxnetsError, match="can't be repeated"):
-        tasks._bring_to(images, 6, 1)
-
-
-def test_scrambled_pixels_are_the_same_pixels():
-    images = np.random.default_rng(0).integers(0, 255, (3, 4, 4, 2), np.uint8)
-    dataset = Dataset(
-        "x", Split(images, np.zeros(3)), Split(images, np.zeros(3)), ("a",), (4, 4, 2)
-    )
-    found = tasks.scramble_pixels(dataset).train.images
-    assert np.any(found != images)
-    for old, new in zip(images, found, strict=True):
-        rows = sorted(map(tuple, old.reshape(-1, 2).tolist()))
-        assert sorted(map(tuple, new.reshape(-1, 2).tolist())) == rows
-
-
-def test_intervals_and_verdicts():
-    """Student's t for n = 4: the half width is 3.1824·s/√4."""
-    found = interval([1.0, 2.0, 3.0, 4.0])
-    assert found["high"] - found["mean"] == pytest.approx(3.182446 * np.sqrt(5 / 3) / 2, rel=1e-5)
-    assert [verdict(interval(x)) for x in ([1, 1.1, 1.2], [-1, -1.1, -1.2], [-1, 1, 2], [5.0])] == [
-        "holds",
-        "fails",
-        "undecided",
-        "undecided",
-    ]
-    assert percent(interval([0.5])) == "50.0"
-
-
 @pytest.mark.parametrize(
     ("experiment", "changes", "message"),
     [
@@ -140,11 +75,11 @@ def test_intervals_and_verdicts():
         (ensemble, {"rate": 0.0}, "--rate must be above 0"),
         (transferability, {"keys": 0}, "--keys and --steps must be at least 1"),
         (transferability, {"rate": -1.0}, "--rate must be above 0"),
-        (transfer, {"keys": 0}, "--keys must be at least 1"),
-        (transfer, {"small": 20}, "--small 20 must lie between 0 and --large 20"),
-        (transfer, {"fine_tuning_rate": 0.0}, "--fine-tuning-rate must be above 0"),
-        (transfer, {"freeze_to": "layer7"}, "unknown layer 'layer7'. Did you mean"),
-        (transfer, {"weights": "/nowhere/w.th"}, "/nowhere/w.th"),
+        (transfer_strategies, {"keys": 0}, "--keys must be at least 1"),
+        (transfer_strategies, {"small": 20}, "--small 20 must lie between 0 and --large 20"),
+        (transfer_strategies, {"fine_tuning_rate": 0.0}, "--fine-tuning-rate must be above 0"),
+        (transfer_strategies, {"freeze_to": "layer7"}, "unknown layer 'layer7'. Did you mean"),
+        (transfer_strategies, {"weights": "/nowhere/w.th"}, "/nowhere/w.th"),
     ],
 )
 def test_mistakes_say_what_was_wrong(experiment, changes, message, tmp_path):

@@ -6,7 +6,15 @@ import sys
 import numpy as np
 import pytest
 
-from jaxnets.study.figures import COLORS, band, dots, new_figure, save_figure, smooth
+from jaxnets.study.figures import (
+    COLORS,
+    band,
+    curves_and_dots,
+    dots,
+    new_figure,
+    save_figure,
+    smooth,
+)
 from jaxnets.study.statistics import log_interval, mean_interval
 
 
@@ -67,3 +75,27 @@ def test_a_single_run_has_no_interval():
     assert len(ax.lines) == 1 and not ax.collections
     dots(other, ["one"], [np.array([2.0])])
     figure.canvas.draw()
+
+
+def test_curves_and_dots_share_colors_and_scales():
+    steps = np.array([0, 10])
+    values = np.array([[1.0, 2.0], [2.0, 4.0], [4.0, 8.0]])
+    figure = curves_and_dots(
+        steps,
+        {"a, rate 1": values, "b, rate 2": 10 * values},
+        {"a": values[:, 1], "b": 10 * values[:, 1]},
+        left={"xlabel": "step", "yscale": "log", "ylim": (0.1, 100)},
+        right={"xlabel": "loss", "xscale": "log"},
+        line=3.0,
+    )
+    left, right = figure.axes
+    expected = log_interval(values[:, 1]).estimate
+    first, second, limit = left.lines
+    np.testing.assert_allclose(first.get_ydata()[1], expected)
+    np.testing.assert_allclose(second.get_ydata()[1], 10 * expected)
+    assert limit.get_ydata()[0] == 3.0 and left.get_ylim() == (0.1, 100)
+    assert (first.get_color(), second.get_color()) == COLORS[:2]
+    marks = [line for line in right.lines if line.get_marker() == "D"]
+    assert [mark.get_color() for mark in marks] == list(COLORS[:2])
+    np.testing.assert_allclose(marks[0].get_xdata()[0], expected)
+    assert [t.get_text() for t in left.get_legend().get_texts()] == ["a, rate 1", "b, rate 2"]

@@ -1,5 +1,7 @@
 """Training over keys and values, against plain steps."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from jaxnets.models.mlp import MLP
 from jaxnets.study.data import Data, Part, load
 from jaxnets.study.sweep import make_keys, orders
 from jaxnets.study.training import best, has_convolutions, steps_to, train_many
+from jaxnets.tasks import classification
 
 
 def small(images=96, side=4):
@@ -36,10 +39,12 @@ def test_equals_plain_steps():
     assert runs.batch_loss.shape == (2, 3, 6) and runs.test_loss.shape == (2, 3, 4)
     assert runs.steps.tolist() == [0, 2, 4, 6]
     key = jax.random.key(2, impl="rbg")
-    state = train.create_state(model, optim.momentum(0.1), (4, 4, 1), key)
+    task = classification(10)
+    example = {"image": data.train.images[:1], "label": data.train.labels[:1]}
+    state = train.create_state(model, optim.momentum(0.1), example, key, task=task)
     params = model.init({"params": key}, data.train.images[:2])["params"]
     state = state.replace(params=params)
-    losses, step = [], jax.jit(train.train_step)
+    losses, step = [], jax.jit(partial(train.train_step, task=task))
     for rows in orders([2], 96, 6, 16)[0]:
         batch = {"image": data.train.images[rows], "label": data.train.labels[rows]}
         state, metrics = step(state, batch)
