@@ -358,10 +358,10 @@ def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, in
     if agree(failed is not None):
         raise failed or LostProcessError("process 0 could not read its checkpoint; see its message")
     if count > 1:
-        key = jax.random.key_data(state.key)
+        key, impl = jax.random.key_data(state.key), jax.random.key_impl(state.key)
         tree = jax.tree.map(np.asarray, (state.replace(key=key), first_step))
         state, first_step = from_main(tree)
-        state = state.replace(key=jax.random.wrap_key_data(np.asarray(state.key)))
+        state = state.replace(key=jax.random.wrap_key_data(np.asarray(state.key), impl=impl))
         first_step = int(first_step)
     if rows:
         (share,) = rows

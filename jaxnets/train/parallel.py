@@ -135,7 +135,8 @@ class DataParallel:
 
         def place(leaf):
             if _is_key(leaf):
-                return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))
+                data = place(jax.random.key_data(leaf))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
             # A copy, never the caller's own buffer: the first step gives its memory away.
             return jax.make_array_from_process_local_data(self._whole, np.array(leaf))
 
