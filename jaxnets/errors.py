@@ -1,7 +1,28 @@
 """Errors that a user can act on: what was wrong, what was expected, what to do."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Spellings that lecture notes and searches in them bring along, and the word that is meant.
+ALIASES = {
+    "aaa": "aaai",
+    "attedn": "attend",
+    "augumentation": "augmentation",
+    "bgfs": "bfgs",
+    "cml": "icml",
+    "cs213n": "cs231n",
+    "facterizing": "factorizing",
+    "fitnets": "fitnet",
+    "heigh": "height",
+    "icmk": "icml",
+    "lbgfs": "lbfgs",
+    "maxou": "maxout",
+    "nerual": "neural",
+    "predications": "predictions",
+    "stassen": "strassen",
+    "xavir": "xavier",
+}
 
 
 class JaxnetsError(Exception):
@@ -19,15 +40,40 @@ class UnknownNameError(JaxnetsError, ValueError):
 def suggest(name: str, known: Iterable[str]) -> str:
     """One sentence that names what the user may have meant, or all there is.
 
-    >>> suggest("lenet", ["lenet5", "vgg16"])
-    "Did you mean 'lenet5'?"
-    >>> suggest("zzz", ["lenet5", "vgg16"])
-    'Known: lenet5, vgg16.'
+    Args:
+        name: what the user wrote; a misspelling of `ALIASES` stands for the word it means.
+        known: the names there are.
+
+    Returns:
+        "Did you mean …?" with up to three names, or "Known: …".
+
+    Example:
+        >>> suggest("lenet", ["lenet5", "vgg16"])
+        "Did you mean 'lenet5'?"
+        >>> suggest("xavir", ["he_normal", "xavier_normal"])
+        "Did you mean 'xavier_normal'?"
+        >>> suggest("zzz", ["lenet5", "vgg16"])
+        'Known: lenet5, vgg16.'
     """
     known = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(str(name).lower(), lowered, n=3, cutoff=0.6)
+    wanted = resolve_alias(name)
+    near = difflib.get_close_matches(wanted, lowered, n=3, cutoff=0.6)
+    if wanted != str(name).lower():
+        # The word is certain, so names that contain it come first, however long they are.
+        near = [c for c in lowered if wanted in c] + [c for c in near if wanted not in c]
     if near:
-        return "Did you mean " + " or ".join(repr(lowered[n]) for n in near) + "?"
+        return "Did you mean " + " or ".join(repr(lowered[n]) for n in near[:3]) + "?"
     shown = ", ".join(known[:40]) + (", …" if len(known) > 40 else "")
     return f"Known: {shown}."
+
+
+def resolve_alias(name: str) -> str:
+    """The name in lower case, its misspelled words replaced by those that are meant.
+
+    Example:
+        >>> resolve_alias("L-BGFS"), resolve_alias("Xavir_normal"), resolve_alias("ResNet-50")
+        ('l-bfgs', 'xavier_normal', 'resnet-50')
+    """
+    words = re.split(r"([^a-z0-9]+)", str(name).lower())
+    return "".join(ALIASES.get(word, word) for word in words)

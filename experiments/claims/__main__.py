@@ -27,6 +27,8 @@ from jaxnets.study.programs import processor
 from jaxnets.study.runner import choose, run_claims
 from jaxnets.train.run_directory import RunDirectory, write_json
 
+TITLE = "What the course advises, measured"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -75,7 +77,7 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
             for name in claims:
                 (workdir / "results" / f"{name}.json").unlink(missing_ok=True)
         records = run_claims(claims, workdir, mode=mode, data_dir=config.data_dir)
-        pages = write_page(records, workdir, mode=mode, machine=_machine())
+        pages = write_page(records, workdir, mode=mode, machine=_machine(), title=TITLE)
         kept = (
             "sentence",
             "source",

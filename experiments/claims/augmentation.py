@@ -1,6 +1,6 @@
 """Augmentation in training, row by row, and views in testing."""
 
-from experiments.claims.measures.augmentation import Augmented, compare, several_views
+from experiments.claims.measures.augmentation import Augmented, Comparison, compare, several_views
 from jaxnets.study.claims import Claim
 
 ALEXNET = "Krizhevsky, Sutskever and Hinton (2012), section 4.1"
@@ -22,9 +22,9 @@ def _helps(
         source=source,
         experiment=f"A small convolutional network {experiment}",
         measure=compare,
-        full=Augmented(kinds=kinds, **{**CIFAR, "keys": 5, **full}),
-        quick=Augmented(kinds=kinds, **QUICK),
-        tiny=Augmented(kinds=kinds, **TINY),
+        full=Comparison(kinds=kinds, **{**CIFAR, "keys": 5, **full}),
+        quick=Comparison(kinds=kinds, **QUICK),
+        tiny=Comparison(kinds=kinds, **TINY),
     )
 
 

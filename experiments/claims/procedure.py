@@ -11,8 +11,8 @@ CLAIMS = (
         source="Karpathy, A recipe for training neural networks (2019)",
         experiment="A network of one hidden layer on 40 images, full batches, sound and with five "
         "faults put into its first weights or its rate; caught is what does not classify all 40 "
-        "within the steps. The claim fails for faults that still overfit, and if the sound "
-        "network does not.",
+        "within the steps. The claim fails for faulty networks that still overfit, and if the "
+        "sound one does not.",
         measure=procedure.overfit_few,
         full=procedure.FewImages(),
         quick=procedure.FewImages(keys=6, steps=80, width=32),

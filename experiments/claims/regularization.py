@@ -103,7 +103,7 @@ CLAIMS = (
     ),
     Claim(
         name="label_smoothing_calibrates",
-        sentence="Label smoothing makes a network's confidence honest: its calibration error falls",
+        sentence="Label smoothing calibrates a network: the error of its confidence falls",
         source="Müller, Kornblith and Hinton (2019), section 3",
         experiment="The same networks with and without label smoothing of 0.1 overfit few images; "
         "the expected calibration error (15 bins) on test images is compared. It fails if "

@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from jaxnets import command
 from jaxnets.data import load_dataset, preprocessing
@@ -41,9 +42,9 @@ from jaxnets.train.run_directory import write_json
 
 # Endpoint of a CIFAR ResNet → the convolution that reads it.
 NEXT = {
-    "stem": "stage1_block0/conv1",
-    "stage1": "stage2_block0/conv1",
-    "stage2": "stage3_block0/conv1",
+    "stem": "stage1/block0/conv1",
+    "stage1": "stage2/block0/conv1",
+    "stage2": "stage3/block0/conv1",
 }
 
 
@@ -98,8 +99,7 @@ def main(config: Config) -> dict[str, Any]:
     config.workdir.mkdir(parents=True, exist_ok=True)
     rows, correlations = {}, {}
     for endpoint, layer in NEXT.items():
-        block, name = layer.split("/")
-        kernel = np.asarray(variables["params"][block][name]["kernel"])
+        kernel = np.asarray(flatten_dict(variables["params"], sep="/")[f"{layer}/kernel"])
         rows[endpoint], correlations[endpoint] = analyze(np.asarray(maps[endpoint]), kernel, config)
     save_clusters(rows, correlations, config.workdir / "sparse_structure.png")
     for row in rows.values():

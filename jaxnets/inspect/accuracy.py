@@ -48,7 +48,7 @@ TORCHVISION_V1 = {
 class Accuracy:
     """One published figure.
 
-    Args (fields):
+    Attributes:
         dataset: "ImageNet", "CIFAR-10", "CIFAR-100", "MNIST".
         top1, top5: accuracy in per cent; None where it is not stated.
         source: "paper" or "torchvision".

@@ -43,7 +43,7 @@ def _line(info: ModelInfo) -> str:
     ]
     entries = [
         f"`{info.name}`",
-        info.paper,
+        str(info.paper),
         str(info.year),
         "×".join(map(str, info.input_shape)),
         f"{info.parameters:,}",

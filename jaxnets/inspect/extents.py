@@ -12,7 +12,7 @@ EVERYTHING = (0, -math.inf, math.inf)
 class Extent:
     """What is seen along one spatial axis: cell i sees cells jump·i + low … jump·i + high.
 
-    Args (fields):
+    Attributes:
         axis: which axis of the later array walks along it; None: none does any more (it was pooled
             or flattened away), and ``jump`` is 0.
         jump, low, high: in cells of the earlier array, the padding round it counted on.

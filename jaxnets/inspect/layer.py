@@ -14,7 +14,7 @@ from typing import Any
 class Layer:
     """One row of the table.
 
-    Args (fields):
+    Attributes:
         name: path of the module that owns the parameters, or of the one that pools.
         kind: "input", "conv", "dense", "pool", "subsample" (strides without a window), "in place"
             (normalizations and the like), "product" (of two maps), "loop" (taken whole: a scan
@@ -54,7 +54,7 @@ class Layer:
 class Trace:
     """All that one walk finds.
 
-    Args (fields):
+    Attributes:
         layers: in the order of computation, the input first.
         outputs: for each array that the network returns, the receptive field as a `Layer`.
         trunk: (name, shape) of the maps that everything passes through, in order.

@@ -30,7 +30,7 @@ STAGE_LIMIT = 0.75
 class Check:
     """What one principle says of a network.
 
-    Args (fields):
+    Attributes:
         principle: its number and name.
         holds: whether ``value`` keeps to ``limit``; always so where there is nothing to check.
         value, limit: see ``meaning``.
@@ -50,7 +50,7 @@ class Check:
 class Stage:
     """All layers that work at one resolution.
 
-    Args (fields):
+    Attributes:
         resolution: (height, width) of the maps.
         depth: convolutions there.
         width: the most channels of a map that everything passes through, else of any map.

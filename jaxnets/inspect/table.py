@@ -15,7 +15,7 @@ from jaxnets.models.registry import create_model, model_info
 class Totals:
     """Sums over a layer table.
 
-    Args (fields):
+    Attributes:
         parameters, macs: equal to `count_parameters` and `count_macs`.
         activations: values of the input and of every map that a layer makes, for one image: what a
             training step keeps at the least.
@@ -59,7 +59,7 @@ def layer_table(
     Source: the table of Stanford's CS231n, lecture 9, for VGG-16.
 
     >>> rows = {row.name: row for row in layer_table("vgg16")}
-    >>> rows["fc6"].parameters, rows["stage1_conv2"].field, rows["pool5"].field
+    >>> rows["fc6"].parameters, rows["stage1/conv2"].field, rows["pool5"].field
     (102764544, (5, 5), (212, 212))
     """
     return trace(model, input_shape).layers

@@ -19,18 +19,32 @@ from jaxnets.models import (  # noqa: F401
     resnet_cifar,
     resnext,
     senet,
-    shufflenet,
+    shufflenet_v1,
+    shufflenet_v2,
     squeezenet,
     vgg,
     wide_resnet,
     zfnet,
 )
+from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
 from jaxnets.models.features import features
-from jaxnets.models.registry import ModelInfo, create_model, list_models, model_info, register
+from jaxnets.models.papers import Paper
+from jaxnets.models.registry import (
+    InputSpec,
+    ModelInfo,
+    create_model,
+    list_models,
+    model_info,
+    register,
+)
 
 __all__ = [
+    "Backbone",
+    "InputSpec",
     "ModelInfo",
+    "Paper",
+    "backbone",
     "count_macs",
     "count_parameters",
     "create_model",

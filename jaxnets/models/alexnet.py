@@ -14,14 +14,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
-from jaxnets.models.spatial_dense import SpatialDense
+from jaxnets.models.layers import SpatialDense
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
 from jaxnets.ops import adaptive_avg_pool, he_normal, local_response_norm, max_pool, relu
 
 # Layers whose biases start at one, so that their ReLUs get positive inputs at first (section 5).
 ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")
+# The network of 2014: one column, no normalization.
+ONE_WEIRD_TRICK = {
+    "channels": (64, 192, 384, 256, 256),
+    "groups": (1, 1, 1, 1, 1),
+    "stem_padding": 2,
+    "lrn": None,
+    "paper_init": False,
+    "dropout_first": True,
+}
 
 
 class AlexNet(nn.Module):
@@ -30,9 +40,9 @@ class AlexNet(nn.Module):
     227×227 → conv1 11×11/4 55×55×96 → pool 27 → conv2 5×5 27×27×256 → pool 13 → conv3, 4, 5 3×3
     13×13×384, 384, 256 → pool 6 → 4096 → 4096 → classes.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints conv1…conv5 (strides
-            4, 8, 16, 16, 16) and pool5 (stride 32).
+    Attributes:
+        num_classes: width of the head, the paper's fc8; None returns the endpoints conv1…conv5
+            (strides 4, 8, 16, 16, 16) and pool5 (stride 32).
         channels: of the five convolutions.
         groups: of the five convolutions; the paper spread conv2, 4 and 5 over two GPUs.
         stem_padding: of conv1.
@@ -104,7 +114,7 @@ class AlexNet(nn.Module):
                 x = dropout(x, train=train)
         if self.num_classes is None:
             return endpoints
-        logits = SpatialDense(self.num_classes, **self._layer("fc8"))(x)
+        logits = SpatialDense(self.num_classes, **self._layer("head"))(x)
         return logits[:, 0, 0].astype(jnp.float32)
 
     def _layer(self, name: str) -> dict[str, Any]:
@@ -115,59 +125,43 @@ class AlexNet(nn.Module):
         return {"kernel_init": kernel, "bias_init": bias, "dtype": self.dtype, "name": name}
 
 
-_info = partial(
-    ModelInfo,
-    family="alexnet",
-    channels=3,
+_alexnet = partial(
+    register,
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
     feature_strides={"conv1": 4, "conv2": 8, "conv3": 16, "conv4": 16, "conv5": 16, "pool5": 32},
 )
-_2012 = "Krizhevsky, Sutskever, Hinton, ImageNet Classification with Deep Convolutional Networks"
 
-alexnet = register(
-    _info(
-        name="alexnet",
-        paper=_2012,
-        year=2012,
-        input_size=227,
-        parameters=60_965_224,
-        macs=724_406_816,
-        published="ImageNet top-5 error 18.2 % (one network)",
-    ),
-    AlexNet,
-)
 
-alexnet_ungrouped = register(
-    _info(
-        name="alexnet_ungrouped",
-        paper=_2012,
-        year=2012,
-        input_size=227,
-        parameters=62_378_344,
-        macs=1_135_256_096,
-    ),
-    AlexNet,
-    {"groups": (1, 1, 1, 1, 1)},
+@_alexnet(
+    paper=papers.ALEXNET,
+    input_size=227,
+    parameters=60_965_224,
+    macs=724_406_816,
+    published="ImageNet top-5 error 18.2 % (one network)",
 )
+def alexnet(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> AlexNet:
+    """AlexNet of 2012, with its two groups; ``fields`` of `AlexNet`."""
+    return AlexNet(num_classes=num_classes, name=name, **fields)
 
-alexnet_2014 = register(
-    _info(
-        name="alexnet_2014",
-        paper="Krizhevsky, One weird trick for parallelizing convolutional neural networks",
-        year=2014,
-        input_size=224,
-        parameters=61_100_840,
-        macs=714_188_480,
-        weights=("torchvision alexnet",),
-    ),
-    AlexNet,
-    {
-        "channels": (64, 192, 384, 256, 256),
-        "groups": (1, 1, 1, 1, 1),
-        "stem_padding": 2,
-        "lrn": None,
-        "paper_init": False,
-        "dropout_first": True,
-    },
+
+@_alexnet(paper=papers.ALEXNET, input_size=227, parameters=62_378_344, macs=1_135_256_096)
+def alexnet_ungrouped(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> AlexNet:
+    """AlexNet of 2012 as it fits on one device, without groups; ``fields`` of `AlexNet`."""
+    return AlexNet(num_classes=num_classes, name=name, **{"groups": (1, 1, 1, 1, 1), **fields})
+
+
+@_alexnet(
+    paper=papers.ALEXNET_2014,
+    input_size=224,
+    parameters=61_100_840,
+    macs=714_188_480,
+    weights=("torchvision alexnet",),
 )
+def alexnet_2014(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> AlexNet:
+    """AlexNet of 2014, which torchvision ships; ``fields`` of `AlexNet`."""
+    return AlexNet(num_classes=num_classes, name=name, **{**ONE_WEIRD_TRICK, **fields})

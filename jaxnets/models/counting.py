@@ -71,8 +71,8 @@ def abstract_variables(model: nn.Module, input_shape) -> Mapping[str, Any]:
 def jaxpr_macs(jaxpr: core.Jaxpr) -> int:
     """Multiply-accumulates of every ``conv_general_dilated`` and ``dot_general`` in a jaxpr.
 
-    Loops count their body as often as it runs; of the branches of a condition the dearest counts.
-    A ``while`` loop counts its body once: its length is not known before it runs.
+    Loops count their body as often as it runs; of the branches of a condition the most expensive
+    one counts. A ``while`` loop counts its body once: its length is not known before it runs.
 
     >>> a = jax.numpy.ones((2, 3)); b = jax.numpy.ones((3, 5))
     >>> jaxpr_macs(jax.make_jaxpr(jax.numpy.dot)(a, b).jaxpr)
@@ -85,8 +85,9 @@ def jaxpr_macs(jaxpr: core.Jaxpr) -> int:
             total += _conv_macs(eqn)
         elif name == "dot_general":
             (contract, _), _ = eqn.params["dimension_numbers"]
-            taps = math.prod(eqn.invars[0].aval.shape[axis] for axis in contract)
-            total += math.prod(eqn.outvars[0].aval.shape) * taps
+            both: tuple[Any, Any] = (eqn.invars[0].aval, eqn.outvars[0].aval)
+            operand, result = (aval.shape for aval in both)
+            total += math.prod(result) * math.prod(operand[axis] for axis in contract)
         elif name == "cond":
             total += max(jaxpr_macs(branch.jaxpr) for branch in eqn.params["branches"])
         else:

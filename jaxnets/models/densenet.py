@@ -13,13 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.layers import ConvNorm
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu
 
-# Table 1: layers in each dense block.
-BLOCKS = {
+# Table 1 (161: the released network): layers in each dense block.
+STAGES = {
     121: (6, 12, 24, 16),
     169: (6, 12, 32, 32),
     201: (6, 12, 48, 32),
@@ -50,15 +52,50 @@ class DenseLayer(nn.Module):
         return Dropout(self.dropout_rate, name="dropout2")(x, train=train)
 
 
-class DenseNet(nn.Module):
-    """A convolution, dense blocks with transitions (bn-relu-conv1×1, 2×2 average pool) between.
+class DenseStage(nn.Module):
+    """The paper's dense block: layers "block0", "block1", …, all maps concatenated.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stem and block1, block2,
-            … (before their transitions; the last normalized and rectified).
-        blocks: layers in each dense block.
+    Attributes:
+        depth: number of layers.
+        layer: makes one, called as ``layer(name=…)(maps, train)``.
+    """
+
+    depth: int
+    layer: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        maps = [x]
+        for j in range(self.depth):
+            maps.append(self.layer(name=f"block{j}")(maps, train))
+        return jnp.concatenate(maps, axis=-1)
+
+
+class Transition(nn.Module):
+    """bn-relu-conv1×1 to ``features`` channels, dropout, 2×2 average pool."""
+
+    features: int
+    dropout_rate: float
+    norm: Callable[..., nn.Module]
+    conv: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = relu(self.norm(name="bn")(x, train=train))
+        x = self.conv(self.features, (1, 1), name="conv")(x)
+        x = Dropout(self.dropout_rate, name="dropout")(x, train=train)
+        return avg_pool(x, (2, 2), strides=2)
+
+
+class DenseNet(nn.Module):
+    """A convolution, stages (the paper's dense blocks) with transitions between, pool, head.
+
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stem and stage1, stage2, …
+            (before their transitions; the last normalized and rectified).
+        stages: layers in each dense block.
         growth: feature maps that a layer adds, k.
-        stem: channels of the first convolution.
+        stem_width: channels of the first convolution.
         imagenet: 7×7/2 stem with normalization and 3×3/2 max pool (strides 2, 4, 8, …), or a bare
             3×3 one for small images (strides 1, 1, 2, …).
         bottleneck: 1×1 convolution in every layer ("B").
@@ -75,9 +112,9 @@ class DenseNet(nn.Module):
     """
 
     num_classes: int | None = 1000
-    blocks: Sequence[int] = BLOCKS[121]
+    stages: Sequence[int] = STAGES[121]
     growth: int = 32
-    stem: int = 64
+    stem_width: int = 64
     imagenet: bool = True
     bottleneck: bool = True
     compression: float = 0.5
@@ -89,94 +126,177 @@ class DenseNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        smallest = (4 if self.imagenet else 1) * 2 ** (len(self.blocks) - 1)
-        check_images(self, x, smallest=smallest, stem="conv0")
+        smallest = (4 if self.imagenet else 1) * 2 ** (len(self.stages) - 1)
+        check_images(self, x, smallest=smallest, stem="stem/conv")
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         layer = nn.remat(DenseLayer, static_argnums=(2,)) if self.remat else DenseLayer
         layer = partial(layer, self.growth, self.bottleneck, self.dropout_rate, norm, conv)
+        stem = partial(ConvNorm, self.stem_width, conv=conv, dtype=self.dtype, name="stem")
         if self.imagenet:
-            x = conv(self.stem, (7, 7), strides=2, padding=3, name="conv0")(x)
-            x = relu(norm(name="bn0")(x, train=train))
+            x = stem((7, 7), strides=2, padding=3, norm=norm)(x, train)
             endpoints = OrderedDict(stem=x)
             x = max_pool(x, (3, 3), strides=2, padding=1)
         else:
-            x = conv(self.stem, (3, 3), padding=1, name="conv0")(x)
+            x = stem((3, 3), padding=1, norm=None, activation=None)(x, train)
             endpoints = OrderedDict(stem=x)
-        for i, depth in enumerate(self.blocks, start=1):
-            maps = [x]
-            for j in range(1, depth + 1):
-                maps.append(layer(name=f"block{i}_layer{j}")(maps, train))
-            x = endpoints[f"block{i}"] = jnp.concatenate(maps, axis=-1)
-            if i < len(self.blocks):
-                x = relu(norm(name=f"transition{i}_bn")(x, train=train))
+        for i, depth in enumerate(self.stages, start=1):
+            x = endpoints[f"stage{i}"] = DenseStage(depth, layer, name=f"stage{i}")(x, train)
+            if i < len(self.stages):
                 width = int(x.shape[-1] * self.compression)
-                x = conv(width, (1, 1), name=f"transition{i}_conv")(x)
-                x = Dropout(self.dropout_rate, name=f"transition{i}_dropout")(x, train=train)
-                x = avg_pool(x, (2, 2), strides=2)
-        x = endpoints[f"block{len(self.blocks)}"] = relu(norm(name="bn")(x, train=train))
+                transition = Transition(width, self.dropout_rate, norm, conv, name=f"transition{i}")
+                x = transition(x, train)
+        x = endpoints[f"stage{len(self.stages)}"] = relu(norm(name="bn")(x, train=train))
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-_info = partial(
-    ModelInfo,
-    family="densenet",
-    paper="Huang, Liu, van der Maaten, Weinberger, Densely Connected Convolutional Networks",
-    year=2016,
-    channels=3,
+_imagenet = partial(
+    register,
+    paper=papers.DENSENET,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
 )
+_cifar = partial(
+    register,
+    paper=papers.DENSENET,
+    input_size=32,
+    feature_strides={"stem": 1, "stage1": 1, "stage2": 2, "stage3": 4},
+)
+_error = "CIFAR-10 test error with augmentation {} %".format
 
 
-def _imagenet(depth: int, parameters: int, macs: int, peers: bool = True, **fields: Any):
-    name = f"densenet{depth}"
-    info = _info(
-        name=name,
-        input_size=224,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=parameters,
-        macs=macs,
-        weights=(f"torchvision {name}", f"timm {name}") if peers else (),
-        feature_strides={"stem": 2, **{f"block{i}": 2 ** (i + 1) for i in range(1, 5)}},
-    )
-    return register(info, DenseNet, {"blocks": BLOCKS[depth], **fields})
+def cifar_fields(depth: int, growth: int, bc: bool = False) -> dict[str, Any]:
+    """Fields of the network of ``depth`` layers for 32×32 images, section 4.2.
 
+    DenseNet-BC halves: two convolutions a layer, θ = 0.5, a stem of 2k maps.
 
-def _cifar(depth: int, growth: int, parameters: int, macs: int, error: str, bc: bool = False):
-    """DenseNet-BC halves: two convolutions a layer, θ = 0.5, a stem of 2k maps."""
+    >>> cifar_fields(40, 12)["stages"], cifar_fields(100, 12, bc=True)["stages"]
+    ((12, 12, 12), (16, 16, 16))
+    """
     layers = (depth - 4) // (6 if bc else 3)
-    info = _info(
-        name=f"densenet{depth}_k{growth}" + ("_bc" if bc else ""),
-        input_size=32,
-        parameters=parameters,
-        macs=macs,
-        feature_strides={"stem": 1, "block1": 1, "block2": 2, "block3": 4},
-        published=f"CIFAR-10 test error with augmentation {error} %",
-    )
-    fields = {
-        "num_classes": 10,
-        "blocks": (layers, layers, layers),
+    return {
+        "stages": (layers, layers, layers),
         "growth": growth,
-        "stem": 2 * growth if bc else 16,
+        "stem_width": 2 * growth if bc else 16,
         "imagenet": False,
         "bottleneck": bc,
         "compression": 0.5 if bc else 1.0,
     }
-    return register(info, DenseNet, fields)
 
 
-densenet121 = _imagenet(121, 7_978_856, 2_834_161_664)
-densenet169 = _imagenet(169, 14_149_480, 3_359_843_328)
-densenet201 = _imagenet(201, 20_013_928, 4_291_365_888)
-densenet264 = _imagenet(264, 33_337_704, 5_751_653_376, peers=False)
-densenet161 = _imagenet(161, 28_681_000, 7_727_907_072, growth=48, stem=96)
+@_imagenet(
+    parameters=7_978_856,
+    macs=2_834_161_664,
+    weights=("torchvision densenet121", "timm densenet121"),
+)
+def densenet121(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-121; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{"stages": STAGES[121], **fields})
 
-densenet40_k12 = _cifar(40, 12, 1_019_722, 264_812_928, "5.24")
-densenet100_k12 = _cifar(100, 12, 6_979_642, 1_769_516_448, "4.10")
-densenet100_k24 = _cifar(100, 24, 27_249_082, 6_889_347_744, "3.74")
-densenet100_k12_bc = _cifar(100, 12, 769_162, 287_929_692, "4.51", bc=True)
-densenet250_k24_bc = _cifar(250, 24, 15_324_406, 5_418_785_724, "3.62", bc=True)
-densenet190_k40_bc = _cifar(190, 40, 25_624_430, 9_301_945_740, "3.46", bc=True)
+
+@_imagenet(
+    parameters=14_149_480,
+    macs=3_359_843_328,
+    weights=("torchvision densenet169", "timm densenet169"),
+)
+def densenet169(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-169; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{"stages": STAGES[169], **fields})
+
+
+@_imagenet(
+    parameters=20_013_928,
+    macs=4_291_365_888,
+    weights=("torchvision densenet201", "timm densenet201"),
+)
+def densenet201(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-201; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{"stages": STAGES[201], **fields})
+
+
+@_imagenet(parameters=33_337_704, macs=5_751_653_376)
+def densenet264(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-264; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{"stages": STAGES[264], **fields})
+
+
+@_imagenet(
+    parameters=28_681_000,
+    macs=7_727_907_072,
+    weights=("torchvision densenet161", "timm densenet161"),
+)
+def densenet161(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-161; ``fields`` of `DenseNet`."""
+    return DenseNet(
+        num_classes=num_classes,
+        name=name,
+        **{"stages": STAGES[161], "growth": 48, "stem_width": 96, **fields},
+    )
+
+
+@_cifar(parameters=1_019_722, macs=264_812_928, published=_error("5.24"))
+def densenet40_k12(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet of 40 layers with growth 12 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{**cifar_fields(40, 12), **fields})
+
+
+@_cifar(parameters=6_979_642, macs=1_769_516_448, published=_error("4.10"))
+def densenet100_k12(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet of 100 layers with growth 12 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{**cifar_fields(100, 12), **fields})
+
+
+@_cifar(parameters=27_249_082, macs=6_889_347_744, published=_error("3.74"))
+def densenet100_k24(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet of 100 layers with growth 24 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(num_classes=num_classes, name=name, **{**cifar_fields(100, 24), **fields})
+
+
+@_cifar(parameters=769_162, macs=287_929_692, published=_error("4.51"))
+def densenet100_k12_bc(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-BC of 100 layers with growth 12 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(
+        num_classes=num_classes, name=name, **{**cifar_fields(100, 12, bc=True), **fields}
+    )
+
+
+@_cifar(parameters=15_324_406, macs=5_418_785_724, published=_error("3.62"))
+def densenet250_k24_bc(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-BC of 250 layers with growth 24 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(
+        num_classes=num_classes, name=name, **{**cifar_fields(250, 24, bc=True), **fields}
+    )
+
+
+@_cifar(parameters=25_624_430, macs=9_301_945_740, published=_error("3.46"))
+def densenet190_k40_bc(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> DenseNet:
+    """DenseNet-BC of 190 layers with growth 40 for CIFAR; ``fields`` of `DenseNet`."""
+    return DenseNet(
+        num_classes=num_classes, name=name, **{**cifar_fields(190, 40, bc=True), **fields}
+    )

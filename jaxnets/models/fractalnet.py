@@ -13,9 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.layers import ConvNorm
+from jaxnets.models.registry import register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import global_avg_pool, join_paths, keep_paths, max_pool
 
@@ -26,7 +27,7 @@ class FractalBlock(nn.Module):
     Column c (from 0) has 2^c convolutions; where several columns end a convolution together, they
     are joined and all go on from the join.
 
-    Args (fields):
+    Attributes:
         features: channels.
         columns: C.
         only: run this column alone, as a plain network.
@@ -60,11 +61,11 @@ class FractalBlock(nn.Module):
 
 
 class FractalNet(nn.Module):
-    """Fractal blocks, 2×2 max pooling after each, a linear classifier.
+    """A fractal block a stage, 2×2 max pooling after each, a linear head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints block1, block2, …
-            (before their pooling, strides 1, 2, 4, …).
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stage1, stage2, … (before
+            their pooling, strides 1, 2, 4, …).
         widths: channels of each block.
         columns: C; the longest path has blocks · 2^(C−1) convolutions.
         drop_path: in training, the share of joins' inputs that local sampling drops.
@@ -93,7 +94,7 @@ class FractalNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
         first = self.columns - 1 if self.column is None else self.column
-        stem = f"block1/column{first}_conv1/conv"
+        stem = f"stage1/column{first}_conv1/conv"
         check_images(self, x, smallest=2 ** len(self.widths), stem=stem)
         if self.column is not None and not 0 <= self.column < self.columns:
             raise ValueError(
@@ -103,15 +104,15 @@ class FractalNet(nn.Module):
         endpoints = OrderedDict()
         for i, width in enumerate(self.widths, start=1):
             layer = partial(ConvNorm, norm=self.norm, conv=self.conv, dtype=self.dtype)
-            block = FractalBlock(width, self.columns, self.column, layer, name=f"block{i}")
+            block = FractalBlock(width, self.columns, self.column, layer, name=f"stage{i}")
             x = block(x, train, keep)
             x = Dropout(self.dropout_rates[i - 1], name=f"dropout{i}")(x, train=train)
-            endpoints[f"block{i}"] = x
+            endpoints[f"stage{i}"] = x
             x = max_pool(x, (2, 2), strides=2)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
     def _sampler(self, batch: int) -> Callable[[Sequence[int]], jax.Array] | None:
         """What gives each join its mask: one column an example is drawn here, for all joins."""
@@ -131,30 +132,83 @@ class FractalNet(nn.Module):
         return keep
 
 
-def _fractalnet(name: str, parameters: int, macs: int, published: str = "", **fields: Any):
-    info = ModelInfo(
-        name=name,
-        family="fractalnet",
-        paper="Larsson, Maire, Shakhnarovich, FractalNet: Ultra-Deep Neural Networks without "
-        "Residuals",
-        year=2016,
-        input_size=32,
-        channels=3,
-        parameters=parameters,
-        macs=macs,
-        feature_strides={f"block{i}": 2 ** (i - 1) for i in range(1, 6)},
-        published=published,
-    )
-    return register(info, FractalNet, fields)
-
-
-fractalnet = _fractalnet(
-    "fractalnet", 33_724_618, 845_222_912, "CIFAR-10 test error with augmentation 5.22 %"
+_fractalnet = partial(
+    register,
+    paper=papers.FRACTALNET,
+    input_size=32,
+    feature_strides={f"stage{i}": 2 ** (i - 1) for i in range(1, 6)},
 )
-_narrow = partial(_fractalnet, num_classes=100, widths=(16, 32, 64, 128, 128))
-fractalnet_c1 = _narrow("fractalnet_c1", 258_292, 4_583_936, columns=1)
-fractalnet_c2 = _narrow("fractalnet_c2", 847_716, 19_182_080, columns=2)
-fractalnet_c3 = _narrow("fractalnet_c3", 2_125_204, 53_834_240, columns=3)
-fractalnet_c4 = _narrow("fractalnet_c4", 4_778_820, 128_594_432, columns=4)
-fractalnet_c5 = _narrow("fractalnet_c5", 10_184_692, 283_570_688, columns=5)
-fractalnet_c6 = _narrow("fractalnet_c6", 21_095_076, 598_979_072, columns=6)
+# The narrow networks of section 4.2, for CIFAR-100, whose columns are compared.
+NARROW = (16, 32, 64, 128, 128)
+
+
+@_fractalnet(
+    parameters=33_724_618,
+    macs=845_222_912,
+    published="CIFAR-10 test error with augmentation 5.22 %",
+)
+def fractalnet(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """FractalNet of 20 layers for CIFAR-10; ``fields`` of `FractalNet`."""
+    return FractalNet(num_classes=num_classes, name=name, **fields)
+
+
+@_fractalnet(parameters=258_292, macs=4_583_936)
+def fractalnet_c1(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 1 column for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 1, **fields}
+    )
+
+
+@_fractalnet(parameters=847_716, macs=19_182_080)
+def fractalnet_c2(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 2 columns for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 2, **fields}
+    )
+
+
+@_fractalnet(parameters=2_125_204, macs=53_834_240)
+def fractalnet_c3(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 3 columns for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 3, **fields}
+    )
+
+
+@_fractalnet(parameters=4_778_820, macs=128_594_432)
+def fractalnet_c4(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 4 columns for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 4, **fields}
+    )
+
+
+@_fractalnet(parameters=10_184_692, macs=283_570_688)
+def fractalnet_c5(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 5 columns for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 5, **fields}
+    )
+
+
+@_fractalnet(parameters=21_095_076, macs=598_979_072)
+def fractalnet_c6(
+    *, num_classes: int | None = 100, name: str | None = None, **fields: Any
+) -> FractalNet:
+    """A narrow FractalNet with 6 columns for CIFAR-100; ``fields`` of `FractalNet`."""
+    return FractalNet(
+        num_classes=num_classes, name=name, **{"widths": NARROW, "columns": 6, **fields}
+    )

@@ -14,10 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import HALF, IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
-from jaxnets.models.spatial_dense import SpatialDense
+from jaxnets.models.layers import ConvNorm, SpatialDense
+from jaxnets.models.registry import HALF, IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import (
     adaptive_avg_pool,
@@ -94,18 +94,18 @@ class AuxiliaryHead(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """A stem, nine inception modules at strides 8, 16, 32, average pool, classifier.
+    """A stem, nine inception modules at strides 8, 16, 32, average pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints conv1 (stride 2), conv2
-            (4), inception3a, 3b (8), 4a…4e (16), 5a, 5b (32).
+    Attributes:
+        num_classes: width of the head; None returns the endpoints conv1 (stride 2), conv2 (4),
+            inception3a, 3b (8), 4a…4e (16), 5a, 5b (32).
         variant: "paper" (biases, local response normalization, a real 5×5) or "torchvision"
             (batch normalization, 3×3 in the place of the 5×5, pooling 2×2 before 5a).
         auxiliary: two more classifiers, behind 4a and 4d. In training their logits are put
             (with `flax.linen.Module.sow`) into the collection "aux_logits" as "aux1" and "aux2";
             the paper's loss is main + 0.3·aux1 + 0.3·aux2. In evaluation they are not computed.
         width: multiplier of all channels.
-        dropout_rate: before the classifier.
+        dropout_rate: before the head.
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -157,7 +157,7 @@ class GoogLeNet(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(global_avg_pool(x), train=train)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
     def _auxiliary(self, x: jax.Array, name: str, layer: Callable, train: bool) -> None:
         if not self.auxiliary or self.num_classes is None:
@@ -173,13 +173,9 @@ class GoogLeNet(nn.Module):
             self.sow("aux_logits", name, logits, lambda old, new: new, lambda: None)
 
 
-_info = partial(
-    ModelInfo,
-    family="googlenet",
-    paper="Szegedy et al., Going Deeper with Convolutions",
-    year=2014,
-    input_size=224,
-    channels=3,
+_googlenet = partial(
+    register,
+    paper=papers.GOOGLENET,
     feature_strides={
         "conv1": 2,
         "conv2": 4,
@@ -188,29 +184,36 @@ _info = partial(
     auxiliary=AUXILIARY_WEIGHTS,
 )
 
-googlenet = register(
-    _info(
-        name="googlenet",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=6_998_552,
-        macs=1_582_671_872,
-        published="ImageNet top-5 error 10.07 % (one network, one crop)",
-    ),
-    GoogLeNet,
-)
 
-googlenet_bn = register(
-    _info(
-        name="googlenet_bn",
-        # torchvision's published network first turns images that are normalized with ImageNet's
-        # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
-        mean=HALF,
-        std=HALF,
-        parameters=6_624_904,
-        macs=1_498_376_192,
-        weights=("torchvision googlenet",),
-    ),
-    GoogLeNet,
-    {"variant": "torchvision", "dropout_rate": 0.2},
+@_googlenet(
+    parameters=6_998_552,
+    macs=1_582_671_872,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    published="ImageNet top-5 error 10.07 % (one network, one crop)",
 )
+def googlenet(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> GoogLeNet:
+    """GoogLeNet of the paper; ``fields`` of `GoogLeNet`."""
+    return GoogLeNet(num_classes=num_classes, name=name, **fields)
+
+
+# torchvision's published network first turns images that are normalized with ImageNet's statistics
+# into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
+@_googlenet(
+    parameters=6_624_904,
+    macs=1_498_376_192,
+    mean=HALF,
+    std=HALF,
+    weights=("torchvision googlenet",),
+)
+def googlenet_bn(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> GoogLeNet:
+    """GoogLeNet with batch normalization, as torchvision ships it; ``fields`` of `GoogLeNet`."""
+    return GoogLeNet(
+        num_classes=num_classes,
+        name=name,
+        **{"variant": "torchvision", "dropout_rate": 0.2, **fields},
+    )

@@ -14,9 +14,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.layers import ConvNorm
+from jaxnets.models.registry import register
 from jaxnets.models.senet import SqueezeExcite
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool
@@ -68,11 +69,11 @@ class InceptionBN(nn.Module):
 
 
 class BNInception(nn.Module):
-    """A stem, ten inception modules at strides 8, 16, 32, average pool, classifier.
+    """A stem, ten inception modules at strides 8, 16, 32, average pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints conv1 (stride 2), conv2
-            (4), inception3a, 3b (8), 3c…4d (16), 4e…5b (32).
+    Attributes:
+        num_classes: width of the head; None returns the endpoints conv1 (stride 2), conv2 (4),
+            inception3a, 3b (8), 3c…4d (16), 4e…5b (32).
         width: multiplier of all channels.
         conv_bias: a bias in every convolution, as the released network has; the normalization
             behind it takes it away again.
@@ -116,14 +117,11 @@ class BNInception(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-_info = partial(
-    ModelInfo,
-    family="inception_bn",
-    input_size=224,
-    channels=3,
+_inception = partial(
+    register,
     feature_strides={
         "conv1": 2,
         "conv2": 4,
@@ -131,29 +129,31 @@ _info = partial(
     },
 )
 
-bn_inception = register(
-    _info(
-        name="bn_inception",
-        paper="Ioffe, Szegedy, Batch Normalization: Accelerating Deep Network Training by Reducing "
-        "Internal Covariate Shift",
-        year=2015,
-        parameters=11_295_240,
-        macs=2_032_600_064,
-        weights=("Cadene bninception (images BGR, 0 to 255, minus 104, 117, 128)",),
-        published="ImageNet top-1/top-5 accuracy 73.5/91.6 %",
-    ),
-    BNInception,
-)
 
-se_bn_inception = register(
-    _info(
-        name="se_bn_inception",
-        paper="Hu, Shen, Albanie, Sun, Wu, Squeeze-and-Excitation Networks",
-        year=2017,
-        parameters=11_931_622,
-        macs=2_033_239_424,
-        published="ImageNet top-1 error 23.88 %",
-    ),
-    BNInception,
-    {"conv_bias": False, "reduction": 16},
+@_inception(
+    parameters=11_295_240,
+    macs=2_032_600_064,
+    paper=papers.BATCH_NORM,
+    weights=("Cadene bninception (images BGR, 0 to 255, minus 104, 117, 128)",),
+    published="ImageNet top-1/top-5 accuracy 73.5/91.6 %",
 )
+def bn_inception(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> BNInception:
+    """BN-Inception; ``fields`` of `BNInception`."""
+    return BNInception(num_classes=num_classes, name=name, **fields)
+
+
+@_inception(
+    parameters=11_931_622,
+    macs=2_033_239_424,
+    paper=papers.SENET,
+    published="ImageNet top-1 error 23.88 %",
+)
+def se_bn_inception(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> BNInception:
+    """BN-Inception with squeeze-and-excitation; ``fields`` of `BNInception`."""
+    return BNInception(
+        num_classes=num_classes, name=name, **{"conv_bias": False, "reduction": 16, **fields}
+    )

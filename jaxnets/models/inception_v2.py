@@ -30,8 +30,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.inception_v3 import (
     ONE,
     THREE,
@@ -42,7 +42,8 @@ from jaxnets.models.inception_v3 import (
     module_e,
     scale_step,
 )
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.layers import ConvNorm
+from jaxnets.models.registry import register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import global_avg_pool, max_pool
 
@@ -81,13 +82,13 @@ MODULES = {
 
 
 class InceptionV2(nn.Module):
-    """299×299: six convolutions to 35×35×288, twelve modules, average pool, classifier.
+    """299×299: six convolutions to 35×35×288, twelve modules, average pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stem1, stem2, stem3
-            (strides 2, 4, 8), mixed5b…5d (8), 6a…6f (16), 7a…7c (32).
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stem1, stem2, stem3 (strides 2,
+            4, 8), mixed5b…5d (8), 6a…6f (16), 7a…7c (32).
         width: multiplier of all channels.
-        dropout_rate: before the classifier.
+        dropout_rate: before the head.
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -127,27 +128,24 @@ class InceptionV2(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(global_avg_pool(x), train=train)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-inception_v2 = register(
-    ModelInfo(
-        name="inception_v2",
-        family="inception_v2",
-        paper="Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, Rethinking the Inception Architecture for "
-        "Computer Vision",
-        year=2015,
-        input_size=299,
-        channels=3,
-        parameters=25_769_544,
-        macs=6_299_294_304,
-        feature_strides={
-            "stem1": 2,
-            "stem2": 4,
-            "stem3": 8,
-            **{name: {"5": 8, "6": 16, "7": 32}[name[5]] for name in MODULES},
-        },
-        published="ImageNet top-1 error 23.4 %",
-    ),
-    InceptionV2,
+@register(
+    parameters=25_769_544,
+    macs=6_299_294_304,
+    paper=papers.INCEPTION_V3,
+    input_size=299,
+    feature_strides={
+        "stem1": 2,
+        "stem2": 4,
+        "stem3": 8,
+        **{name: {"5": 8, "6": 16, "7": 32}[name[5]] for name in MODULES},
+    },
+    published="ImageNet top-1 error 23.4 %",
 )
+def inception_v2(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> InceptionV2:
+    """Inception-v2 of table 1; ``fields`` of `InceptionV2`."""
+    return InceptionV2(num_classes=num_classes, name=name, **fields)

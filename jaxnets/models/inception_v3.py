@@ -13,9 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.conv_norm import ConvNorm
-from jaxnets.models.registry import HALF, ModelInfo, register
+from jaxnets.models.layers import ConvNorm
+from jaxnets.models.registry import HALF, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool
 
@@ -27,7 +28,7 @@ ONE, THREE, FIVE, ROW, COLUMN = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
 class Branches(nn.Module):
     """Paths of convolutions side by side, and pool→1×1 (or a max pool alone), concatenated.
 
-    Args (fields):
+    Attributes:
         paths: of convolutions. The last step of a path may be a pair of steps: both see the same
             map and their results are concatenated (figure 7, the expanded filter bank).
         pool: channels of the 1×1 after a 3×3 average pool; 0: a 3×3/2 max pool alone (figure 10,
@@ -141,17 +142,41 @@ def scale_step(step: Any, width: float) -> Any:
     return (int(step[0] * width), *step[1:])
 
 
-class InceptionV3(nn.Module):
-    """299×299: a stem to 35×35×192, eleven modules at 35, 17 and 8, average pool, classifier.
+class AuxiliaryHead(nn.Module):
+    """A classifier on a 17×17 map: pool to 5×5, 1×1 to 128, 5×5 to 768, classes.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stem1, stem2 (strides 2,
-            4), mixed5b…5d (8), 6a…6e (16), 7a…7c (32).
+    Attributes:
+        num_classes: its width.
+        width: multiplier of its channels.
+        layer: convolution with normalization.
+        dtype: compute dtype.
+    """
+
+    num_classes: int
+    width: float
+    layer: Callable[..., nn.Module]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = avg_pool(x, (5, 5), strides=3)
+        x = self.layer(int(128 * self.width), name="conv0")(x, train)
+        x = self.layer(int(768 * self.width), FIVE, name="conv1")(x, train)
+        x = Dense(self.num_classes, dtype=self.dtype, name="fc")(global_avg_pool(x))
+        return x.astype(jnp.float32)
+
+
+class InceptionV3(nn.Module):
+    """299×299: a stem to 35×35×192, eleven modules at 35, 17 and 8, average pool, head.
+
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stem1, stem2 (strides 2, 4),
+            mixed5b…5d (8), 6a…6e (16), 7a…7c (32).
         auxiliary: a second classifier behind mixed6e. In training its logits are put (with
             `flax.linen.Module.sow`) into the collection "aux_logits" as "aux"; the loss is
             main + 0.4 · aux (`AUXILIARY_WEIGHTS`). In evaluation they are not computed.
         width: multiplier of all channels.
-        dropout_rate: before the classifier.
+        dropout_rate: before the head.
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -190,7 +215,7 @@ class InceptionV3(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(global_avg_pool(x), train=train)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
     def _auxiliary(self, x: jax.Array, layer: Callable, train: bool) -> None:
         if not self.auxiliary or self.num_classes is None:
@@ -202,38 +227,32 @@ class InceptionV3(nn.Module):
                 "InceptionV3: the auxiliary classifier needs images of at least 299 pixels, "
                 f"got a map of {x.shape[1:3]} where it stands (17×17 at least)."
             )
-        x = avg_pool(x, (5, 5), strides=3)
-        x = layer(int(128 * self.width), name="aux_conv0")(x, train)
-        x = layer(int(768 * self.width), FIVE, name="aux_conv1")(x, train)
-        x = Dense(self.num_classes, dtype=self.dtype, name="aux_fc")(global_avg_pool(x))
+        head = AuxiliaryHead(self.num_classes, self.width, layer, self.dtype, name="aux_head")
+        logits = head(x, train)
         if not self.is_initializing():
-            logits = x.astype(jnp.float32)
             self.sow("aux_logits", "aux", logits, lambda old, new: new, lambda: None)
 
 
-inception_v3 = register(
-    ModelInfo(
-        name="inception_v3",
-        family="inception_v3",
-        paper="Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, Rethinking the Inception Architecture for "
-        "Computer Vision",
-        year=2015,
-        input_size=299,
-        channels=3,
-        # torchvision's published network first turns images that are normalized with ImageNet's
-        # statistics into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
-        mean=HALF,
-        std=HALF,
-        parameters=23_834_568,
-        macs=5_713_216_096,
-        weights=("torchvision inception_v3", "timm inception_v3"),
-        feature_strides={
-            "stem1": 2,
-            "stem2": 4,
-            **{name: {"5": 8, "6": 16, "7": 32}[name[5]] for name in MODULES},
-        },
-        auxiliary=AUXILIARY_WEIGHTS,
-        published="ImageNet top-1 error 21.2 %",
-    ),
-    InceptionV3,
+# torchvision's published network first turns images that are normalized with ImageNet's statistics
+# into (x − 0.5) / 0.5 (its transform_input); the weights are TensorFlow's.
+@register(
+    parameters=23_834_568,
+    macs=5_713_216_096,
+    paper=papers.INCEPTION_V3,
+    input_size=299,
+    mean=HALF,
+    std=HALF,
+    weights=("torchvision inception_v3", "timm inception_v3"),
+    feature_strides={
+        "stem1": 2,
+        "stem2": 4,
+        **{name: {"5": 8, "6": 16, "7": 32}[name[5]] for name in MODULES},
+    },
+    auxiliary=AUXILIARY_WEIGHTS,
+    published="ImageNet top-1 error 21.2 %",
 )
+def inception_v3(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> InceptionV3:
+    """Inception-v3; ``fields`` of `InceptionV3`."""
+    return InceptionV3(num_classes=num_classes, name=name, **fields)

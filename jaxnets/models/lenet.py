@@ -6,6 +6,7 @@ Source: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Docu
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.registry import register
 from jaxnets.nn import Conv, Dense
 from jaxnets.ops import avg_pool, max_pool, relu, scaled_tanh
 
@@ -86,7 +88,7 @@ class LeNet5(nn.Module):
     32×32 → C1 28×28×6 → S2 14×14×6 → C3 10×10×16 → S4 5×5×16 → C5 120 → F6 84 → classes;
     61,706 parameters with one channel and ten classes.
 
-    Args (fields):
+    Attributes:
         num_classes: width of the classifier; None returns the endpoints c1, s2, c3, s4, c5.
         activation: the nonlinearity.
         pool: the pooling, called as ``pool(x, (2, 2), strides=2)``.
@@ -126,7 +128,7 @@ class LeNet5(nn.Module):
 class Subsample(nn.Module):
     """Trainable sub-sampling: y = coefficient · (sum of a 2×2 patch) + bias, per channel.
 
-    Args (fields): dtype: compute dtype.
+    Attributes: dtype: compute dtype.
     """
 
     dtype: Any = None
@@ -146,7 +148,7 @@ class PartialConv(nn.Module):
     Only the kernels of the table are parameters, (5, 5, number of connections); they are laid into
     a dense kernel whose other entries are zero.
 
-    Args (fields):
+    Attributes:
         inputs: for every output map, the input maps that it sees.
         conv: convolution layer whose ``algorithm`` computes it.
         dtype: compute dtype.
@@ -181,7 +183,7 @@ class LeNet5Original(nn.Module):
     states from the fixed bitmap of digit i. The logits are the negative penalties, so that argmax
     and cross-entropy work as for any network; `map_loss` is the criterion of the paper.
 
-    Args (fields):
+    Attributes:
         num_classes: 10, one for each bitmap; None returns the endpoints c1, s2, c3, s4, c5, f6.
         conv: convolution layer.
         dtype: compute dtype.
@@ -266,36 +268,29 @@ def connections() -> dict[str, int]:
     }
 
 
-_PAPER = "LeCun, Bottou, Bengio, Haffner, Gradient-Based Learning Applied to Document Recognition"
-
-lenet5 = register(
-    ModelInfo(
-        name="lenet5",
-        family="lenet",
-        paper=_PAPER,
-        year=1998,
-        input_size=32,
-        channels=1,
-        parameters=61_706,
-        macs=416_520,
-        feature_strides={"c1": 1, "s2": 2, "c3": 2, "s4": 4, "c5": 4},
-    ),
-    LeNet5,
+_lenet = partial(
+    register,
+    paper=papers.LENET,
+    input_size=32,
+    channels=1,
+    feature_strides={"c1": 1, "s2": 2, "c3": 2, "s4": 4, "c5": 4},
 )
 
-lenet5_1998 = register(
-    ModelInfo(
-        name="lenet5_1998",
-        family="lenet",
-        paper=_PAPER,
-        year=1998,
-        input_size=32,
-        channels=1,
-        parameters=60_000,
-        # C3 runs as a dense convolution; the table's connections alone would be 325,680.
-        macs=415_680,
-        feature_strides={"c1": 1, "s2": 2, "c3": 2, "s4": 4, "c5": 4},
-        published="MNIST test error 0.95 % (0.8 % with distorted training images)",
-    ),
-    LeNet5Original,
+
+@_lenet(parameters=61_706, macs=416_520)
+def lenet5(*, num_classes: int | None = 10, name: str | None = None, **fields: Any) -> LeNet5:
+    """LeNet-5 as it is built today; ``fields`` of `LeNet5`."""
+    return LeNet5(num_classes=num_classes, name=name, **fields)
+
+
+# C3 runs as a dense convolution; the table's connections alone would be 325,680 of the products.
+@_lenet(
+    parameters=60_000,
+    macs=415_680,
+    published="MNIST test error 0.95 % (0.8 % with distorted training images)",
 )
+def lenet5_1998(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> LeNet5Original:
+    """LeNet-5 of 1998, for ten classes; ``fields`` of `LeNet5Original`."""
+    return LeNet5Original(num_classes=num_classes, name=name, **fields)

@@ -9,8 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images, stem_channels
-from jaxnets.models.registry import ModelInfo, register
+from jaxnets.models.registry import register
 from jaxnets.nn import Dense, Dropout
 from jaxnets.ops import relu
 
@@ -18,7 +19,7 @@ from jaxnets.ops import relu
 class MLP(nn.Module):
     """h ← dropout(activation(W h + b)) for every hidden layer, then a linear classifier.
 
-    Args (fields):
+    Attributes:
         num_classes: width of the classifier; None returns the hidden activations by name.
         hidden: width of each hidden layer.
         activation: the nonlinearity.
@@ -26,9 +27,10 @@ class MLP(nn.Module):
         dtype: compute dtype.
 
     Call: images (N, H, W, C), any size → logits (N, num_classes), float32. Needs the rng
-    "dropout" in training where ``dropout_rate`` > 0.
+    "dropout" in training where ``dropout_rate`` > 0. Layers: fc1, fc2, …, classifier.
 
-    Source: notes §一, two-layer networks.
+    Source: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors",
+    1986.
     """
 
     num_classes: int | None = 10
@@ -58,16 +60,7 @@ class MLP(nn.Module):
         return logits.astype(jnp.float32)
 
 
-mlp = register(
-    ModelInfo(
-        name="mlp",
-        family="mlp",
-        paper="Rumelhart, Hinton, Williams, Learning representations by back-propagating errors",
-        year=1986,
-        input_size=28,
-        channels=1,
-        parameters=235_146,
-        macs=234_752,
-    ),
-    MLP,
-)
+@register(paper=papers.MLP, parameters=235_146, macs=234_752, input_size=28, channels=1)
+def mlp(*, num_classes: int | None = 10, name: str | None = None, **fields: Any) -> MLP:
+    """A perceptron with two hidden layers, of 256 and 128 units; ``fields`` of `MLP`."""
+    return MLP(num_classes=num_classes, name=name, **fields)

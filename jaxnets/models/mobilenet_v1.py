@@ -13,8 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import HALF, ModelInfo, register
+from jaxnets.models.layers import ConvNorm, Stage
+from jaxnets.models.registry import HALF, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, relu
 
@@ -52,11 +54,11 @@ class SeparableConv(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A 3×3/2 convolution, thirteen separable ones, average pool, classifier.
+    """A 3×3/2 convolution, thirteen separable ones, average pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stage1…stage5 at strides
-            2, 4, 8, 16, 32.
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stage1…stage5 at strides 2, 4,
+            8, 16, 32.
         width: multiplier α of all channels.
         activation: ReLU; weights trained with TensorFlow or timm want `jax.nn.relu6`.
         norm, conv: layers.
@@ -76,54 +78,66 @@ class MobileNetV1(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="conv1")
+        check_images(self, x, smallest=32, stem="stem/conv")
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         endpoints = OrderedDict()
-        x = conv(int(32 * self.width), (3, 3), strides=2, padding=1, name="conv1")(x)
-        x = self.activation(norm(name="bn1")(x, train=train))
-        for i, stage in enumerate(STAGES, start=1):
-            for j, (channels, strides) in enumerate(stage):
-                x = SeparableConv(
-                    int(channels * self.width),
-                    strides,
-                    conv,
-                    norm,
-                    self.activation,
-                    name=f"stage{i}_block{j}",
-                )(x, train)
-            endpoints[f"stage{i}"] = x
+        stem = partial(ConvNorm, strides=2, padding=1, norm=norm, conv=conv, dtype=self.dtype)
+        stem = partial(stem, activation=self.activation, name="stem")
+        x = stem(int(32 * self.width), (3, 3))(x, train)
+        block = partial(SeparableConv, conv=conv, norm=norm, activation=self.activation)
+        for i, rows in enumerate(STAGES, start=1):
+            blocks = [partial(block, int(width * self.width), strides) for width, strides in rows]
+            x = endpoints[f"stage{i}"] = Stage(blocks, name=f"stage{i}")(x, train)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-def _mobilenet(name: str, width: float, parameters: int, macs: int, accuracy: str, **more: Any):
-    info = ModelInfo(
-        name=name,
-        family="mobilenet_v1",
-        paper="Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile "
-        "Vision Applications",
-        year=2017,
-        input_size=224,
-        channels=3,
-        # Of timm's weights.
-        mean=HALF,
-        std=HALF,
-        parameters=parameters,
-        macs=macs,
-        feature_strides={f"stage{i}": 2**i for i in range(1, 6)},
-        published=f"ImageNet top-1 accuracy {accuracy} %",
-        **more,
-    )
-    return register(info, MobileNetV1, {"width": width})
+# The statistics are those of timm's weights.
+_mobilenet = partial(
+    register,
+    paper=papers.MOBILENET_V1,
+    mean=HALF,
+    std=HALF,
+    feature_strides={f"stage{i}": 2**i for i in range(1, 6)},
+)
+_accuracy = "ImageNet top-1 accuracy {} %".format
 
 
-mobilenet_v1 = _mobilenet(
-    *("mobilenet_v1", 1.0, 4_231_976, 568_740_352, "70.6"),
+@_mobilenet(
+    parameters=4_231_976,
+    macs=568_740_352,
+    published=_accuracy("70.6"),
     weights=("timm mobilenetv1_100 (activation=jax.nn.relu6)",),
 )
-mobilenet_v1_075 = _mobilenet("mobilenet_v1_075", 0.75, 2_585_560, 325_400_448, "68.4")
-mobilenet_v1_050 = _mobilenet("mobilenet_v1_050", 0.5, 1_331_592, 149_497_088, "63.7")
-mobilenet_v1_025 = _mobilenet("mobilenet_v1_025", 0.25, 470_072, 41_030_272, "50.6")
+def mobilenet_v1(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> MobileNetV1:
+    """MobileNet; ``fields`` of `MobileNetV1`."""
+    return MobileNetV1(num_classes=num_classes, name=name, **fields)
+
+
+@_mobilenet(parameters=2_585_560, macs=325_400_448, published=_accuracy("68.4"))
+def mobilenet_v1_075(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> MobileNetV1:
+    """MobileNet with 0.75 times the channels; ``fields`` of `MobileNetV1`."""
+    return MobileNetV1(num_classes=num_classes, name=name, **{"width": 0.75, **fields})
+
+
+@_mobilenet(parameters=1_331_592, macs=149_497_088, published=_accuracy("63.7"))
+def mobilenet_v1_050(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> MobileNetV1:
+    """MobileNet with 0.5 times the channels; ``fields`` of `MobileNetV1`."""
+    return MobileNetV1(num_classes=num_classes, name=name, **{"width": 0.5, **fields})
+
+
+@_mobilenet(parameters=470_072, macs=41_030_272, published=_accuracy("50.6"))
+def mobilenet_v1_025(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> MobileNetV1:
+    """MobileNet with 0.25 times the channels; ``fields`` of `MobileNetV1`."""
+    return MobileNetV1(num_classes=num_classes, name=name, **{"width": 0.25, **fields})

@@ -13,8 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.layers import ConvNorm, Stage
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import global_avg_pool, materialize
 
@@ -38,6 +40,22 @@ def round_to_eight(channels: float) -> int:
     """
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def split_into_stages(
+    blocks: Sequence[tuple[int, int, int, int]],
+) -> dict[int, list[tuple[int, int, int, int]]]:
+    """Rows of table 2 by the stage that they belong to; a stride of two begins the next.
+
+    >>> {stage: len(rows) for stage, rows in split_into_stages(BLOCKS).items()}
+    {1: 1, 2: 1, 3: 1, 4: 2, 5: 2}
+    """
+    stages: dict[int, list[tuple[int, int, int, int]]] = {}
+    stage = 1
+    for row in blocks:
+        stage += row[3] == 2
+        stages.setdefault(stage, []).append(row)
+    return stages
 
 
 class InvertedResidual(nn.Module):
@@ -70,14 +88,15 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """A 3×3/2 convolution, seventeen inverted residuals, 1×1 to 1280, average pool, classifier.
+    """A 3×3/2 convolution, seventeen inverted residuals, 1×1 to 1280, average pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stage1…stage5 (the last
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stage1…stage5 (the last
             block at each of the strides 2, 4, 8, 16, 32) and "last" (stride 32).
         width: multiplier of all channels; the last layer is never narrower than 1280.
-        blocks: (t, c, n, s) as in table 2.
-        last: channels of the last 1×1 convolution.
+        blocks: rows (t, c, n, s) of table 2: n blocks that expand t times to c channels, the first
+            with stride s. A stage begins with each stride of two.
+        last_width: channels of the last 1×1 convolution.
         dropout_rate: before the classifier.
         norm, conv: layers.
         dtype: compute dtype.
@@ -89,7 +108,7 @@ class MobileNetV2(nn.Module):
     num_classes: int | None = 1000
     width: float = 1.0
     blocks: Sequence[tuple[int, int, int, int]] = BLOCKS
-    last: int = 1280
+    last_width: int = 1280
     dropout_rate: float = 0.2
     norm: Callable[..., nn.Module] = BatchNorm
     conv: Callable[..., nn.Module] = Conv
@@ -97,49 +116,40 @@ class MobileNetV2(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="conv1")
+        check_images(self, x, smallest=32, stem="stem/conv")
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
-        endpoints, stage, number = OrderedDict(), 1, 0
-        x = conv(round_to_eight(32 * self.width), (3, 3), strides=2, padding=1, name="conv1")(x)
-        x = jax.nn.relu6(norm(name="bn1")(x, train=train))
-        for expansion, channels, repeats, stride in self.blocks:
-            stage += stride == 2
-            for j in range(repeats):
-                block = InvertedResidual(
-                    round_to_eight(channels * self.width),
-                    stride if j == 0 else 1,
-                    expansion,
-                    conv,
-                    norm,
-                    name=f"block{number}",
-                )
-                x, number = block(x, train), number + 1
-            endpoints[f"stage{stage}"] = x
-        x = conv(round_to_eight(self.last * max(1.0, self.width)), (1, 1), name="last_conv")(x)
-        x = endpoints["last"] = jax.nn.relu6(norm(name="last_bn")(x, train=train))
+        layer = partial(ConvNorm, norm=norm, conv=conv, activation=jax.nn.relu6, dtype=self.dtype)
+        stem, last = 32 * self.width, self.last_width * max(1.0, self.width)
+        block = partial(InvertedResidual, conv=conv, norm=norm)
+        endpoints = OrderedDict()
+        x = layer(round_to_eight(stem), (3, 3), strides=2, padding=1, name="stem")(x, train)
+        for i, rows in split_into_stages(self.blocks).items():
+            blocks = [
+                partial(block, round_to_eight(c * self.width), s if j == 0 else 1, t)
+                for t, c, n, s in rows
+                for j in range(n)
+            ]
+            x = endpoints[f"stage{i}"] = Stage(blocks, name=f"stage{i}")(x, train)
+        x = endpoints["last"] = layer(round_to_eight(last), name="last")(x, train)
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(global_avg_pool(x), train=train)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-mobilenet_v2 = register(
-    ModelInfo(
-        name="mobilenet_v2",
-        family="mobilenet_v2",
-        paper="Sandler, Howard, Zhu, Zhmoginov, Chen, MobileNetV2: Inverted Residuals and Linear "
-        "Bottlenecks",
-        year=2018,
-        input_size=224,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=3_504_872,
-        macs=300_774_272,
-        weights=("torchvision mobilenet_v2", "timm mobilenetv2_100"),
-        feature_strides={**{f"stage{i}": 2**i for i in range(1, 6)}, "last": 32},
-        published="ImageNet top-1 accuracy 72.0 %",
-    ),
-    MobileNetV2,
+@register(
+    parameters=3_504_872,
+    macs=300_774_272,
+    weights=("torchvision mobilenet_v2", "timm mobilenetv2_100"),
+    paper=papers.MOBILENET_V2,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={**{f"stage{i}": 2**i for i in range(1, 6)}, "last": 32},
+    published="ImageNet top-1 accuracy 72.0 %",
 )
+def mobilenet_v2(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> MobileNetV2:
+    """MobileNetV2; ``fields`` of `MobileNetV2`."""
+    return MobileNetV2(num_classes=num_classes, name=name, **fields)

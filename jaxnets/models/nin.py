@@ -13,14 +13,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu
 
 
 class MLPConv(NamedTuple):
-    """A convolution of ``kernel``, ``strides``, ``padding``, followed by two 1×1 convolutions."""
+    """A convolution of ``kernel``, ``strides``, ``padding``, followed by two 1×1 convolutions.
+
+    The last width of the last layer is not used: there the head makes the maps.
+    """
 
     widths: tuple[int, int, int]
     kernel: int
@@ -41,13 +45,35 @@ IMAGENET = (
 )
 
 
+class MLPConvLayer(nn.Module):
+    """relu(conv(x)), then a 1×1 convolution with ReLU for each further width ("cccp1", "cccp2").
+
+    Attributes:
+        sizes: of the layer.
+        last: leave out the second 1×1 convolution, in whose place the network's head stands.
+        conv: convolution layer.
+    """
+
+    sizes: MLPConv
+    last: bool
+    conv: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        (width, *others), k, strides, padding = self.sizes
+        x = relu(self.conv(width, (k, k), strides=strides, padding=padding, name="conv")(x))
+        for i, width in enumerate(others[:1] if self.last else others, start=1):
+            x = relu(self.conv(width, (1, 1), name=f"cccp{i}")(x))
+        return x
+
+
 class NiN(nn.Module):
     """Stages of "mlpconv", pooled between; the last one has a map for each class, averaged.
 
-    Args (fields):
-        num_classes: maps of the last layer; None returns the endpoints stage1, stage2, … (the last
-            without the layer of class maps).
-        stages: the mlpconv layers; the last width of the last one is not used.
+    Attributes:
+        num_classes: maps of the head, the last layer's second 1×1 convolution; None returns the
+            endpoints stage1, stage2, …
+        stages: the mlpconv layers.
         pools: the 3×3/2 pooling after each stage but the last, "max" or "avg".
         dropout_after: stages after whose pooling units are dropped.
         dropout_rate: share of units dropped.
@@ -70,65 +96,46 @@ class NiN(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool = False):
         stages = [MLPConv(*stage) for stage in self.stages]
         smallest = 55 if stages[0].strides > 1 else 8
-        check_images(self, x, smallest=smallest, stem="stage1_conv")
+        check_images(self, x, smallest=smallest, stem="stage1/conv")
         conv = partial(self.conv, dtype=self.dtype)
         pool = {"max": max_pool, "avg": avg_pool}
         endpoints = OrderedDict()
         last = len(stages)
-        for i, stage in enumerate(stages, start=1):
-            k, name = stage.kernel, f"stage{i}"
-            x = conv(
-                stage.widths[0],
-                (k, k),
-                strides=stage.strides,
-                padding=stage.padding,
-                name=f"{name}_conv",
-            )(x)
-            x = relu(conv(stage.widths[1], (1, 1), name=f"{name}_cccp1")(relu(x)))
-            if i < last:
-                x = relu(conv(stage.widths[2], (1, 1), name=f"{name}_cccp2")(x))
-            endpoints[name] = x
+        for i, sizes in enumerate(stages, start=1):
+            x = MLPConvLayer(sizes, i == last, conv, name=f"stage{i}")(x)
+            endpoints[f"stage{i}"] = x
             if i < last:
                 x = pool[self.pools[i - 1]](x, (3, 3), strides=2, ceil_mode=True)
             if i in self.dropout_after:
-                x = Dropout(self.dropout_rate, name=f"{name}_dropout")(x, train=train)
+                x = Dropout(self.dropout_rate, name=f"dropout{i}")(x, train=train)
         if self.num_classes is None:
             return endpoints
-        x = relu(conv(self.num_classes, (1, 1), name=f"stage{last}_cccp2")(x))
+        x = relu(conv(self.num_classes, (1, 1), name="head")(x))
         return global_avg_pool(x).astype(jnp.float32)
 
 
-_info = partial(ModelInfo, family="nin", paper="Lin, Chen, Yan, Network In Network", year=2013)
-
-nin_cifar = register(
-    _info(
-        name="nin_cifar",
-        input_size=32,
-        channels=3,
-        parameters=966_986,
-        macs=222_486_528,
-        feature_strides={"stage1": 1, "stage2": 2, "stage3": 4},
-        published="CIFAR-10 test error 10.41 % (8.81 % with augmentation)",
-    ),
-    NiN,
+@register(
+    paper=papers.NIN,
+    input_size=32,
+    parameters=966_986,
+    macs=222_486_528,
+    feature_strides={"stage1": 1, "stage2": 2, "stage3": 4},
+    published="CIFAR-10 test error 10.41 % (8.81 % with augmentation)",
 )
+def nin_cifar(*, num_classes: int | None = 10, name: str | None = None, **fields: Any) -> NiN:
+    """Network in Network for CIFAR-10; ``fields`` of `NiN`."""
+    return NiN(num_classes=num_classes, name=name, **fields)
 
-nin_imagenet = register(
-    _info(
-        name="nin_imagenet",
-        input_size=224,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=7_595_176,
-        macs=1_100_188_800,
-        feature_strides={"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
-    ),
-    NiN,
-    {
-        "num_classes": 1000,
-        "stages": IMAGENET,
-        "pools": ("max", "max", "max"),
-        "dropout_after": (3,),
-    },
+
+@register(
+    paper=papers.NIN,
+    parameters=7_595_176,
+    macs=1_100_188_800,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={"stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
 )
+def nin_imagenet(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> NiN:
+    """Network in Network for ImageNet; ``fields`` of `NiN`."""
+    published = {"stages": IMAGENET, "pools": ("max", "max", "max"), "dropout_after": (3,)}
+    return NiN(num_classes=num_classes, name=name, **{**published, **fields})

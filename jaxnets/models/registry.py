@@ -1,33 +1,66 @@
-"""The list of networks: what each one is, who published it, how to make it."""
+"""The list of networks: what each one is, who published it, how to make it.
+
+A builder is a plain function; `register` enters it under its own name, in the family of the file
+that it lives in:
+
+    @register(paper=RESNET, parameters=25_557_032, macs=4_089_184_256)
+    def resnet50(*, num_classes: int | None = 1000, name: str | None = None, **fields) -> ResNet:
+        ...
+"""
 
 import dataclasses
+import functools
+import re
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
 
 from jaxnets.errors import JaxnetsError, UnknownNameError, suggest
+from jaxnets.models.papers import Paper
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Images from −1 to 1: mean and standard deviation of TensorFlow's networks.
 HALF = (0.5, 0.5, 0.5)
 
+Builder = Callable[..., nn.Module]
+
+
+class InputSpec(NamedTuple):
+    """What a published network takes: x = (image − mean) / std, image in ``value_range``.
+
+    Attributes:
+        shape: (H, W, C) of one image.
+        dtype: of the normalized image.
+        value_range: of the image before it is normalized.
+        mean, std: one number a channel; empty where no weights are published: take those of your
+            own training set.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: Any
+    value_range: tuple[float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
     """What is known of a registered network; counts are those of its default fields.
 
-    Args (fields):
+    Attributes:
         name: what `create_model` takes.
         family: the file that it lives in: "lenet", "resnet", …
-        paper: authors, title, year; `year` is also a number of its own, for sorting.
-        input_size: height and width (equal) that `macs` is counted at.
+        paper: authors, title, year.
+        input_size: height and width (equal) that ``macs`` is counted at.
         channels: channels of the images that the published network takes.
-        mean, std: per-channel statistics that published weights were trained with, images in
-            [0, 1]; empty where there are none: take those of your own training set.
         parameters: learnable parameters (running statistics are not among them).
         macs: multiply-accumulates of all convolutions and matrix products for one image.
+        mean, std: per-channel statistics that published weights were trained with, images in
+            [0, 1]; empty where there are none: take those of your own training set.
         weights: whose published weights fit, as "library name".
         task: "classification", ….
         feature_strides: endpoint → how many input pixels one step on that feature map spans.
@@ -39,12 +72,11 @@ class ModelInfo:
 
     name: str
     family: str
-    paper: str
-    year: int
-    input_size: int
-    channels: int
+    paper: Paper
     parameters: int
     macs: int
+    input_size: int = 224
+    channels: int = 3
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     weights: tuple[str, ...] = ()
@@ -54,57 +86,103 @@ class ModelInfo:
     published: str = ""
 
     @property
+    def year(self) -> int:
+        """Of the paper."""
+        return self.paper.year
+
+    @property
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one image."""
         return (self.input_size, self.input_size, self.channels)
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """Shape, dtype, range and normalization of one image."""
+        return InputSpec(self.input_shape, jnp.float32, (0.0, 1.0), self.mean, self.std)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Entry:
     info: ModelInfo
     network: type[nn.Module]
-    fields: Mapping[str, Any]
+    build: Builder
 
 
 _REGISTRY: dict[str, _Entry] = {}
 
 
 def register(
-    info: ModelInfo, network: type[nn.Module], fields: Mapping[str, Any] | None = None
-) -> Callable[..., nn.Module]:
-    """Enter a network into the list and return its builder.
+    *, paper: Paper, parameters: int, macs: int, family: str | None = None, **more: Any
+) -> Callable[[Builder], Builder]:
+    """Enter a builder into the list of networks; a decorator with what is known of the network.
+
+    The builder takes keywords only: ``num_classes``, ``name`` and, as ``**fields``, what the class
+    of its return annotation has besides; those that make the published network have defaults.
 
     Args:
-        info: what is known of it.
-        network: its class.
-        fields: the fields that make the published network of the class's defaults.
+        paper: who published it.
+        parameters, macs: of the published network, see `ModelInfo`.
+        family: default: the last part of the module's name.
+        **more: further attributes of `ModelInfo` but ``name``, which is the function's.
 
     Returns:
-        The builder: a function ``(**fields) -> network`` whose arguments override the fields.
+        A decorator. The builder that it gives refuses unknown fields with the nearest ones.
+
+    Raises:
+        ValueError: the name is taken, or no class of a network is annotated.
+
+    >>> class Linear(nn.Module):
+    ...     num_classes: int = 10
+    ...     @nn.compact
+    ...     def __call__(self, x, *, train=False):
+    ...         return nn.Dense(self.num_classes, name="head")(x.mean((1, 2)))
+    >>> @register(paper=Paper("Fisher", "Multiple measurements", 1936), parameters=40, macs=30)
+    ... def linear(*, num_classes: int = 10, name: str | None = None) -> Linear:
+    ...     return Linear(num_classes=num_classes, name=name)
+    >>> create_model("linear", num_classes=3)
+    Linear(
+        # attributes
+        num_classes = 3
+    )
+    >>> del _REGISTRY["linear"]
     """
-    if info.name in _REGISTRY:
-        raise ValueError(f"register: the name {info.name!r} is taken")
-    entry = _Entry(info, network, dict(fields or {}))
-    unknown = set(entry.fields) - set(_field_names(network))
-    if unknown:
-        raise ValueError(f"register: {network.__name__} has no field {sorted(unknown)}")
-    _REGISTRY[info.name] = entry
 
-    def builder(**overrides: Any) -> nn.Module:
-        return _build(entry, overrides)
+    def enter(build: Builder) -> Builder:
+        name = build.__name__
+        network = typing.get_type_hints(build).get("return")
+        if not (isinstance(network, type) and issubclass(network, nn.Module)):
+            raise ValueError(
+                f"register: {name} needs the class of its network as return annotation, got "
+                f"{network!r}"
+            )
+        # A cell of a notebook that is run once more may enter its own network again.
+        if name in _REGISTRY and _REGISTRY[name].build.__module__ != build.__module__:
+            raise ValueError(f"register: the name {name!r} is taken")
+        fields = [f.name for f in dataclasses.fields(network) if f.name != "parent"]
 
-    builder.__name__ = builder.__qualname__ = info.name
-    builder.__doc__ = f"{info.name}: {info.paper}. Takes the fields of `{network.__name__}`."
-    return builder
+        @functools.wraps(build)
+        def checked(**given: Any) -> nn.Module:
+            for field in given:
+                if field not in fields:
+                    raise JaxnetsError(f"{name} has no field {field!r}. {suggest(field, fields)}")
+            return build(**given)
+
+        group = family or build.__module__.rpartition(".")[2]
+        info = ModelInfo(name, group, paper, parameters, macs, **more)
+        _REGISTRY[name] = _Entry(info, network, checked)
+        return checked
+
+    return enter
 
 
-def create_model(name: str, **fields: Any) -> nn.Module:
+def create_model(name: str, /, **fields: Any) -> nn.Module:
     """Make a network by its name.
 
     Args:
         name: one of `list_models()`.
         **fields: fields of the network's class that override those of the published network;
-            all have ``num_classes`` (None: a backbone that returns its endpoints) and ``dtype``.
+            all have ``num_classes`` (None: a backbone that returns its endpoints), ``dtype`` and
+            Flax's ``name``.
 
     Returns:
         A Flax module, not yet initialized.
@@ -119,7 +197,7 @@ def create_model(name: str, **fields: Any) -> nn.Module:
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: lenet5 has no field 'num_clases'. Did you mean 'num_classes'?
     """
-    return _build(_lookup(name), fields)
+    return _lookup(name).build(**fields)
 
 
 def list_models(family: str | None = None, task: str | None = None) -> list[str]:
@@ -149,8 +227,8 @@ def model_info(name: str) -> ModelInfo:
         UnknownNameError: no such network; the message offers the nearest names.
 
     >>> info = model_info("lenet5_1998")
-    >>> info.year, info.parameters
-    (1998, 60000)
+    >>> info.year, info.parameters, info.input_spec.shape
+    (1998, 60000, (32, 32, 1))
     """
     return _lookup(name).info
 
@@ -161,24 +239,10 @@ def _lookup(name: str) -> _Entry:
     return _REGISTRY[name]
 
 
-def _field_names(network: type[nn.Module]) -> list[str]:
-    return [f.name for f in dataclasses.fields(network) if f.name not in ("parent", "name")]
-
-
-def _build(entry: _Entry, overrides: Mapping[str, Any]) -> nn.Module:
-    known = _field_names(entry.network)
-    for field in overrides:
-        if field not in known:
-            raise JaxnetsError(f"{entry.info.name} has no field {field!r}. {suggest(field, known)}")
-    return entry.network(**{**entry.fields, **overrides})
-
-
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Sort key that puts resnet20 before resnet110.
 
     >>> sorted(["resnet110", "resnet20"], key=_natural)
     ['resnet20', 'resnet110']
     """
-    import re
-
     return [(0, int(p)) if p.isdigit() else (1, p) for p in re.findall(r"\d+|\D+", name)]

@@ -15,19 +15,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.layers import ConvNorm, Stage
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, materialize, max_pool, relu
 
 # Table 1: blocks in each of the four stages, and whether they are bottlenecks.
 STAGES = {
-    18: ((2, 2, 2, 2), False),
-    34: ((3, 4, 6, 3), False),
-    50: ((3, 4, 6, 3), True),
-    101: ((3, 4, 23, 3), True),
-    152: ((3, 8, 36, 3), True),
+    18: {"stages": (2, 2, 2, 2), "bottleneck": False},
+    34: {"stages": (3, 4, 6, 3), "bottleneck": False},
+    50: {"stages": (3, 4, 6, 3), "bottleneck": True},
+    101: {"stages": (3, 4, 23, 3), "bottleneck": True},
+    152: {"stages": (3, 8, 36, 3), "bottleneck": True},
 }
+STRIDES = {"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
 
 
 class Shortcut(nn.Module):
@@ -81,7 +84,8 @@ class Bottleneck(nn.Module):
     """1×1 down, 3×3, 1×1 up to four times ``features``, around them the shortcut.
 
     ``v1`` says where the stride is: in the first 1×1, as published, or in the 3×3 (v1.5), which
-    throws no pixel away unseen and costs 6 % more. ``inner_width`` is that of the 3×3.
+    throws no pixel away unseen and costs 6 % more. The 3×3 has ``width_factor`` times as many
+    channels as ``features``.
     """
 
     features: int
@@ -110,11 +114,11 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """7×7/2 convolution, 3×3/2 max pool, four stages of blocks, average pool, classifier.
+    """7×7/2 convolution, 3×3/2 max pool, four stages of blocks, average pool, linear head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stem, stage1…stage4 at
-            strides 2, 4, 8, 16, 32.
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stem, stage1…stage4 at strides
+            2, 4, 8, 16, 32.
         stages: blocks in each stage.
         bottleneck: blocks of three convolutions (50 layers and more) or of two.
         width: channels of the stem; the stages have 1, 2, 4, 8 times as many (bottlenecks: put out
@@ -149,25 +153,24 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="conv1")
+        check_images(self, x, smallest=32, stem="stem/conv")
         if self.shortcut not in ("A", "B", "C"):
             raise ValueError(f"ResNet: shortcut must be 'A', 'B' or 'C', got {self.shortcut!r}")
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         block = self._block(conv, norm)
+        stem = partial(ConvNorm, strides=2, padding=3, norm=norm, conv=conv, dtype=self.dtype)
         endpoints = OrderedDict()
-        x = conv(self.width, (7, 7), strides=2, padding=3, name="conv1")(x)
-        x = endpoints["stem"] = relu(norm(name="bn1")(x, train=train))
+        x = endpoints["stem"] = stem(self.width, (7, 7), name="stem")(x, train)
         x = max_pool(x, (3, 3), strides=2, padding=1)
-        for i, blocks in enumerate(self.stages):
-            for j in range(blocks):
-                strides = 2 if i > 0 and j == 0 else 1
-                x = block(self.width * 2**i, strides, name=f"stage{i + 1}_block{j}")(x, train)
-            endpoints[f"stage{i + 1}"] = x
+        for i, depth in enumerate(self.stages):
+            strides = [2 if i > 0 and j == 0 else 1 for j in range(depth)]
+            blocks = [partial(block, self.width * 2**i, s) for s in strides]
+            x = endpoints[f"stage{i + 1}"] = Stage(blocks, name=f"stage{i + 1}")(x, train)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
     def _block(self, conv: Callable, norm: Callable) -> Callable[..., nn.Module]:
         shortcut = partial(Shortcut, option=self.shortcut, norm=norm, conv=conv)
@@ -183,41 +186,86 @@ class ResNet(nn.Module):
         return partial(Bottleneck, v1=self.v1, width_factor=self.width_factor, **fields)
 
 
-def _resnet(name: str, depth: int, parameters: int, macs: int, **more: Any):
-    stages, bottleneck = STAGES[depth]
-    fields = {"stages": stages, "bottleneck": bottleneck, **more.pop("fields", {})}
-    info = ModelInfo(
-        name=name,
-        family="resnet",
-        paper="He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition",
-        year=2015,
-        input_size=224,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=parameters,
-        macs=macs,
-        feature_strides={"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
-        **more,
-    )
-    return register(info, ResNet, fields)
+_resnet = partial(
+    register,
+    paper=papers.RESNET,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides=STRIDES,
+)
 
 
-def _peers(name: str) -> tuple[str, ...]:
-    return (f"torchvision {name}", f"timm {name}")
+@_resnet(
+    parameters=11_689_512, macs=1_814_073_344, weights=("torchvision resnet18", "timm resnet18")
+)
+def resnet18(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """ResNet-18, of basic blocks; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[18], **fields})
 
 
-resnet18 = _resnet("resnet18", 18, 11_689_512, 1_814_073_344, weights=_peers("resnet18"))
-resnet34 = _resnet("resnet34", 34, 21_797_672, 3_663_761_408, weights=_peers("resnet34"))
-resnet50 = _resnet("resnet50", 50, 25_557_032, 4_089_184_256, weights=_peers("resnet50"))
-resnet101 = _resnet("resnet101", 101, 44_549_160, 7_801_405_440, weights=_peers("resnet101"))
-resnet152 = _resnet("resnet152", 152, 60_192_808, 11_513_626_624, weights=_peers("resnet152"))
+@_resnet(
+    parameters=21_797_672, macs=3_663_761_408, weights=("torchvision resnet34", "timm resnet34")
+)
+def resnet34(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """ResNet-34, of basic blocks; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[34], **fields})
 
-_v1 = partial(_resnet, fields={"v1": True})
-resnet50_v1 = _v1("resnet50_v1", 50, 25_557_032, 3_857_973_248)
-resnet101_v1 = _v1("resnet101_v1", 101, 44_549_160, 7_570_194_432)
-resnet152_v1 = _v1("resnet152_v1", 152, 60_192_808, 11_282_415_616)
 
-_plain = partial(_resnet, fields={"residual": False})
-plain18 = _plain("plain18", 18, 11_515_688, 1_794_805_760)
-plain34 = _plain("plain34", 34, 21_623_848, 3_644_493_824)
+@_resnet(
+    parameters=25_557_032, macs=4_089_184_256, weights=("torchvision resnet50", "timm resnet50")
+)
+def resnet50(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """ResNet-50 v1.5; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[50], **fields})
+
+
+@_resnet(
+    parameters=44_549_160, macs=7_801_405_440, weights=("torchvision resnet101", "timm resnet101")
+)
+def resnet101(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """ResNet-101 v1.5; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[101], **fields})
+
+
+@_resnet(
+    parameters=60_192_808, macs=11_513_626_624, weights=("torchvision resnet152", "timm resnet152")
+)
+def resnet152(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """ResNet-152 v1.5; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[152], **fields})
+
+
+@_resnet(parameters=25_557_032, macs=3_857_973_248)
+def resnet50_v1(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNet:
+    """ResNet-50 as published, strides in the first 1×1; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[50], "v1": True, **fields})
+
+
+@_resnet(parameters=44_549_160, macs=7_570_194_432)
+def resnet101_v1(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNet:
+    """ResNet-101 as published, strides in the first 1×1; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[101], "v1": True, **fields})
+
+
+@_resnet(parameters=60_192_808, macs=11_282_415_616)
+def resnet152_v1(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNet:
+    """ResNet-152 as published, strides in the first 1×1; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[152], "v1": True, **fields})
+
+
+@_resnet(parameters=11_515_688, macs=1_794_805_760)
+def plain18(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """The plain network that ResNet-18 was compared with; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[18], "residual": False, **fields})
+
+
+@_resnet(parameters=21_623_848, macs=3_644_493_824)
+def plain34(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ResNet:
+    """The plain network that ResNet-34 was compared with; ``fields`` of `ResNet`."""
+    return ResNet(num_classes=num_classes, name=name, **{**STAGES[34], "residual": False, **fields})

@@ -13,14 +13,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.layers import ConvNorm, Stage
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, he_normal, materialize, max_pool, relu
 
 # Table 2: cardinality → width d of each path, at the complexity of ResNet-50.
 EQUAL_COMPLEXITY = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
 FORMS = ("split", "concat", "grouped")
+# Blocks in each stage of the networks of 101 layers.
+STAGES_101 = (3, 4, 23, 3)
 
 
 class PathConv(nn.Module):
@@ -28,7 +32,7 @@ class PathConv(nn.Module):
 
     The parameter is that of the grouped form: ``kernel`` (k, k, C_in/groups, features).
 
-    Args (fields):
+    Attributes:
         features, kernel_size, strides, padding: of the whole.
         paths: number of paths.
         role: "open": every path sees all of x; "own": it sees its slice of x; "close": likewise,
@@ -108,17 +112,17 @@ class AggregatedBlock(nn.Module):
         y = relu(self.norm(name="bn2")(own(y), train=train))
         y = self.norm(name="bn3")(close(y), train=train)
         if strides != 1 or x.shape[-1] != self.features:
-            x = conv(self.features, (1, 1), strides=strides, name="shortcut_conv")(x)
-            x = self.norm(name="shortcut_bn")(x, train=train)
+            new = partial(ConvNorm, norm=self.norm, conv=conv, activation=None, dtype=self.dtype)
+            x = new(self.features, strides=strides, name="shortcut")(x, train)
         return relu(x + y)
 
 
 class ResNeXt(nn.Module):
-    """7×7/2 convolution, 3×3/2 max pool, four stages of aggregated blocks, pool, classifier.
+    """7×7/2 convolution, 3×3/2 max pool, four stages of aggregated blocks, pool, head.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stem, stage1…stage4 at
-            strides 2, 4, 8, 16, 32.
+    Attributes:
+        num_classes: width of the head; None returns the endpoints stem, stage1…stage4 at strides
+            2, 4, 8, 16, 32.
         stages: blocks in each stage.
         cardinality: number of paths C.
         path_width: channels d of a path in the first stage; twice as many in each later one.
@@ -143,70 +147,86 @@ class ResNeXt(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="conv1")
+        check_images(self, x, smallest=32, stem="stem/conv")
         if self.form not in FORMS:
             raise ValueError(f"ResNeXt: form must be one of {FORMS}, got {self.form!r}")
         norm = partial(self.norm, dtype=self.dtype)
+        stem = partial(ConvNorm, strides=2, padding=3, norm=norm, conv=self.conv, dtype=self.dtype)
         endpoints = OrderedDict()
-        x = self.conv(
-            *(self.width, (7, 7)),
-            strides=2,
-            padding=3,
-            use_bias=False,
-            dtype=self.dtype,
-            name="conv1",
-        )(x)
-        x = endpoints["stem"] = relu(norm(name="bn1")(x, train=train))
+        x = endpoints["stem"] = stem(self.width, (7, 7), name="stem")(x, train)
         x = max_pool(x, (3, 3), strides=2, padding=1)
-        for i, blocks in enumerate(self.stages):
-            for j in range(blocks):
-                x = AggregatedBlock(
-                    features=4 * self.width * 2**i,
-                    strides=2 if i > 0 and j == 0 else 1,
-                    cardinality=self.cardinality,
-                    path_width=self.path_width * 2**i,
-                    form=self.form,
-                    conv=self.conv,
-                    norm=norm,
-                    dtype=self.dtype,
-                    name=f"stage{i + 1}_block{j}",
-                )(x, train)
-            endpoints[f"stage{i + 1}"] = x
+        for i, depth in enumerate(self.stages):
+            block = partial(
+                AggregatedBlock,
+                features=4 * self.width * 2**i,
+                cardinality=self.cardinality,
+                path_width=self.path_width * 2**i,
+                form=self.form,
+                conv=self.conv,
+                norm=norm,
+                dtype=self.dtype,
+            )
+            strides = [2 if i > 0 and j == 0 else 1 for j in range(depth)]
+            stage = Stage([partial(block, strides=s) for s in strides], name=f"stage{i + 1}")
+            x = endpoints[f"stage{i + 1}"] = stage(x, train)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)
-        return Dense(self.num_classes, dtype=self.dtype, name="fc")(x).astype(jnp.float32)
+        return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 
 
-def _resnext(name: str, parameters: int, macs: int, weights: tuple[str, ...], **fields: Any):
-    info = ModelInfo(
-        name=name,
-        family="resnext",
-        paper="Xie, Girshick, Dollár, Tu, He, Aggregated Residual Transformations for Deep Neural "
-        "Networks",
-        year=2016,
-        input_size=224,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=parameters,
-        macs=macs,
-        weights=weights,
-        feature_strides={"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
+_resnext = partial(
+    register,
+    paper=papers.RESNEXT,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32},
+)
+
+
+@_resnext(
+    parameters=25_028_904,
+    macs=4_230_479_872,
+    weights=("torchvision resnext50_32x4d", "timm resnext50_32x4d"),
+)
+def resnext50_32x4d(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNeXt:
+    """ResNeXt-50, 32 paths of width 4; ``fields`` of `ResNeXt`."""
+    return ResNeXt(num_classes=num_classes, name=name, **fields)
+
+
+@_resnext(parameters=44_177_704, macs=7_969_996_800, weights=("Cadene resnext101_32x4d",))
+def resnext101_32x4d(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNeXt:
+    """ResNeXt-101, 32 paths of width 4; ``fields`` of `ResNeXt`."""
+    return ResNeXt(num_classes=num_classes, name=name, **{"stages": STAGES_101, **fields})
+
+
+@_resnext(
+    parameters=88_791_336,
+    macs=16_414_015_488,
+    weights=("torchvision resnext101_32x8d", "timm resnext101_32x8d"),
+)
+def resnext101_32x8d(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNeXt:
+    """ResNeXt-101, 32 paths of width 8; ``fields`` of `ResNeXt`."""
+    return ResNeXt(
+        num_classes=num_classes, name=name, **{"stages": STAGES_101, "path_width": 8, **fields}
     )
-    return register(info, ResNeXt, fields)
 
 
-def _peers(name: str) -> tuple[str, ...]:
-    return (f"torchvision {name}", f"timm {name}")
-
-
-resnext50_32x4d = _resnext("resnext50_32x4d", 25_028_904, 4_230_479_872, _peers("resnext50_32x4d"))
-_101 = partial(_resnext, stages=(3, 4, 23, 3))
-resnext101_32x4d = _101("resnext101_32x4d", 44_177_704, 7_969_996_800, ("Cadene resnext101_32x4d",))
-resnext101_32x8d = _101(
-    *("resnext101_32x8d", 88_791_336, 16_414_015_488, _peers("resnext101_32x8d")), path_width=8
+@_resnext(
+    parameters=83_455_272,
+    macs=15_460_270_080,
+    weights=("torchvision resnext101_64x4d", "timm resnext101_64x4d"),
 )
-resnext101_64x4d = _101(
-    *("resnext101_64x4d", 83_455_272, 15_460_270_080, _peers("resnext101_64x4d")), cardinality=64
-)
+def resnext101_64x4d(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> ResNeXt:
+    """ResNeXt-101, 64 paths of width 4; ``fields`` of `ResNeXt`."""
+    return ResNeXt(
+        num_classes=num_classes, name=name, **{"stages": STAGES_101, "cardinality": 64, **fields}
+    )

@@ -13,13 +13,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
+from jaxnets.models.layers import Stage
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
 from jaxnets.ops import global_avg_pool, max_pool, relu
 
-# Table 1: (squeeze, expand) of fire2…fire9; a stage ends where its map is pooled. The expand
-# layers put out as many channels by 1×1 as by 3×3 kernels.
+# Table 1: (squeeze, expand) of fire2…fire9; a stage ends where its map is pooled, so that fire2 is
+# stage1/block0. The expand layers put out as many channels by 1×1 as by 3×3 kernels.
 V1_0_STAGES = (
     ((16, 64), (16, 64), (32, 128)),
     ((32, 128), (48, 192), (48, 192), (64, 256)),
@@ -33,32 +35,45 @@ V1_1_STAGES = (
 
 
 class Fire(nn.Module):
-    """Squeeze to few channels with 1×1, then expand with 1×1 and 3×3 side by side."""
+    """Squeeze to few channels with 1×1, then expand with 1×1 and 3×3 side by side.
+
+    Attributes:
+        squeeze: channels of the first 1×1.
+        expand: channels of each of the two that follow.
+        bypass: see `SqueezeNet`; the 1×1 convolution of a complex bypass is named "shortcut".
+        conv: convolution layer.
+    """
 
     squeeze: int
     expand: int
+    bypass: str | None
     conv: Callable[..., nn.Module]
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = relu(self.conv(self.squeeze, (1, 1), name="squeeze")(x))
-        left = relu(self.conv(self.expand, (1, 1), name="expand1x1")(x))
-        right = relu(self.conv(self.expand, (3, 3), padding=1, name="expand3x3")(x))
-        return jnp.concatenate([left, right], axis=-1)
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        y = relu(self.conv(self.squeeze, (1, 1), name="squeeze")(x))
+        left = relu(self.conv(self.expand, (1, 1), name="expand1x1")(y))
+        right = relu(self.conv(self.expand, (3, 3), padding=1, name="expand3x3")(y))
+        y = jnp.concatenate([left, right], axis=-1)
+        if self.bypass and x.shape == y.shape:
+            return x + y
+        if self.bypass == "complex":
+            return y + self.conv(2 * self.expand, (1, 1), name="shortcut")(x)
+        return y
 
 
 class SqueezeNet(nn.Module):
     """A convolution, eight fire modules in three stages, a 1×1 convolution as classifier.
 
-    Args (fields):
-        num_classes: channels of the last convolution; None returns the endpoints conv1 (stride 2),
-            stage1, stage2, stage3 (strides 4, 8, 16).
+    Attributes:
+        num_classes: channels of the head, the paper's conv10; None returns the endpoints stem,
+            stage1, stage2, stage3 at strides 2, 4, 8, 16.
         stages: (squeeze, expand) of the fire modules of each stage.
-        stem: channels and kernel size of conv1.
+        stem_width, stem_kernel: channels and kernel size of the stem, the paper's conv1.
         bypass: None; "simple": x is added to the output of every fire module that keeps the number
             of channels; "complex": in the others a 1×1 convolution of x is added.
-        classifier_padding: of conv10; 1 in the published v1.0.
-        dropout_rate: before conv10.
+        head_padding: of the head; 1 in the published v1.0.
+        dropout_rate: before the head.
         conv: convolution layer.
         dtype: compute dtype.
 
@@ -68,87 +83,95 @@ class SqueezeNet(nn.Module):
 
     num_classes: int | None = 1000
     stages: Sequence[Sequence[tuple[int, int]]] = V1_1_STAGES
-    stem: tuple[int, int] = (64, 3)
+    stem_width: int = 64
+    stem_kernel: int = 3
     bypass: str | None = None
-    classifier_padding: int = 0
+    head_padding: int = 0
     dropout_rate: float = 0.5
     conv: Callable[..., nn.Module] = Conv
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=22 + self.stem[1], stem="conv1")
+        check_images(self, x, smallest=22 + self.stem_kernel, stem="stem")
         if self.bypass not in (None, "simple", "complex"):
             raise ValueError(
                 f"SqueezeNet: bypass must be None, 'simple' or 'complex', got {self.bypass!r}"
             )
         conv = partial(self.conv, dtype=self.dtype)
-        width, kernel = self.stem
-        x = relu(conv(width, (kernel, kernel), strides=2, name="conv1")(x))
-        endpoints = OrderedDict(conv1=x)
-        number = 2
-        for i, stage in enumerate(self.stages, start=1):
+        k = self.stem_kernel
+        x = relu(conv(self.stem_width, (k, k), strides=2, name="stem")(x))
+        endpoints = OrderedDict(stem=x)
+        for i, widths in enumerate(self.stages, start=1):
             x = max_pool(x, (3, 3), strides=2, ceil_mode=True)
-            for squeeze, expand in stage:
-                y = Fire(squeeze, expand, conv, name=f"fire{number}")(x)
-                if self.bypass and x.shape == y.shape:
-                    y = x + y
-                elif self.bypass == "complex":
-                    y = y + conv(2 * expand, (1, 1), name=f"bypass{number}")(x)
-                x, number = y, number + 1
-            endpoints[f"stage{i}"] = x
+            stage = Stage(
+                [partial(Fire, *width, self.bypass, conv) for width in widths], name=f"stage{i}"
+            )
+            x = endpoints[f"stage{i}"] = stage(x, train)
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(x, train=train)
-        x = conv(self.num_classes, (1, 1), padding=self.classifier_padding, name="conv10")(x)
+        x = conv(self.num_classes, (1, 1), padding=self.head_padding, name="head")(x)
         return global_avg_pool(relu(x)).astype(jnp.float32)
 
 
-def _squeezenet(name: str, parameters: int, macs: int, input_size: int = 224, **more: Any):
-    info = ModelInfo(
-        name=name,
-        family="squeezenet",
-        paper="Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer, SqueezeNet",
-        year=2016,
-        input_size=input_size,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=parameters,
-        macs=macs,
-        weights=more.pop("weights", ()),
-        feature_strides={"conv1": 2, "stage1": 4, "stage2": 8, "stage3": 16},
-        published=more.pop("published", ""),
+V1_0 = {"stages": V1_0_STAGES, "stem_width": 96, "stem_kernel": 7}
+# As published: on 227×227 images the head pads its map.
+PAPER = {**V1_0, "head_padding": 1}
+
+_squeezenet = partial(
+    register,
+    paper=papers.SQUEEZENET,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16},
+)
+_accuracy = "ImageNet top-1/top-5 accuracy {} %".format
+
+
+@_squeezenet(parameters=1_248_424, macs=818_924_576, weights=("torchvision squeezenet1_0",))
+def squeezenet1_0(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> SqueezeNet:
+    """SqueezeNet 1.0 as torchvision ships it; ``fields`` of `SqueezeNet`."""
+    return SqueezeNet(num_classes=num_classes, name=name, **{**V1_0, **fields})
+
+
+@_squeezenet(parameters=1_235_496, macs=349_151_936, weights=("torchvision squeezenet1_1",))
+def squeezenet1_1(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> SqueezeNet:
+    """SqueezeNet 1.1, which costs less than half; ``fields`` of `SqueezeNet`."""
+    return SqueezeNet(num_classes=num_classes, name=name, **fields)
+
+
+@_squeezenet(
+    parameters=1_248_424, macs=861_339_936, input_size=227, published=_accuracy("57.5/80.3")
+)
+def squeezenet1_0_paper(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> SqueezeNet:
+    """SqueezeNet of the paper; ``fields`` of `SqueezeNet`."""
+    return SqueezeNet(num_classes=num_classes, name=name, **{**PAPER, **fields})
+
+
+@_squeezenet(
+    parameters=1_248_424, macs=861_339_936, input_size=227, published=_accuracy("60.4/82.5")
+)
+def squeezenet1_0_simple(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> SqueezeNet:
+    """SqueezeNet of the paper with simple bypasses; ``fields`` of `SqueezeNet`."""
+    return SqueezeNet(num_classes=num_classes, name=name, **{**PAPER, "bypass": "simple", **fields})
+
+
+@_squeezenet(
+    parameters=1_589_672, macs=1_212_625_184, input_size=227, published=_accuracy("58.8/82.0")
+)
+def squeezenet1_0_complex(
+    *, num_classes: int | None = 1000, name: str | None = None, **fields: Any
+) -> SqueezeNet:
+    """SqueezeNet of the paper with complex bypasses; ``fields`` of `SqueezeNet`."""
+    return SqueezeNet(
+        num_classes=num_classes, name=name, **{**PAPER, "bypass": "complex", **fields}
     )
-    return register(info, SqueezeNet, more)
-
-
-_v1_0 = partial(_squeezenet, stages=V1_0_STAGES, stem=(96, 7))
-_paper = partial(_v1_0, input_size=227, classifier_padding=1)
-
-squeezenet1_0 = _v1_0(
-    "squeezenet1_0", 1_248_424, 818_924_576, weights=("torchvision squeezenet1_0",)
-)
-squeezenet1_1 = _squeezenet(
-    "squeezenet1_1", 1_235_496, 349_151_936, weights=("torchvision squeezenet1_1",)
-)
-squeezenet1_0_paper = _paper(
-    "squeezenet1_0_paper",
-    1_248_424,
-    861_339_936,
-    published="ImageNet top-1/top-5 accuracy 57.5/80.3 %",
-)
-squeezenet1_0_simple = _paper(
-    "squeezenet1_0_simple",
-    1_248_424,
-    861_339_936,
-    bypass="simple",
-    published="ImageNet top-1/top-5 accuracy 60.4/82.5 %",
-)
-squeezenet1_0_complex = _paper(
-    "squeezenet1_0_complex",
-    1_589_672,
-    1_212_625_184,
-    bypass="complex",
-    published="ImageNet top-1/top-5 accuracy 58.8/82.0 %",
-)

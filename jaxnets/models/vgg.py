@@ -13,9 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
-from jaxnets.models.spatial_dense import SpatialDense
+from jaxnets.models.layers import SpatialDense
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dropout
 from jaxnets.ops import adaptive_avg_pool, local_response_norm, max_pool, relu
 
@@ -29,12 +30,41 @@ CONFIGURATIONS = {
 }
 
 
+class VGGStage(nn.Module):
+    """Convolutions with ReLU at one resolution: "conv1", "conv2", …, each with "bn1", … or without.
+
+    Attributes:
+        features: channels.
+        kernels: kernel size of each convolution.
+        lrn: local response normalization after the first.
+        norm: normalization layer, or None.
+        conv: convolution layer.
+    """
+
+    features: int
+    kernels: Sequence[int]
+    lrn: bool
+    norm: Callable[..., nn.Module] | None
+    conv: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for j, k in enumerate(self.kernels, start=1):
+            x = self.conv(self.features, (k, k), padding=k // 2, name=f"conv{j}")(x)
+            if self.norm is not None:
+                x = self.norm(name=f"bn{j}")(x, train=train)
+            x = relu(x)
+            if self.lrn and j == 1:
+                x = local_response_norm(x)
+        return x
+
+
 class VGG(nn.Module):
     """Five stages of convolutions with max pooling between them, then three connected layers.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints stage1…stage5 (before
-            their pooling, strides 1 to 16) and pool5 (stride 32).
+    Attributes:
+        num_classes: width of the head, also called fc8; None returns the endpoints
+            stage1…stage5 (before their pooling, strides 1 to 16) and pool5 (stride 32).
         stages: kernel sizes of each stage's convolutions, see `CONFIGURATIONS`.
         widths: channels of each stage.
         fc_width: width of fc6 and fc7.
@@ -68,18 +98,13 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="stage1_conv1")
+        check_images(self, x, smallest=32, stem="stage1/conv1")
+        conv = partial(self.conv, dtype=self.dtype)
+        norm = partial(self.norm, dtype=self.dtype) if self.batch_norm else None
         endpoints = OrderedDict()
         for i, (kernels, width) in enumerate(zip(self.stages, self.widths, strict=True), start=1):
-            for j, k in enumerate(kernels, start=1):
-                name = f"stage{i}_conv{j}"
-                x = self.conv(width, (k, k), padding=k // 2, dtype=self.dtype, name=name)(x)
-                if self.batch_norm:
-                    x = self.norm(dtype=self.dtype, name=f"stage{i}_bn{j}")(x, train=train)
-                x = relu(x)
-                if self.lrn and i == j == 1:
-                    x = local_response_norm(x)
-            endpoints[f"stage{i}"] = x
+            stage = VGGStage(width, kernels, self.lrn and i == 1, norm, conv, name=f"stage{i}")
+            x = endpoints[f"stage{i}"] = stage(x, train)
             x = max_pool(x, (2, 2), strides=2)
         endpoints["pool5"] = x
         if self.num_classes is None and not self.fc_endpoints:
@@ -98,54 +123,111 @@ class VGG(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout7")(x, train=train)
-        scores = fc(self.num_classes, name="fc8")(x)
+        scores = fc(self.num_classes, name="head")(x)
         return jnp.mean(scores.astype(jnp.float32), axis=(1, 2))
 
 
-def _vgg(name: str, configuration: str, parameters: int, macs: int, **more: Any):
-    info = ModelInfo(
-        name=name,
-        family="vgg",
-        paper="Simonyan, Zisserman, Very Deep Convolutional Networks for Large-Scale Image "
-        "Recognition",
-        year=2014,
-        input_size=224,
-        channels=3,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        parameters=parameters,
-        macs=macs,
-        weights=more.pop("weights", ()),
-        feature_strides={**{f"stage{i + 1}": 2**i for i in range(5)}, "pool5": 32},
-        published=more.pop("published", ""),
-    )
-    return register(info, VGG, {"stages": CONFIGURATIONS[configuration], **more})
+_vgg = partial(
+    register,
+    paper=papers.VGG,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    feature_strides={**{f"stage{i + 1}": 2**i for i in range(5)}, "pool5": 32},
+)
+_error = "ImageNet top-1/top-5 error {} % (paper, table 3, single scale)".format
 
 
-def _peers(name: str) -> tuple[str, ...]:
-    return (f"torchvision {name}", f"timm {name}")
+@_vgg(
+    parameters=132_863_336,
+    macs=7_609_090_048,
+    weights=("torchvision vgg11", "timm vgg11"),
+    published=_error("29.6/10.4"),
+)
+def vgg11(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-11, configuration A; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["A"]}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
 
 
-_err = "ImageNet top-1/top-5 error {} % (paper, table 3, single scale)".format
-vgg11 = _vgg(
-    "vgg11", "A", 132_863_336, 7_609_090_048, weights=_peers("vgg11"), published=_err("29.6/10.4")
-)
-vgg11_lrn = _vgg(
-    "vgg11_lrn", "A", 132_863_336, 7_609_090_048, lrn=True, published=_err("29.7/10.5")
-)
-vgg13 = _vgg(
-    "vgg13", "B", 133_047_848, 11_308_466_176, weights=_peers("vgg13"), published=_err("28.7/9.9")
-)
-vgg16_c = _vgg("vgg16_c", "C", 133_638_952, 11_770_888_192, published=_err("28.1/9.4"))
-vgg16 = _vgg(
-    "vgg16", "D", 138_357_544, 15_470_264_320, weights=_peers("vgg16"), published=_err("27.0/8.8")
-)
-vgg19 = _vgg(
-    "vgg19", "E", 143_667_240, 19_632_062_464, weights=_peers("vgg19"), published=_err("27.3/9.0")
-)
+@_vgg(parameters=132_863_336, macs=7_609_090_048, published=_error("29.7/10.5"))
+def vgg11_lrn(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-11 with local response normalization, A-LRN; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["A"], "lrn": True}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
 
-_bn = partial(_vgg, batch_norm=True)
-vgg11_bn = _bn("vgg11_bn", "A", 132_868_840, 7_609_090_048, weights=_peers("vgg11_bn"))
-vgg13_bn = _bn("vgg13_bn", "B", 133_053_736, 11_308_466_176, weights=_peers("vgg13_bn"))
-vgg16_bn = _bn("vgg16_bn", "D", 138_365_992, 15_470_264_320, weights=_peers("vgg16_bn"))
-vgg19_bn = _bn("vgg19_bn", "E", 143_678_248, 19_632_062_464, weights=_peers("vgg19_bn"))
+
+@_vgg(
+    parameters=133_047_848,
+    macs=11_308_466_176,
+    weights=("torchvision vgg13", "timm vgg13"),
+    published=_error("28.7/9.9"),
+)
+def vgg13(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-13, configuration B; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["B"]}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(parameters=133_638_952, macs=11_770_888_192, published=_error("28.1/9.4"))
+def vgg16_c(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-16 with 1×1 convolutions, configuration C; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["C"]}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(
+    parameters=138_357_544,
+    macs=15_470_264_320,
+    weights=("torchvision vgg16", "timm vgg16"),
+    published=_error("27.0/8.8"),
+)
+def vgg16(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-16, configuration D; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["D"]}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(
+    parameters=143_667_240,
+    macs=19_632_062_464,
+    weights=("torchvision vgg19", "timm vgg19"),
+    published=_error("27.3/9.0"),
+)
+def vgg19(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-19, configuration E; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["E"]}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(parameters=132_868_840, macs=7_609_090_048, weights=("torchvision vgg11_bn", "timm vgg11_bn"))
+def vgg11_bn(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-11 with batch normalization; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["A"], "batch_norm": True}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(
+    parameters=133_053_736, macs=11_308_466_176, weights=("torchvision vgg13_bn", "timm vgg13_bn")
+)
+def vgg13_bn(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-13 with batch normalization; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["B"], "batch_norm": True}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(
+    parameters=138_365_992, macs=15_470_264_320, weights=("torchvision vgg16_bn", "timm vgg16_bn")
+)
+def vgg16_bn(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-16 with batch normalization; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["D"], "batch_norm": True}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})
+
+
+@_vgg(
+    parameters=143_678_248, macs=19_632_062_464, weights=("torchvision vgg19_bn", "timm vgg19_bn")
+)
+def vgg19_bn(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> VGG:
+    """VGG-19 with batch normalization; ``fields`` of `VGG`."""
+    published = {"stages": CONFIGURATIONS["E"], "batch_norm": True}
+    return VGG(num_classes=num_classes, name=name, **{**published, **fields})

@@ -14,11 +14,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelInfo, register
-from jaxnets.models.spatial_dense import SpatialDense
+from jaxnets.models.layers import SpatialDense
+from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
 from jaxnets.ops import adaptive_avg_pool, he_normal, local_response_norm, max_pool, relu
+
+# Table 1: channels of the best variant.
+WIDE = (96, 256, 512, 1024, 512)
 
 
 class ZFNet(nn.Module):
@@ -27,9 +31,9 @@ class ZFNet(nn.Module):
     224×224 → conv1 7×7/2 110×110×96 → pool 55 → conv2 5×5/2 26×26×256 → pool 13 → conv3, 4, 5 3×3
     at 13×13 → pool 6 → 4096 → 4096 → classes.
 
-    Args (fields):
-        num_classes: width of the classifier; None returns the endpoints conv1…conv5 (strides
-            2, 8, 16, 16, 16) and pool5 (stride 32).
+    Attributes:
+        num_classes: width of the head, the paper's output; None returns the endpoints
+            conv1…conv5 (strides 2, 8, 16, 16, 16) and pool5 (stride 32).
         channels: of the five convolutions; table 1's best variant has 512, 1024, 512 in the last.
         lrn: contrast normalization across feature maps after the first two poolings, or None.
         paper_init: kernels N(0, 0.01²), as published; otherwise He's normal initialization.
@@ -81,38 +85,31 @@ class ZFNet(nn.Module):
         if self.num_classes is None:
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout7")(x, train=train)
-        return fc(self.num_classes, name="fc8")(x)[:, 0, 0].astype(jnp.float32)
+        return fc(self.num_classes, name="head")(x)[:, 0, 0].astype(jnp.float32)
 
 
-_info = partial(
-    ModelInfo,
-    family="zfnet",
-    paper="Zeiler, Fergus, Visualizing and Understanding Convolutional Networks",
-    year=2013,
-    input_size=224,
-    channels=3,
+_zfnet = partial(
+    register,
+    paper=papers.ZFNET,
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
     feature_strides={"conv1": 2, "conv2": 8, "conv3": 16, "conv4": 16, "conv5": 16, "pool5": 32},
 )
 
-zfnet = register(
-    _info(
-        name="zfnet",
-        parameters=62_357_608,
-        macs=1_168_032_896,
-        published="ImageNet top-5 error 16.5 % (one network)",
-    ),
-    ZFNet,
-)
 
-zfnet_wide = register(
-    _info(
-        name="zfnet_wide",
-        parameters=107_627_624,
-        macs=2_476_704_896,
-        published="ImageNet top-5 error 16.0 % (one network)",
-    ),
-    ZFNet,
-    {"channels": (96, 256, 512, 1024, 512)},
+@_zfnet(
+    parameters=62_357_608, macs=1_168_032_896, published="ImageNet top-5 error 16.5 % (one network)"
 )
+def zfnet(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ZFNet:
+    """ZFNet of figure 3; ``fields`` of `ZFNet`."""
+    return ZFNet(num_classes=num_classes, name=name, **fields)
+
+
+@_zfnet(
+    parameters=107_627_624,
+    macs=2_476_704_896,
+    published="ImageNet top-5 error 16.0 % (one network)",
+)
+def zfnet_wide(*, num_classes: int | None = 1000, name: str | None = None, **fields: Any) -> ZFNet:
+    """ZFNet with 512, 1024, 512 maps in its last convolutions, table 1; ``fields`` of `ZFNet`."""
+    return ZFNet(num_classes=num_classes, name=name, **{"channels": WIDE, **fields})

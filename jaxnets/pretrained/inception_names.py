@@ -18,6 +18,7 @@ GOOGLENET = NameMap(
         ("inception{place}/pool_proj/{layer}", "inception{place}.branch4.1.{layer}"),
         ("aux{i}_head/conv/{layer}", "aux{i}.conv.{layer}"),
         ("aux{i}_head/fc{j}", "aux{i}.fc{j}"),
+        ("head", "fc"),
     ),
     linear=("aux._head/fc.",),
     optional=(r"aux[12]\.",),
@@ -76,9 +77,9 @@ def inception_v3(model: nn.Module) -> Rules:
         ("conv2b/{layer}", "Conv2d_2b_3x3.{layer}"),
         ("conv3b/{layer}", "Conv2d_3b_1x1.{layer}"),
         ("conv4a/{layer}", "Conv2d_4a_3x3.{layer}"),
-        ("aux_conv0/{layer}", "AuxLogits.conv0.{layer}"),
-        ("aux_conv1/{layer}", "AuxLogits.conv1.{layer}"),
-        ("aux_fc", "AuxLogits.fc"),
+        ("aux_head/conv{i}/{layer}", "AuxLogits.conv{i}.{layer}"),
+        ("aux_head/fc", "AuxLogits.fc"),
+        ("head", "fc"),
     ]
     for place, branches in _MODULES.items():
         for ours, theirs in {**branches, "pool_proj": "branch_pool"}.items():
@@ -105,24 +106,24 @@ BN_INCEPTION = NameMap(
         *_flat("inception{place}/double_reduce", "inception_{place}_double_3x3_reduce"),
         *_flat("inception{place}/double_{i}", "inception_{place}_double_3x3_{i}"),
         *_flat("inception{place}/{layer}", "inception_{place}_{layer}"),
-        ("fc", "last_linear"),
+        ("head", "last_linear"),
     ),
     applies=lambda model: model.reduction is None,
 )
 
 
 def nasnet(model: nn.Module) -> Rules:
-    """Cells are numbered through, six to a stack, also where a stack has fewer."""
+    """Cells are numbered through, six to a stage, also where a stage has fewer."""
     cells = {"stem_cell0": "cell_stem_0", "stem_cell1": "cell_stem_1"}
     cells |= {f"reduction{i}": f"reduction_cell_{i - 1}" for i in (1, 2)}
     for i in range(3):
         for j in range(model.cells):
-            cells[f"stack{i + 1}_cell{j}"] = f"cell_{max(6, model.cells) * i + j}"
-    table = [("conv0", "conv0.conv"), ("bn0", "conv0.bn"), ("fc", "last_linear")]
+            cells[f"stage{i + 1}/block{j}"] = f"cell_{max(6, model.cells) * i + j}"
+    table = [("stem/{layer}", "conv0.{layer}"), ("head", "last_linear")]
     for ours, theirs in cells.items():
         table += [
             (f"{ours}/squeeze/{{layer}}", f"{theirs}.conv_1x1.{{layer}}"),
-            *_previous(ours, theirs, halve=ours == "stem_cell1" or ours.endswith("_cell0")),
+            *_previous(ours, theirs, halve=ours == "stem_cell1" or ours.endswith("/block0")),
         ]
         for side in ("left", "right"):
             pair, there = f"{ours}/pair{{i}}_{side}", f"{theirs}.comb_iter_{{i}}_{side}"

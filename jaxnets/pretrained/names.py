@@ -4,7 +4,7 @@ A rule is a pair of texts. On the left stands a path of ours, in which a single 
 is a number and a longer word any name without a slash; on the right the other name, in which they
 may be used, a number also with something added:
 
->>> translate("stage2_block0/conv1", (("stage{i}_block{j}/{layer}", "layer{i+1}.{j}.{layer}"),))
+>>> translate("stage2/block0/conv1", (("stage{i}/block{j}/{layer}", "layer{i+1}.{j}.{layer}"),))
 'layer3.0.conv1'
 
 `{*}` on the right counts along the first axis of a stack of layers (`flax.linen.scan`). The first
@@ -27,7 +27,7 @@ _FIELD = re.compile(r"\{(\w+|\*)([+-]\d+)?\}")
 class NameMap:
     """How one library names the layers of one family.
 
-    Args (fields):
+    Attributes:
         source: the library, as users name it.
         rules: of a network, since indices may depend on its fields.
         convolutions: our fully connected layers that the library has as convolutions, as regular

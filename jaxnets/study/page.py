@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.study.effects import DEPENDS, FAILS, HOLDS
-from jaxnets.study.tables import markdown_table, number, with_unit
+from jaxnets.study.statistics import Interval
+from jaxnets.study.tables import markdown_table, span, with_unit
 
 ERROR = "error"
-TITLE = "What the course advises, measured"
+TITLE = "Claims, measured"
 METHODS = {
     "t": "mean, t interval",
     "log": "geometric mean, t interval of the logarithms",
@@ -41,29 +42,62 @@ section { break-inside: avoid; }
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """Such as "[0.1, 0.4]"; empty for an exact figure."""
-    return "exact" if row["keys"] == 0 else f"[{number(row['low'])}, {number(row['high'])}]"
+    """The ends of an effect's interval, such as "[0.1, 0.4]"; "exact" where no chance is in it.
+
+    Args:
+        row: of a record's ``effects``.
+
+    >>> interval({"keys": 5, "estimate": 0.25, "low": 0.1, "high": 0.4})
+    '[0.1, 0.4]'
+    """
+    if row["keys"] == 0:
+        return "exact"
+    return span(Interval(row["estimate"], row["low"], row["high"]))
 
 
 def value(row: Mapping[str, Any]) -> str:
-    """The estimate with its unit."""
+    """An effect's estimate with its unit.
+
+    Args:
+        row: of a record's ``effects``.
+
+    >>> value({"estimate": 0.25, "unit": "points"})
+    '0.25 points'
+    """
     return with_unit(row["estimate"], row["unit"])
 
 
 def shown(record: Mapping[str, Any]) -> tuple[str, str]:
-    """The first effect and its interval, as the page's summary shows them."""
+    """The first effect and its interval, as the page's summary shows them.
+
+    Args:
+        record: of `jaxnets.study.runner.run_claims`.
+    """
     if "error" in record:
         return "–", "–"
     return value(record["effects"][0]), interval(record["effects"][0])
 
 
 def verdict_of(record: Mapping[str, Any]) -> str:
-    """One of holds, fails, depends, error."""
+    """One of holds, fails, depends, error.
+
+    Args:
+        record: of `jaxnets.study.runner.run_claims`.
+
+    >>> verdict_of({"verdict": "holds"}), verdict_of({"error": "ValueError: …"})
+    ('holds', 'error')
+    """
     return ERROR if "error" in record else record["verdict"]
 
 
 def introduction(records: Mapping[str, Mapping], mode: str, machine: str) -> list[str]:
-    """What the reader must know before the table."""
+    """Paragraphs that the reader needs before the table.
+
+    Args:
+        records: by name.
+        mode: "full", "quick" or "tiny".
+        machine: on which they were measured.
+    """
     counts = {v: sum(verdict_of(r) == v for r in records.values()) for v in _ORDER}
     said = ", ".join(f"{v} {count}" for v, count in counts.items() if count)
     minutes = sum(r["seconds"] for r in records.values()) / 60
@@ -88,9 +122,16 @@ def introduction(records: Mapping[str, Mapping], mode: str, machine: str) -> lis
 _ORDER = (HOLDS, FAILS, DEPENDS, ERROR)
 
 
-def markdown(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
-    """The page in Markdown; figures lie in figures/NAME.png."""
-    lines = [f"# {TITLE}", ""]
+def markdown(records: Mapping[str, Mapping], mode: str, machine: str, *, title: str = TITLE) -> str:
+    """The page in Markdown; figures lie in figures/NAME.png.
+
+    Args:
+        records: by name.
+        mode: "full", "quick" or "tiny".
+        machine: on which they were measured.
+        title: of the page.
+    """
+    lines = [f"# {title}", ""]
     for paragraph in introduction(records, mode, machine):
         lines += [paragraph, ""]
     rows = [
@@ -116,10 +157,17 @@ def markdown(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_html(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
-    """The page as HTML with everything inside."""
+def to_html(records: Mapping[str, Mapping], mode: str, machine: str, *, title: str = TITLE) -> str:
+    """The page as HTML with everything inside.
+
+    Args:
+        records: by name.
+        mode: "full", "quick" or "tiny".
+        machine: on which they were measured.
+        title: of the page.
+    """
     e = html.escape
-    parts = [f"<h1>{e(TITLE)}</h1>"]
+    parts = [f"<h1>{e(title)}</h1>"]
     parts += [f"<p>{e(p)}</p>" for p in introduction(records, mode, machine)]
     parts.append(
         '<table><thead><tr><th>claim</th><th class="n">effect</th><th class="n">95 % interval</th>'
@@ -146,10 +194,10 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
             '<th class="n">95 % interval</th><th class="n">claimed</th><th>verdict</th></tr>'
             "</thead><tbody>"
         )
-        for label, effect, span, claimed, verdict in _rows(r):
+        for label, effect, ends, claimed, verdict in _rows(r):
             badge = _badge(verdict) if verdict else ""
             parts.append(
-                f'<tr><td>{e(label)}</td><td class="n">{e(effect)}</td><td class="n">{e(span)}</td>'
+                f'<tr><td>{e(label)}</td><td class="n">{e(effect)}</td><td class="n">{e(ends)}</td>'
                 f'<td class="n">{e(claimed)}</td><td>{badge}</td></tr>'
             )
         parts.append("</tbody></table>")
@@ -162,22 +210,33 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{e(TITLE)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+        f"<title>{e(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 
 
 def write_page(
-    records: Mapping[str, Mapping], workdir: Path, *, mode: str, machine: str
+    records: Mapping[str, Mapping], workdir: Path, *, mode: str, machine: str, title: str = TITLE
 ) -> Sequence[Path]:
-    """Write claims.md with figures/, and claims.html; returns the two files."""
+    """Write claims.md with figures/, and claims.html.
+
+    Args:
+        records: of `jaxnets.study.runner.run_claims`.
+        workdir: where they go.
+        mode: "full", "quick" or "tiny".
+        machine: on which they were measured.
+        title: of the page.
+
+    Returns:
+        The two files.
+    """
     folder = workdir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, r in records.items():
         if "figure" in r:
             (folder / f"{name}.png").write_bytes(base64.b64decode(r["figure"]))
     pages = workdir / "claims.md", workdir / "claims.html"
-    pages[0].write_text(markdown(records, mode, machine), encoding="utf-8")
-    pages[1].write_text(to_html(records, mode, machine), encoding="utf-8")
+    pages[0].write_text(markdown(records, mode, machine, title=title), encoding="utf-8")
+    pages[1].write_text(to_html(records, mode, machine, title=title), encoding="utf-8")
     return pages
 
 
@@ -205,13 +264,9 @@ def _conditions(r: Mapping[str, Any]) -> str:
 
 
 def _short(x: Any) -> str:
-    return (
-        ", ".join(map(_short, x))
-        if isinstance(x, list)
-        else f"{x:g}"
-        if isinstance(x, float)
-        else str(x)
-    )
+    if isinstance(x, list):
+        return ", ".join(map(_short, x))
+    return f"{x:g}" if isinstance(x, float) else str(x)
 
 
 def _badge(verdict: str) -> str:

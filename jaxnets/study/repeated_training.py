@@ -13,7 +13,7 @@ import optax
 
 from jaxnets import optim
 from jaxnets.data import Batches, Split, eval_batches
-from jaxnets.tasks import classification
+from jaxnets.study.training import loss_only
 from jaxnets.train import TrainState, train_step
 from jaxnets.train.step import Prepare
 
@@ -48,7 +48,7 @@ def train_and_keep(
     >>> from jaxnets.models import create_model
     >>> net, x = create_model("mlp", hidden=(2,)), jnp.ones((4, 2, 2, 1))
     >>> state = plain_state(net, net.init(jax.random.key(0), x), optax.sgd(0.1), jax.random.key(1))
-    >>> step = partial(train_step, task=classification(10))
+    >>> step = partial(train_step, task=loss_only())
     >>> batches = itertools.repeat({"image": x, "label": jnp.arange(4)})
     >>> state, kept = train_and_keep(state, step, batches, keep_after=[1, 3])
     >>> int(state.step), len(kept)
@@ -153,7 +153,7 @@ class Trainer:
         # One state whose functions all runs share, so that they share one compiled step.
         self._template = make_state(network, self.initial(0), rule, jax.random.key(0))
         self._begin = jax.jit(self._template.tx.init)
-        task = classification(network.num_classes, preprocess=preprocess)
+        task = loss_only(preprocess=preprocess)
         self._step = jax.jit(partial(train_step, task=task, prepare=prepare), donate_argnums=0)
 
     def initial(self, seed: int) -> Variables:

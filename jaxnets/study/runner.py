@@ -22,7 +22,7 @@ from jaxnets.study.effects import Effect, combine
 from jaxnets.train.run_directory import read_json, write_json
 
 # Whose text decides results beside that of the claim's own modules.
-SHARED = ("statistics", "effects", "sweep", "training", "data")
+SHARED = ("statistics", "effects", "claims", "sweep", "training", "data")
 
 
 def choose(claims: Mapping[str, Claim], only: Sequence[str]) -> dict[str, Claim]:
@@ -137,7 +137,12 @@ def run_claims(
 
 
 def stored(path: Path, mark: str) -> dict[str, Any] | None:
-    """A finished record with this fingerprint; None for no, a damaged or another one."""
+    """A finished record with this fingerprint; None for no, a damaged or another one.
+
+    Args:
+        path: of the record.
+        mark: the `fingerprint` that it must have.
+    """
     try:
         record = read_json(path)
     except JaxnetsError:
@@ -148,7 +153,19 @@ def stored(path: Path, mark: str) -> dict[str, Any] | None:
 
 
 def measure(name: str, claim: Claim, settings: Settings, mark: str) -> dict[str, Any]:
-    """Run one claim: a record of plain JSON values, its figure as base64 of a PNG."""
+    """Run one claim.
+
+    Args:
+        name: of the claim.
+        claim: to be measured.
+        settings: of `settings_of`.
+        mark: its `fingerprint`, which the record keeps.
+
+    Returns:
+        A record of plain JSON values: what the claim says, ``settings``, ``effects``, ``verdict``
+        with its ``reason``, ``remarks``, ``figure`` (base64 of a PNG), ``seconds``; or ``error``
+        and ``traceback`` where the measurement raised.
+    """
     record = {
         "name": name,
         "sentence": claim.sentence,

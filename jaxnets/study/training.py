@@ -14,6 +14,7 @@ import optax
 from flax import linen as nn
 
 from jaxnets.losses import cross_entropy
+from jaxnets.ops.activations import identity
 from jaxnets.study.data import Data, Part
 from jaxnets.study.sweep import Sweep, orders, stack
 from jaxnets.train import Task, TrainState, train_step
@@ -119,6 +120,34 @@ def train_many(
     return Runs(counts, batch_loss, **measured, variables=variables)
 
 
+def loss_only(
+    loss_fn: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
+    preprocess: Callable[[jax.Array], jax.Array] = identity,
+) -> Task:
+    """Classification as far as `train_step` needs it, for runs that are measured elsewhere.
+
+    `jaxnets.tasks` stands beside this room and draws with it, so it cannot be imported here.
+
+    Args:
+        loss_fn: (logits (B, K), labels (B,)) → scalar mean loss.
+        preprocess: images as stored → images as the network wants them.
+
+    Returns:
+        A task on batches of ``image`` and ``label``.
+
+    >>> task = loss_only()
+    >>> batch = {"image": jnp.zeros((1, 2, 2, 1)), "label": jnp.array([0])}
+    >>> round(float(task.loss(jnp.zeros((1, 2)), {}, batch)[0]), 4)  # ln 2
+    0.6931
+    """
+
+    def loss(logits, updates, batch):
+        del updates
+        return loss_fn(logits, batch["label"]), {}
+
+    return Task(inputs=lambda batch: preprocess(batch["image"]), loss=loss)
+
+
 def has_convolutions(model: nn.Module, image_shape: Sequence[int]) -> bool:
     """Whether any parameter is a kernel with spatial axes.
 
@@ -180,12 +209,7 @@ class _Program:
 
     def __init__(self, model, rule, loss_fn, prepare, start, probe):
         self.model, self.rule, self.change, self.probe = model, rule, start, probe
-        # Only the loss of `jaxnets.tasks.classification`: what is measured is measured below.
-        task = Task(
-            inputs=lambda batch: batch["image"],
-            loss=lambda logits, updates, batch: (loss_fn(logits, batch["label"]), {}),
-        )
-        self.update = functools.partial(train_step, task=task, prepare=prepare)
+        self.update = functools.partial(train_step, task=loss_only(loss_fn), prepare=prepare)
         self._initial = jax.jit(self.initial, static_argnums=1)
         self.sweep = Sweep(self.begin, self.step, self.measure, self.finish)
 

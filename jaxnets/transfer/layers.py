@@ -1,7 +1,8 @@
 """A network's layers in order, in groups that freezing and learning rates go by."""
 
+import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -19,6 +20,8 @@ Shape = tuple[int, int, int]
 def layer_names(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
     """The network's direct submodules that have variables, in the order of computation.
 
+    A stage ("stage1", "stage2", …) counts as its blocks: "stage1/block0", "stage1/block1", ….
+
     Args:
         model: a network.
         input_shape: (H, W, C) of one image.
@@ -31,15 +34,26 @@ def layer_names(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
 
     def watch(next_method, args, kwargs, context):
         path = context.module.path
-        if path and path[0] not in seen:
-            seen.append(path[0])
+        if path and (name := layer_of(path)) not in seen:
+            seen.append(name)
         return next_method(*args, **kwargs)
 
     with nn.intercept_methods(watch):
         variables = abstract_variables(model, input_shape)
-    present = {name for collection in variables.values() for name in collection}
+    paths = (path for tree in variables.values() for path in flatten_dict(dict(tree)))
+    present = {layer_of(path[:-1] or path) for path in paths}
     # A parameter of the network itself belongs to no submodule; it counts as the first layer.
     return (*sorted(present - set(seen)), *(name for name in seen if name in present))
+
+
+def layer_of(path: Sequence[str]) -> str:
+    """The layer that a module's path belongs to: its first part, of a stage the block.
+
+    >>> layer_of(("stem", "conv")), layer_of(("stage2", "block0", "conv1")), layer_of(("stage2",))
+    ('stem', 'stage2/block0', 'stage2')
+    """
+    depth = 2 if re.fullmatch(r"stage\d+", path[0]) else 1
+    return "/".join(path[:depth])
 
 
 def head_layers(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
@@ -47,7 +61,7 @@ def head_layers(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
 
     >>> from jaxnets.models import create_model
     >>> head_layers(create_model("resnet50"), (224, 224, 3))
-    ('fc',)
+    ('head',)
     """
     if getattr(model, "num_classes", None) is None:
         return ()
@@ -55,7 +69,9 @@ def head_layers(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
     ours, others = (
         flatten_dict(dict(abstract_variables(m, input_shape)["params"])) for m in (model, more)
     )
-    changed = {path[0] for path, leaf in ours.items() if leaf.shape != others[path].shape}
+    changed = {
+        layer_of(path[:-1]) for path, leaf in ours.items() if leaf.shape != others[path].shape
+    }
     return tuple(name for name in layer_names(model, input_shape) if name in changed)
 
 
@@ -76,7 +92,7 @@ def layer_groups(model: nn.Module, input_shape: Shape) -> "OrderedDict[str, tupl
 
     >>> from jaxnets.models import create_model
     >>> layer_groups(create_model("resnet20", blocks=1), (32, 32, 3))["stem"]
-    ('conv1', 'bn1')
+    ('stem',)
     >>> list(layer_groups(create_model("resnet20", blocks=1), (32, 32, 3)))
     ['stem', 'stage1', 'stage2', 'stage3', 'head']
     """
@@ -151,7 +167,7 @@ def copy_layers(
     Args:
         target: variables of the network to be trained.
         source: variables of a pretrained network.
-        layers: names as in `layer_names`, or deeper paths such as "stage1_block0/conv1".
+        layers: names as in `layer_names`, or other paths such as "stage1/block0/conv1".
 
     Returns:
         New variables; neither argument is changed.
@@ -224,14 +240,13 @@ def _needed_layers(model: nn.Module, input_shape: Shape) -> "OrderedDict[str, se
         lambda v, x: backbone.apply(v, x, train=False), return_shape=True
     )(variables, x)
     leaves = jax.tree_util.tree_flatten_with_path((variables, x))[0]
-    # Paths are (place in the tuple, collection, layer, …).
-    layer_of = {
-        var: path[2].key
+    # Paths are (place in the tuple, collection, module, …, name of the variable). Variables of the
+    # jaxpr → the layers behind them; an equation hands on those of all its inputs.
+    behind = {
+        var: {layer_of([part.key for part in path[2:-1] or path[2:]])}
         for var, (path, _) in zip(closed.jaxpr.invars, leaves, strict=True)
         if len(path) > 2
     }
-    # Variables of the jaxpr → the layers behind them; an equation hands on those of all its inputs.
-    behind = {var: {layer} for var, layer in layer_of.items()}
     for eqn in closed.jaxpr.eqns:
         inputs = [behind.get(v, set()) for v in eqn.invars if not isinstance(v, core.Literal)]
         union = set().union(*inputs)

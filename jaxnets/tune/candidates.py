@@ -1,8 +1,7 @@
 """Candidates: one network trained under many settings, without compiling it again for each."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,17 +11,11 @@ import numpy as np
 from jaxnets.data import Dataset, Split, shuffle
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError, UnknownNameError
-from jaxnets.losses import cross_entropy
-from jaxnets.optim import Plateau
 from jaxnets.tasks import recipe as build
-from jaxnets.tasks.classification import classification
 from jaxnets.tasks.recipe import Recipe
-from jaxnets.train.state import TrainState, create_state
-from jaxnets.train.step import train_step
+from jaxnets.tune.candidate_programs import TRACED, CandidatePrograms, compile_candidates
 from jaxnets.tune.search import Objective, Settings
 
-# Settings that are arguments of the compiled step; all others are compiled in.
-TRACED = ("learning_rate", "weight_decay", "label_smoothing")
 # What may be searched: the fields of a recipe that decide how a given network learns.
 SEARCHABLE = (
     *TRACED,
@@ -49,6 +42,14 @@ class Candidates:
     Raises:
         JaxnetsError: fewer images than classes or than a batch; a schedule that waits for
             plateaus, which has no length of its own.
+
+    >>> from jaxnets.data import load_dataset
+    >>> digits = load_dataset("digits", train_examples=100)
+    >>> recipe = Recipe(model="mlp", batch_size=50, warmup_epochs=0.0, augment="none")
+    >>> candidates = Candidates(recipe, digits, digits.test, epochs=1)
+    >>> (measured,) = candidates.train([{"learning_rate": 1e-3}, {"learning_rate": 1e-2}])
+    >>> measured["accuracy"].shape, measured["batch_losses"].shape
+    ((2,), (2, 2))
     """
 
     def __init__(
@@ -179,109 +180,10 @@ class Candidates:
             self._placed[device] = jax.device_put(tuple(map(np.asarray, arrays)), device)
         return self._placed[device]
 
-    def _programs(self, recipe: Recipe, steps: int, together: int) -> tuple[Callable, ...]:
+    def _programs(self, recipe: Recipe, steps: int, together: int) -> CandidatePrograms:
         key = (replace(recipe, **dict.fromkeys(TRACED, 0.0)), together)
         if key not in self._compiled:
-            self._compiled[key] = self._compile(recipe, steps, together)
+            self._compiled[key] = compile_candidates(
+                self._network, recipe, self._dataset, self._preprocess, steps, together
+            )
         return self._compiled[key]
-
-    def _compile(self, recipe: Recipe, steps: int, together: int) -> tuple[Callable, ...]:
-        unit = build.build_schedule(replace(recipe, learning_rate=1.0), steps)
-        if isinstance(unit, Plateau):
-            raise JaxnetsError("a schedule that waits for plateaus cannot be searched; take cosine")
-        network, classes = self._network, self._dataset.num_classes
-        prepare = build.build_prepare(recipe, self._dataset)
-        init_task = classification(classes)
-        example = {"image": np.asarray(self._dataset.train.images[:1]), "label": np.zeros(1, int)}
-
-        def rule_of(hyper):
-            # Every schedule is proportional to its base rate, so the base can be an argument.
-            return build.build_optimizer(
-                replace(recipe, weight_decay=hyper["weight_decay"]),
-                lambda count: hyper["learning_rate"] * unit(count),
-            )
-
-        def loss_of(hyper, logits, labels):
-            smoothing = hyper["label_smoothing"]
-            # Mixed images come with their labels as distributions already.
-            mixed = labels.ndim == logits.ndim
-            targets = labels if mixed else jax.nn.one_hot(labels, classes)
-            return cross_entropy(logits, (1 - smoothing) * targets + smoothing / classes)
-
-        def start(hyper, key):
-            state = create_state(network, rule_of(hyper), example, key, task=init_task)
-            return _arrays(state)
-
-        def step(arrays, hyper, images, labels):
-            state = TrainState(**arrays, apply_fn=network.apply, tx=rule_of(hyper))
-            state, metrics = train_step(
-                state,
-                {"image": images, "label": labels},
-                task=classification(
-                    classes, loss=partial(loss_of, hyper), preprocess=self._preprocess
-                ),
-                prepare=prepare,
-            )
-            return _arrays(state), metrics["loss"]
-
-        def measure(arrays, images, labels):
-            variables = {"params": arrays["params"], **arrays["model_state"]}
-            logits = network.apply(variables, self._preprocess(images), train=False)
-            hits = (logits.argmax(-1) == labels).sum()
-            return hits, cross_entropy(logits, labels, reduction="sum")
-
-        if together > 1:
-            start, step, measure = (
-                jax.vmap(start, in_axes=(0, None)),
-                jax.vmap(step, in_axes=(0, 0, None, None)),
-                jax.vmap(measure, in_axes=(0, None, None)),
-            )
-
-        def gathered(arrays, hyper, images, labels, index):
-            if together == 1:
-                hyper = jax.tree.map(lambda value: value[0], hyper)
-            return step(arrays, hyper, images[index], labels[index])
-
-        def started(hyper, key):
-            if together == 1:
-                hyper = jax.tree.map(lambda value: value[0], hyper)
-            return start(hyper, key)
-
-        return jax.jit(started), jax.jit(gathered, donate_argnums=0), jax.jit(measure)
-
-
-def _arrays(state: TrainState) -> dict[str, Any]:
-    names = ("step", "params", "model_state", "opt_state", "key")
-    return {name: getattr(state, name) for name in names}
-
-
-def split_held_out(split: Split, share: float, *, seed: int = 0) -> tuple[Split, Split]:
-    """Cut a validation part from training images: (the rest, the part), every class in both.
-
-    The test images stay untouched by the search.
-
-    Args:
-        split: images and labels.
-        share: of the part, between 0 and 1.
-        seed: which images.
-
-    Raises:
-        JaxnetsError: a share that leaves one of the two without an example of every class.
-
-    >>> from jaxnets.data import load_dataset
-    >>> train, valid = split_held_out(load_dataset("digits").train, 0.2)
-    >>> len(train), len(valid)
-    (1150, 287)
-    """
-    count = round(share * len(split))
-    classes = len(np.unique(split.labels))
-    if not 0 < share < 1 or min(count, len(split) - count) < classes:
-        raise JaxnetsError(
-            f"a share of {share:g} of {len(split)} images for validation leaves fewer "
-            f"images than the {classes} classes in one of the two parts"
-        )
-    mask = np.zeros(len(split), bool)
-    labels = np.asarray(split.labels)
-    mask[shuffle.stratified_choice(labels, count, seed, use=shuffle.HOLDOUT)] = True
-    images = np.asarray(split.images)
-    return Split(images[~mask], labels[~mask]), Split(images[mask], labels[mask])

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.tune.learning_rate_range import smooth
+from jaxnets.tune.curves import smooth
 
 Kind = Literal[
     "learning_rate_too_high",
@@ -85,6 +85,9 @@ def diagnose(
         valid_loss: at least 4 values, or None: over-fitting is then not seen.
         floor: the least possible training loss, such as the entropy that label smoothing leaves.
         rate_decayed: the learning rate had come down to a tenth of its peak at the end.
+
+    Returns:
+        The `Diagnosis`.
 
     Raises:
         JaxnetsError: too few values, or a first loss that is not finite.
@@ -230,6 +233,10 @@ def _line(values: np.ndarray) -> tuple[np.ndarray, float]:
 
 def smoothing_entropy(label_smoothing: float, num_classes: int) -> float:
     """The least cross entropy against labels smoothed by ε over K classes: their entropy.
+
+    Args:
+        label_smoothing: ε.
+        num_classes: K.
 
     >>> round(smoothing_entropy(0.05, 10), 4)
     0.2824

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxnets.study.figures import COLORS, GOOD, TEST, TRAIN, new_figure, save_figure
+from jaxnets.tune.curves import smooth
 from jaxnets.tune.diagnose import Diagnosis
-from jaxnets.tune.learning_rate_range import RangeTest, RateGrid, smooth
+from jaxnets.tune.learning_rate_range import RangeTest
+from jaxnets.tune.rate_grid import RateGrid
 from jaxnets.tune.space import Range
 from jaxnets.tune.study import Study
 
@@ -55,14 +57,26 @@ def save_curves(
     path: Path | str,
     **options: Any,
 ) -> None:
-    """`draw_curves` as a PNG."""
+    """`draw_curves` as a PNG.
+
+    Args:
+        train_loss, valid_loss, found: what `diagnose` got and gave.
+        path: the picture.
+        options: of `draw_curves`.
+    """
     figure, (axes,) = new_figure(width=6.4, height=4.2)
     draw_curves(axes, train_loss, valid_loss, found, **options)
     save_figure(figure, path, dpi=120)
 
 
 def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None:
-    """The range test's loss over the rate, and the grid's losses over the steps."""
+    """The range test's loss over the rate, and the grid's losses over the steps.
+
+    Args:
+        test: of `range_test`.
+        grid: of `rate_grid`, or None.
+        path: the picture.
+    """
     figure, (left, right) = new_figure(2, width=5.5, height=4)
     # Behind the divergence there is nothing to see.
     shown = slice(None)
@@ -91,15 +105,15 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
     )
     left.legend(fontsize=9, loc="lower left")
     if grid is not None:
-        places = np.linspace(0.1, 0.9, len(grid.rates))
+        positions = np.linspace(0.1, 0.9, len(grid.rates))
         from matplotlib import colormaps
 
-        for rate, losses, verdict, place in zip(
-            grid.rates, grid.losses, grid.verdicts, places, strict=True
+        for rate, losses, verdict, position in zip(
+            grid.rates, grid.losses, grid.verdicts, positions, strict=True
         ):
             right.plot(
                 smooth(losses, max(len(losses) / 40, 0.5)),
-                color=colormaps["viridis"](place),
+                color=colormaps["viridis"](position),
                 lw=2,
                 label=f"{rate:g}: {verdict}",
             )
@@ -113,7 +127,12 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
 
 
 def save_search(studies: Sequence[Study], path: Path | str) -> None:
-    """Every trial's value over each hyper-parameter that has a range, one color a round."""
+    """Every trial's value over each hyper-parameter that has a range, one color a round.
+
+    Args:
+        studies: the rounds of a search.
+        path: the picture.
+    """
     names = [name for name, part in studies[0].space.items() if isinstance(part, Range)]
     figure, axes = new_figure(max(len(names), 1), width=4.2, height=4)
     for one, name in zip(axes, names, strict=False):

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.ops.activations import identity
-from jaxnets.tune.objective import training_logits
+from jaxnets.tune.training_loss import training_logits
 
 # A loss this far above ln C is still a usual start: He-initialized networks give logits of standard
 # deviation 1 to 1.7 (LeNet-5 on digits), and each unit of their variance costs half a nat.
@@ -67,6 +67,9 @@ def check_first_loss(
         loss_fn: (logits, labels) → mean loss.
         penalty: params → scalar.
         key: for dropout.
+
+    Returns:
+        The `FirstLoss`.
 
     Raises:
         JaxnetsError: no images, or as many labels as images are not given.
@@ -176,6 +179,12 @@ def with_small_last_layer(
     """The same variables with the classifier drawn from N(0, std²) and its bias 0.
 
     The classifier is the only kernel with ``num_classes`` output features.
+
+    Args:
+        key: draws the classifier.
+        variables: from ``model.init``.
+        num_classes: of the classifier.
+        std: standard deviation of its weights.
 
     Raises:
         JaxnetsError: there is no such kernel, or more than one.

@@ -1,23 +1,15 @@
-"""Step 3: which learning rate makes the loss go down?"""
+"""Step 3: which learning rate makes the loss go down? The range test."""
 
-import functools
 import math
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import lax
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.optim import create_optimizer
-
-LossOf = Callable[[Any, Any], jax.Array]
-
-# The lecture's grid: each of these for 100 iterations.
-LECTURE_RATES = (1e-1, 1e-2, 1e-3, 1e-4)
+from jaxnets.tune.curves import smooth
+from jaxnets.tune.rate_sweep import LossOf, compile_sweep, needs_loop
 
 
 class RangeTest(NamedTuple):
@@ -72,6 +64,9 @@ def range_test(
         loop: step by step instead of one scan; default: for convolutions on CPU, where a scan
             is slow.
 
+    Returns:
+        The `RangeTest`.
+
     Raises:
         JaxnetsError: crossing limits, fewer than 10 steps.
         UnknownNameError: the optimizer.
@@ -90,53 +85,9 @@ def range_test(
     if steps < 10:
         raise JaxnetsError(f"a range test of {steps} steps says nothing; give 10 or more")
     rates = np.geomspace(lowest, highest, steps)
-    sweep = _sweep(loss_of, optimizer, steps, _in_a_loop(params) if loop is None else loop)
+    sweep = compile_sweep(loss_of, optimizer, steps, needs_loop(params) if loop is None else loop)
     losses = np.asarray(sweep(params, batches, jnp.asarray(rates, jnp.float32)), np.float64)
     return _read(rates, losses)
-
-
-def _in_a_loop(params: Any) -> bool:
-    """XLA's CPU backend runs convolutions inside a scan 7 to 20 times slower."""
-    has_kernels = any(jnp.ndim(leaf) >= 4 for leaf in jax.tree.leaves(params))
-    return has_kernels and jax.default_backend() == "cpu"
-
-
-# Kept, so that another start or other batches compile nothing.
-@functools.lru_cache(maxsize=16)
-def _sweep(
-    loss_of: LossOf, optimizer: str, steps: int, loop: bool
-) -> Callable[[Any, Any, jax.Array], jax.Array]:
-    """(params, batches, rates (steps,)) → the loss before each step."""
-
-    def rule_of(rates):
-        return create_optimizer(optimizer, lambda count: rates[jnp.minimum(count, steps - 1)])
-
-    def advance(carry, rates, batch):
-        params, state = carry
-        loss, grads = jax.value_and_grad(loss_of)(params, batch)
-        updates, state = rule_of(rates).update(grads, state, params)
-        return (optax.apply_updates(params, updates), state), loss
-
-    if not loop:
-
-        @jax.jit
-        def run(params, batches, rates):
-            start = (params, rule_of(rates).init(params))
-            return lax.scan(lambda c, b: advance(c, rates, b), start, batches, length=steps)[1]
-
-        return run
-
-    advance_once = jax.jit(advance)
-
-    def run_steps(params, batches, rates):
-        carry, losses = (params, rule_of(rates).init(params)), []
-        for index in range(steps):
-            batch = jax.tree.map(lambda array: array[index], batches)  # noqa: B023
-            carry, loss = advance_once(carry, rates, batch)
-            losses.append(loss)
-        return jnp.stack(losses)
-
-    return run_steps
 
 
 def _read(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
@@ -173,96 +124,3 @@ def _read(rates: np.ndarray, losses: np.ndarray) -> RangeTest:
         + f": begin with {suggestion:.2g}"
     )
     return RangeTest(rates, losses, smoothed, suggestion, lowest_at, diverged_at, finding)
-
-
-def smooth(values: np.ndarray, width: float) -> np.ndarray:
-    """Means weighted by a Gaussian of this standard deviation (in places), centered.
-
-    Values that are not finite stay, and are left out of their neighbors' means.
-
-    >>> smooth(np.array([1.0, 1.0, 1.0]), 1.0).tolist()
-    [1.0, 1.0, 1.0]
-    """
-    values = np.asarray(values, np.float64)
-    places = np.arange(len(values))
-    weights = np.exp(-0.5 * ((places[:, None] - places[None]) / width) ** 2)
-    finite = np.isfinite(values)
-    weights = weights * finite
-    means = weights @ np.where(finite, values, 0.0) / np.maximum(weights.sum(1), 1e-300)
-    return np.where(finite, means, values)
-
-
-class RateGrid(NamedTuple):
-    """What `rate_grid` found.
-
-    Attributes:
-        rates: (R,).
-        losses: (R, steps) the loss before each step.
-        verdicts: R words: "falls", "hardly moves" or "diverges".
-        best: the rate with the lowest loss at the end.
-        finding: one sentence.
-    """
-
-    rates: np.ndarray
-    losses: np.ndarray
-    verdicts: tuple[str, ...]
-    best: float
-    finding: str
-
-
-def rate_grid(
-    loss_of: LossOf,
-    params: Any,
-    batches: Any = None,
-    *,
-    rates: Sequence[float] = LECTURE_RATES,
-    steps: int = 100,
-    optimizer: str = "sgd",
-    loop: bool | None = None,
-) -> RateGrid:
-    """Train for a hundred iterations with each rate of a grid, from the same start.
-
-    One compiled program serves all rates.
-
-    Args:
-        loss_of, params, batches, steps, optimizer, loop: as in `range_test`.
-        rates: all positive.
-
-    Raises:
-        JaxnetsError: no rates, or one that is not positive; no rate without divergence.
-
-    >>> import jax.numpy as jnp
-    >>> found = rate_grid(lambda w, _: 5.0 * w**2, jnp.float32(1.0), rates=(1.0, 0.1, 1e-5))
-    >>> found.verdicts, found.best
-    (('diverges', 'falls', 'hardly moves'), 0.1)
-    """
-    if not len(rates) or not all(rate > 0 for rate in rates):
-        raise JaxnetsError(f"rates: expected positive numbers, got {tuple(rates)}")
-    if batches is not None:
-        steps = len(jax.tree.leaves(batches)[0])
-
-    sweep = _sweep(loss_of, optimizer, steps, _in_a_loop(params) if loop is None else loop)
-    losses = np.asarray(
-        [sweep(params, batches, jnp.full(steps, rate, jnp.float32)) for rate in rates], np.float64
-    )
-    window = max(steps // 10, 1)
-    first = losses[:, :1].mean(1)
-    last = losses[:, -window:].mean(1)
-    # A jump far above the start counts as well: what comes back from it is mostly dead units.
-    diverged = ~np.isfinite(last) | (last > first + 0.5 * np.abs(first))
-    diverged |= losses.max(1) > first + 2 * np.abs(first)
-    if diverged.all():
-        raise JaxnetsError(
-            f"every rate diverges ({', '.join(f'{r:g}' for r in rates)}): try lower ones"
-        )
-    fall = np.where(diverged, -np.inf, first - last)
-    best = int(np.argmax(fall))
-    verdicts = tuple(
-        "diverges" if bad else "falls" if drop > 0.1 * max(fall[best], 1e-12) else "hardly moves"
-        for bad, drop in zip(diverged, fall, strict=True)
-    )
-    finding = (
-        "; ".join(f"{rate:g} {word}" for rate, word in zip(rates, verdicts, strict=True))
-        + f": best {rates[best]:g}"
-    )
-    return RateGrid(np.asarray(rates), losses, verdicts, float(rates[best]), finding)

@@ -1,4 +1,4 @@
-"""Step 2: can the network learn a few images by heart? If not, something is broken."""
+"""Step 2: can the network overfit a few images? If not, something is broken."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.ops.activations import identity
 from jaxnets.train.arrays import named_leaves
-from jaxnets.tune.objective import training_logits
+from jaxnets.tune.training_loss import training_logits
 
 
 class Overfit(NamedTuple):
@@ -58,9 +58,13 @@ def overfit_small_set(
         labels: (N,) class numbers, of at least two classes.
         steps: the budget.
         optimizer: default: Adam with rate 2e-3, gradients clipped to norm 1.
-        preprocess, loss_fn: as in `jaxnets.train.train_step`.
+        preprocess: images as stored → images as the network wants them.
+        loss_fn: (logits, labels) → mean loss.
         key: draws the parameters and dropout.
         check_every: evaluate every so many steps.
+
+    Returns:
+        The `Overfit`.
 
     Raises:
         JaxnetsError: fewer than two images or classes, or a budget below 1.
@@ -125,7 +129,7 @@ def overfit_small_set(
         if len(losses) % check_every == 0 or len(losses) == steps:
             accuracy = float((np.asarray(evaluate(variables)).argmax(-1) == labels).mean())
             if accuracy == 1.0:
-                finding = f"{len(labels)} images are learned by heart after {len(losses)} steps"
+                finding = f"all of {len(labels)} images are right after {len(losses)} steps"
                 return Overfit(True, len(losses), 1.0, np.asarray(losses), (finding,))
 
     def training_accuracy() -> float:
@@ -144,7 +148,7 @@ def _explain(
     start, variables, losses, images, labels, accuracy, evaluate, training_accuracy
 ) -> list[str]:
     found = [
-        f"{len(labels)} images are not learned by heart: {accuracy:.0%} right after "
+        f"{len(labels)} images could not be overfitted: {accuracy:.0%} right after "
         f"{len(losses)} steps"
     ]
     if not math.isfinite(losses[-1]):

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from jaxnets.errors import JaxnetsError
+from jaxnets.tune.optuna_parts import Pruner, Sampler
 from jaxnets.tune.space import Space, at_the_edge, zoom
-from jaxnets.tune.study import Pruner, Sampler, Study
+from jaxnets.tune.study import Study
 
 Settings = dict[str, Any]
 # (settings of the trials that run together, device) → for each epoch their scores, higher is
@@ -41,8 +42,17 @@ def run_trials(
             group runs until its last trial ends.
         progress: a tqdm bar that counts trials, or None.
 
+    Returns:
+        The study.
+
     Raises:
         JaxnetsError: a budget below 1.
+
+    >>> from jaxnets.tune import Range, Study
+    >>> study = Study(None, "demo", {"x": Range(1.0, 100.0)}, {}, pruner="none")
+    >>> score = lambda settings, device: iter([[-one["x"] for one in settings]])
+    >>> run_trials(study, score, trials=3).done()
+    3
     """
     if trials < 1 or together < 1:
         raise JaxnetsError(f"trials and together must be at least 1, got {trials} and {together}")
@@ -116,6 +126,9 @@ class Round:
         epochs: how long each is trained.
         zoom: how many times narrower the ranges are than in the round before, around its best.
         first_rung: the share of the epochs before which no trial is stopped (see `Study`).
+
+    >>> Round(trials=16, epochs=3).zoom
+    4.0
     """
 
     trials: int
@@ -212,7 +225,17 @@ def coarse_to_fine(
 
 
 def edge_warnings(study: Study) -> list[str]:
-    """One sentence for each range at whose limit the best trial lies."""
+    """One sentence for each range at whose limit the best trial lies.
+
+    Args:
+        study: with a trial that was carried through.
+
+    >>> from jaxnets.tune import Range, Study
+    >>> study = Study(None, "demo", {"x": Range(1.0, 100.0)}, {}, sampler="grid", grid_points=30)
+    >>> score = lambda settings, device: iter([[one["x"] for one in settings]])
+    >>> edge_warnings(run_trials(study, score, trials=30))
+    ['the best x lies at the upper limit of its range: widen the range there']
+    """
     return [
         f"the best {name} lies at the {side} limit of its range: widen the range there"
         for name, side in at_the_edge(study.space, study.best()["params"]).items()

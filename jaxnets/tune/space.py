@@ -43,7 +43,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values: names, whole numbers."""
+    """One of a few values: names, whole numbers.
+
+    Attributes:
+        values: at least one.
+
+    >>> Choice(("none", "crop")).values
+    ('none', 'crop')
+    """
 
     values: tuple[Any, ...]
 
@@ -101,6 +108,9 @@ def parse_space(lines: Iterable[str]) -> dict[str, Range | Choice]:
     ``name=log:low:high`` is a logarithmic range, ``name=low:high`` a linear one and
     ``name=a,b,c`` a choice.
 
+    Args:
+        lines: one word a name.
+
     >>> parse_space(["learning_rate=log:1e-4:1e-1", "augment=none,crop"])
     {'learning_rate': Range(low=0.0001, high=0.1, log=True),
      'augment': Choice(values=('none', 'crop'))}
@@ -145,6 +155,9 @@ def _value(word: str) -> Any:
 def describe_space(space: Space) -> dict[str, str]:
     """The space in the words of `parse_space`: readable, and comparable as JSON.
 
+    Args:
+        space: name to `Range` or `Choice`.
+
     >>> describe_space({"learning_rate": Range(1e-4, 0.1), "augment": Choice(("none", "crop"))})
     {'learning_rate': 'log:0.0001:0.1', 'augment': 'none,crop'}
     """
@@ -167,6 +180,9 @@ def zoom(space: Space, best: Mapping[str, Any], factor: float) -> dict[str, Rang
         best: one value a name.
         factor: above 1.
 
+    Raises:
+        JaxnetsError: a factor that is not above 1.
+
     >>> part = zoom({"learning_rate": Range(1e-4, 1.0)}, {"learning_rate": 1e-2}, 4)
     >>> f"{part['learning_rate'].low:.2g} {part['learning_rate'].high:.2g}"
     '0.0032 0.032'
@@ -186,6 +202,11 @@ def zoom(space: Space, best: Mapping[str, Any], factor: float) -> dict[str, Rang
 
 def at_the_edge(space: Space, best: Mapping[str, Any], margin: float = 0.05) -> dict[str, str]:
     """Names whose best value lies at a limit, with the limit's name: the range was too narrow.
+
+    Args:
+        space: where ``best`` was found.
+        best: one value a name.
+        margin: the share of a range that counts as its limit.
 
     >>> at_the_edge({"learning_rate": Range(1e-4, 1e-1)}, {"learning_rate": 0.099})
     {'learning_rate': 'upper'}

@@ -1,30 +1,22 @@
 """A study: the trials of one search in a file that survives the process (Optuna, SQLite)."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.tune.space import Choice, Range, Space, check_space, describe_space
-
-Sampler = Literal["random", "grid", "tpe"]
-Pruner = Literal["halving", "hyperband", "none"]
-
-
-def import_optuna() -> Any:
-    """Optuna, or a `JaxnetsError` that says how to install it."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise JaxnetsError(
-            "searching needs Optuna, which keeps and draws the trials: "
-            "pip install 'jaxnets[search]'"
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
+from jaxnets.tune.optuna_parts import (
+    Pruner,
+    Sampler,
+    distributions_of,
+    grid_of,
+    import_optuna,
+    make_pruner,
+    make_sampler,
+)
+from jaxnets.tune.space import Range, Space, check_space, describe_space
 
 
 class Study:
@@ -85,27 +77,15 @@ class Study:
         check_space(space)
         self._optuna = optuna = import_optuna()
         self.name, self.space, self._seed, self._sampler = name, dict(space), seed, sampler
-        self._grid = _grid(space, grid_points) if sampler == "grid" else None
+        self._grid = grid_of(space, grid_points) if sampler == "grid" else None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if not 0 < first_rung <= 1:
-            raise JaxnetsError(f"first_rung is a share in (0, 1], got {first_rung}")
-        rung = max(1, int(epochs * first_rung))
-        pruners = {
-            "none": lambda: optuna.pruners.NopPruner(),
-            "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=rung, reduction_factor=reduction
-            ),
-            "hyperband": lambda: optuna.pruners.HyperbandPruner(
-                min_resource=rung, max_resource=epochs, reduction_factor=reduction
-            ),
-        }
         self._study = optuna.create_study(
             storage=None if path is None else f"sqlite:///{Path(path).absolute()}",
             study_name=name,
             direction="maximize",
-            pruner=pruners[pruner](),
-            sampler=self._fresh_sampler(0),
+            pruner=make_pruner(pruner, epochs, reduction, first_rung),
+            sampler=make_sampler(sampler, seed, name, 0),
             load_if_exists=True,
         )
         self._require_same(
@@ -180,14 +160,6 @@ class Study:
             point[name] = value
         return point
 
-    def _fresh_sampler(self, draw: int) -> Any:
-        samplers = self._optuna.samplers
-        digest = hashlib.sha256(f"{self._seed}/{self.name}/{draw}".encode()).digest()
-        seed = int.from_bytes(digest[:4], "little")
-        if self._sampler == "tpe":
-            return samplers.TPESampler(seed=seed)
-        return samplers.RandomSampler(seed=seed)
-
     def ask(self) -> Any:
         """The next trial; its settings are ``trial.params``."""
         drawn = [t for t in self._trials() if "again" not in t.user_attrs]
@@ -195,23 +167,9 @@ class Study:
         if self._grid is not None and not waiting and len(drawn) < len(self._grid):
             self._study.enqueue_trial(self._grid[len(drawn)])
         # A sampler that was opened anew would begin its stream again, so every drawing has its own.
-        self._study.sampler = self._fresh_sampler(len(drawn))
-        return self._study.ask(
-            self._distributions(waiting[0].user_attrs.get("first", {}) if waiting else {})
-        )
-
-    def _distributions(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """Optuna's form of the space, each range wide enough to hold the point."""
-        kinds = self._optuna.distributions
-        found = {}
-        for name, part in self.space.items():
-            if isinstance(part, Choice):
-                found[name] = kinds.CategoricalDistribution(part.values)
-            else:
-                value = point.get(name, part.low)
-                limits = min(part.low, value), max(part.high, value)
-                found[name] = kinds.FloatDistribution(*limits, log=part.log)
-        return found
+        self._study.sampler = make_sampler(self._sampler, self._seed, self.name, len(drawn))
+        point = waiting[0].user_attrs.get("first", {}) if waiting else {}
+        return self._study.ask(distributions_of(self.space, point))
 
     def report(self, trial: Any, epoch: int, value: float) -> bool:
         """Keep a measurement (higher is better); True when the trial should end here.
@@ -291,15 +249,3 @@ class Study:
                 "ran. Lower the range of learning rates, or give more trials."
             )
         return rows[0]
-
-
-def _grid(space: Space, points: int) -> list[dict[str, Any]]:
-    """All combinations; each range at ``points`` places in the middle of equal parts."""
-    cells: list[dict[str, Any]] = [{}]
-    for name, part in space.items():
-        if isinstance(part, Range):
-            values = [part.at((i + 0.5) / points) for i in range(points)]
-        else:
-            values = list(part.values)
-        cells = [{**cell, name: value} for cell in cells for value in values]
-    return cells

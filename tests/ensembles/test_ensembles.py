@@ -129,8 +129,10 @@ def test_weights_average_and_statistics_are_those_of_the_average():
     run = [init(jax.random.key(i), images[:1]) for i in range(3)]
     batches = [images[:4], images[4:8], images[8:]]
     found = ensembles.average_checkpoints(net.apply, run, batches)
-    kernels = [np.asarray(v["params"]["conv1"]["kernel"], np.float64) for v in run]
-    np.testing.assert_allclose(found["params"]["conv1"]["kernel"], np.mean(kernels, 0), atol=1e-7)
+    kernels = [np.asarray(v["params"]["stem"]["conv"]["kernel"], np.float64) for v in run]
+    np.testing.assert_allclose(
+        found["params"]["stem"]["conv"]["kernel"], np.mean(kernels, 0), atol=1e-7
+    )
     # The first normalization sees the convolution of the images with the averaged kernel.
     y = [
         np.asarray(
@@ -145,11 +147,11 @@ def test_weights_average_and_statistics_are_those_of_the_average():
         )
         for b in batches
     ]
-    stats = found["batch_stats"]["bn1"]
+    stats = found["batch_stats"]["stem"]["bn"]
     np.testing.assert_allclose(stats["mean"], np.mean([b.mean((0, 1, 2)) for b in y], 0), atol=1e-5)
     variances = [b.var((0, 1, 2), ddof=1) for b in y]
     np.testing.assert_allclose(stats["var"], np.mean(variances, 0), rtol=1e-4)
-    old = np.mean([np.asarray(v["batch_stats"]["bn1"]["var"]) for v in run], 0)
+    old = np.mean([np.asarray(v["batch_stats"]["stem"]["bn"]["var"]) for v in run], 0)
     assert np.abs(np.asarray(stats["var"]) - old).max() > 0.01
     # One member is its own average.
     alone = ensembles.average_weights([run[0]["params"]])

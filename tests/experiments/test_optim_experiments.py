@@ -3,13 +3,9 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from experiments import optimizer_shootout
-from experiments.optimization import landscapes
-from experiments.shootout import claims
-from experiments.shootout.runs import Curves
+from experiments.optimization import landscapes, optimizer_shootout
 from jaxnets.errors import UnknownNameError
 
 
@@ -38,7 +34,7 @@ def test_landscapes(smoke_run):
 
 
 def test_asynchronous(smoke_run):
-    summary, workdir, *_ = smoke_run("experiments.asynchronous_sgd")
+    summary, workdir, *_ = smoke_run("experiments.optimization.asynchronous_sgd")
     assert (workdir / "staleness.png").stat().st_size > 10_000
     assert summary["stability_largest_error"] < 0.01
     # The limit is at least the rule of thumb 1/(1 + τ), and less than twice of it.
@@ -48,7 +44,7 @@ def test_asynchronous(smoke_run):
 
 
 def test_shootout(smoke_run):
-    results, workdir, output, _ = smoke_run("experiments.optimizer_shootout")
+    results, workdir, output, _ = smoke_run("experiments.optimization.optimizer_shootout")
     entry = results["softmax"]
     assert (workdir / "shootout.png").stat().st_size > 10_000
     assert set(entry["methods"]) == {"adam", "momentum", "momentum_cosine"}
@@ -78,66 +74,3 @@ def test_cifar10_is_left_out_where_it_is_not_prepared(tmp_path, capsys):
     )
     assert optimizer_shootout.main(config) == {}
     assert "left out" in capsys.readouterr().out
-
-
-class TestClaims:
-    RATES = (1e-4, 1e-3, 1e-2, 1e-1)
-
-    @staticmethod
-    def curves(accuracy, loss=None):
-        """Three keys that differ by a thousandth, two measurements."""
-        accuracy = np.asarray(accuracy)[:, None] + np.array([-1e-3, 0, 1e-3])
-        table = np.stack([np.zeros_like(accuracy), accuracy], -1)
-        losses = np.stack([np.ones_like(accuracy), 1 - accuracy], -1)
-        if loss is not None:
-            losses[..., -1] = np.asarray(loss)[:, None]
-        return Curves(losses, table, table)
-
-    def judged(self, adam, momentum, lbfgs_loss=0.5, passes=1):
-        found = {
-            "adam": self.curves(adam),
-            "momentum": self.curves(momentum),
-            "momentum_cosine": self.curves(momentum),
-        }
-        one = np.full((3, 1), lbfgs_loss)
-        return claims.judge(found, (Curves(one, one, one), np.full((3, 1), passes)), self.RATES)
-
-    def test_verdicts_turn_with_the_numbers(self):
-        good = self.judged([0.5, 0.90, 0.91, 0.89], [0.1, 0.2, 0.95, 0.3], lbfgs_loss=0.01)
-        assert good["adam_default_within_2_points"]["verdict"] == "holds"
-        assert good["momentum_against_default_adam"]["verdict"] == "holds"
-        assert good["momentum_against_default_adam"]["difference"] == pytest.approx(0.05)
-        assert good["momentum_needs_more_tuning"]["verdict"] == "holds"
-        assert good["lbfgs_lower_per_pass"]["verdict"] == "holds"
-        bad = self.judged([0.5, 0.8, 0.9, 0.5], [0.84, 0.85, 0.85, 0.84], lbfgs_loss=0.9)
-        assert bad["adam_default_within_2_points"]["verdict"] == "fails"
-        assert bad["momentum_against_tuned_adam"]["verdict"] == "fails"
-        assert bad["momentum_needs_more_tuning"]["verdict"] == "fails"
-        assert bad["lbfgs_lower_per_pass"]["verdict"] == "fails"
-
-    def test_as_many_rates_are_as_many_decades(self):
-        """The widths of equal shares of the grid must not differ in a last bit."""
-        rates = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-        low = claims.summarize(self.curves([0.1, 0.5, 0.5, 0.1, 0.1, 0.1]), rates)
-        high = claims.summarize(self.curves([0.1, 0.1, 0.5, 0.5, 0.1, 0.1]), rates)
-        assert low["decades_within_2_points"] == high["decades_within_2_points"] == 1.0
-
-    def test_no_verdict_within_the_noise(self):
-        """A difference between keys of opposite signs decides nothing."""
-        found = {m: self.curves([0.8, 0.9, 0.9, 0.8]) for m in ("adam", "momentum")}
-        test = found["momentum"].test_accuracy.copy()
-        test[2, :, -1] = [0.88, 0.93, 0.9]
-        found["momentum"] = found["momentum"]._replace(test_accuracy=test)
-        found["momentum_cosine"] = found["momentum"]
-        one = np.full((3, 1), 0.5)
-        judged = claims.judge(found, (Curves(one, one, one), np.ones((3, 1))), self.RATES)
-        assert judged["momentum_against_default_adam"]["verdict"] == "undecided"
-
-    def test_a_run_that_left_the_numbers_is_never_chosen(self):
-        curves = self.curves([0.5, 0.99, 0.6, 0.5], loss=[1, np.nan, 1, 1])
-        assert claims.choose_rate(curves) == 2
-
-    def test_interval_is_students(self):
-        mean, half = claims.interval(np.array([1.0, 2.0, 3.0]))
-        # t(0.975, 2) = 4.302653 and s/√3 = 0.577350.
-        assert (mean, half) == pytest.approx((2.0, 2.484138), abs=1e-5)

@@ -154,12 +154,12 @@ CASES = {
     "squeezenet1_0": {
         "model": "squeezenet1_0",
         "build": torchvision.models.squeezenet1_0,
-        "endpoints": sequence(conv1=1, stage1=5, stage2=10, stage3=12),
+        "endpoints": sequence(stem=1, stage1=5, stage2=10, stage3=12),
     },
     "squeezenet1_1": {
         "model": "squeezenet1_1",
         "build": torchvision.models.squeezenet1_1,
-        "endpoints": sequence(conv1=1, stage1=4, stage2=7, stage3=12),
+        "endpoints": sequence(stem=1, stage1=4, stage2=7, stage3=12),
         "train": True,
     },
     "resnet18": {
@@ -283,11 +283,11 @@ CASES = {
     },
     "densenet_two_layers_a_block": {
         "model": "densenet121",
-        "fields": {"blocks": [2, 2, 2, 2], "num_classes": 10},
+        "fields": {"stages": [2, 2, 2, 2], "num_classes": 10},
         "build": lambda: torchvision.models.DenseNet(32, (2, 2, 2, 2), 64, num_classes=10),
         "endpoints": {
             "stem": "features.relu0",
-            **{f"block{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
+            **{f"stage{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
         },
         "images": (4, 64, 64, 3),
         "train": True,
@@ -295,7 +295,7 @@ CASES = {
     "densenet121": {
         "model": "densenet121",
         "build": torchvision.models.densenet121,
-        "endpoints": {f"block{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
+        "endpoints": {f"stage{i}": f"features.denseblock{i}" for i in (1, 2, 3)},
         "slow": True,
     },
     "googlenet_bn": {
@@ -341,7 +341,7 @@ CASES = {
     },
     "shufflenet_v2_one_unit_more": {
         "model": "shufflenet_v2_x0_5",
-        "fields": {"repeats": [2, 1, 1], "num_classes": 10},
+        "fields": {"stages": [2, 1, 1], "num_classes": 10},
         "build": lambda: torchvision.models.ShuffleNetV2(
             [2, 1, 1], [24, 48, 96, 192, 1024], num_classes=10
         ),

@@ -227,7 +227,7 @@ def nasnet(repeat, skip):
 
 
 NASNET = {
-    "fields": {"cells": 2, "features": 192, "stem": 16, "num_classes": 10},
+    "fields": {"cells": 2, "features": 192, "stem_width": 16, "num_classes": 10},
     "endpoints": {"stem": "features.init_block"},
     "images": (4, 64, 64, 3),
     "train": True,
@@ -386,7 +386,7 @@ CASES = {
     },
     "shufflenet_v1_g2": {
         "model": "shufflenet_v1_g2",
-        "fields": {"repeats": [2, 2, 1], "num_classes": 10},
+        "fields": {"stages": [2, 2, 1], "num_classes": 10},
         "build": shufflenet,
         "endpoints": {"stem": "2", **{f"stage{i}": str(i + 2) for i in (2, 3, 4)}},
         "images": (4, 64, 64, 3),
@@ -401,7 +401,7 @@ CASES = {
         "fields": {"widths": [8, 16, 24], "columns": 3, "dropout_rates": [0.0, 0.0, 0.0]}
         | {"drop_path": 0.0, "global_share": 0.0},
         "build": lambda: CIFARFractalNet([8, 16, 24], 3, [0.0] * 3, 0.0, 0.0, in_size=(16, 16)),
-        "endpoints": {f"block{i}": f"features.unit{i}.block" for i in (1, 2, 3)},
+        "endpoints": {f"stage{i}": f"features.unit{i}.block" for i in (1, 2, 3)},
         "order": fractal_order,
         "images": (4, 8, 8, 3),
         "train": True,

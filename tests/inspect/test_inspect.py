@@ -41,7 +41,7 @@ def test_vgg16_is_the_lecture_slide_with_the_right_sum():
     assert rows["fc6"].parameters == 102_764_544
     assert sums.parameters == 138_357_544 and sums.macs == 15_470_264_320
     # Three 3×3 see as much as one 7×7, here the third stage's, 4 pixels apart.
-    stage3 = [rows[f"stage3_conv{j}"].field[0] for j in (1, 2, 3)]
+    stage3 = [rows[f"stage3/conv{j}"].field[0] for j in (1, 2, 3)]
     assert stage3[2] - rows["pool2"].field[0] == (7 - 1) * 4
     assert rows["fc6"].sees_all and not rows["pool5"].sees_all
 

@@ -196,8 +196,8 @@ def test_a_loop_over_blocks_is_what_the_blocks_are_one_by_one():
     # One row stands for the same convolution of the three blocks behind a stage's first.
     tables = [{row.name: row for row in layer_table(m, (32, 32, 3))} for m in (looped, written)]
     for number in ("macs", "activations", "parameters"):
-        wanted = sum(getattr(tables[1][f"stage2_block{i}/conv1"], number) for i in (1, 2, 3))
-        assert getattr(tables[0]["stage2_rest/conv1"], number) == wanted
+        wanted = sum(getattr(tables[1][f"stage2/block{i}/conv1"], number) for i in (1, 2, 3))
+        assert getattr(tables[0]["stage2/rest/conv1"], number) == wanted
 
 
 @pytest.mark.parametrize("name", ["resnet20", "googlenet", "vgg16", "fractalnet_c4"])

@@ -68,11 +68,11 @@ TINY = {
         (64, 64, 3),
     ),
     "squeezenet1_1": Tiny(
-        "squeezenet1_1", {"stages": (((4, 8),), ((4, 12),)), "stem": (8, 3)}, (32, 32, 3)
+        "squeezenet1_1", {"stages": (((4, 8),), ((4, 12),)), "stem_width": 8}, (32, 32, 3)
     ),
     "squeezenet1_0_complex": Tiny(
         "squeezenet1_0_complex",
-        {"stages": (((4, 8), (4, 8)), ((4, 12),)), "stem": (8, 7)},
+        {"stages": (((4, 8), (4, 8)), ((4, 12),)), "stem_width": 8},
         (32, 32, 3),
     ),
     "nin_cifar": Tiny(
@@ -83,7 +83,7 @@ TINY = {
     "mobilenet_v1": Tiny("mobilenet_v1", {"width": 0.25}, (32, 32, 3)),
     "mobilenet_v2": Tiny(
         "mobilenet_v2",
-        {"blocks": ((1, 8, 1, 1), (3, 8, 2, 2), (3, 16, 1, 2)), "last": 32, "width": 0.5},
+        {"blocks": ((1, 8, 1, 1), (3, 8, 2, 2), (3, 16, 1, 2)), "last_width": 32, "width": 0.5},
         (32, 32, 3),
     ),
     "resnext50_32x4d": Tiny(
@@ -102,18 +102,20 @@ TINY = {
     "senet154": Tiny(
         "senet154", {"stages": (1, 1), "width": 8, "reduction": 4, "groups": 4}, (32, 32, 3)
     ),
-    "densenet121": Tiny("densenet121", {"blocks": (2, 2, 1), "growth": 8, "stem": 16}, (32, 32, 3)),
+    "densenet121": Tiny(
+        "densenet121", {"stages": (2, 2, 1), "growth": 8, "stem_width": 16}, (32, 32, 3)
+    ),
     "densenet40_remat": Tiny(
-        "densenet40_k12", {"blocks": (2, 2, 2), "remat": True, "dropout_rate": 0.1}, (16, 16, 3)
+        "densenet40_k12", {"stages": (2, 2, 2), "remat": True, "dropout_rate": 0.1}, (16, 16, 3)
     ),
     "googlenet": Tiny("googlenet", {"width": 0.125}, (48, 48, 3)),
     "googlenet_bn": Tiny("googlenet_bn", {"width": 0.125}, (32, 32, 3)),
     "shufflenet_v1_g2": Tiny(
-        "shufflenet_v1_g2", {"channels": (32, 64), "repeats": (2, 1), "stem": 8}, (32, 32, 3)
+        "shufflenet_v1_g2", {"channels": (32, 64), "stages": (2, 1), "stem_width": 8}, (32, 32, 3)
     ),
     "shufflenet_v2_x0_5": Tiny(
         "shufflenet_v2_x0_5",
-        {"channels": (16, 32, 48), "repeats": (2, 1), "stem": 8},
+        {"channels": (16, 32, 48), "stages": (2, 1), "stem_width": 8},
         (32, 32, 3),
     ),
     "se_bn_inception": Tiny("se_bn_inception", {"width": 0.125, "reduction": 4}, (32, 32, 3)),
@@ -123,7 +125,7 @@ TINY = {
         "fractalnet", {"widths": (8, 12), "columns": 3, "dropout_rates": (0.0, 0.1)}, (16, 16, 3)
     ),
     "nasnet_a_mobile": Tiny(
-        "nasnet_a_mobile", {"cells": 1, "features": 96, "stem": 8}, (32, 32, 3)
+        "nasnet_a_mobile", {"cells": 1, "features": 96, "stem_width": 8}, (32, 32, 3)
     ),
 }
 

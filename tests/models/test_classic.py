@@ -1,6 +1,5 @@
 """What the networks before residual connections say of themselves: AlexNet, ZFNet, VGG, NiN."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +8,8 @@ import pytest
 from jaxnets.models import create_model, features
 from jaxnets.models.alexnet import ONES
 from jaxnets.models.counting import abstract_variables
-from jaxnets.models.spatial_dense import SpatialDense
+from jaxnets.models.layers import SpatialDense
+from jaxnets.ops import max_pool
 
 
 def shapes_of(name, size):
@@ -56,7 +56,7 @@ def test_alexnet_starts_as_published(quick_jit):
 
 
 def test_fc_features_are_4096_values_an_image():
-    """Notes L235: fc7 as the features of other tasks."""
+    """The paper's fc7, which other tasks take as features of an image."""
     for name, size in (("alexnet", 227), ("vgg16", 224), ("zfnet", 224)):
         model = create_model(name, fc_endpoints=True)
         variables = abstract_variables(model, (size, size, 3))
@@ -81,10 +81,10 @@ def test_dense_evaluation_is_the_mean_over_all_windows_of_the_feature_map(
     for i in range(2):
         for j in range(3):
             h = pool5[:, i : i + 3, j : j + 3].reshape(2, -1)
-            for name in ("fc6", "fc7", "fc8"):
+            for name in ("fc6", "fc7", "head"):
                 w = params[name]["kernel"]
                 h = h @ w.reshape(-1, w.shape[-1]) + params[name]["bias"]
-                h = np.maximum(h, 0) if name != "fc8" else h
+                h = np.maximum(h, 0) if name != "head" else h
             scores.append(h)
     np.testing.assert_allclose(got, np.mean(scores, axis=0), rtol=1e-4, atol=1e-5)
 
@@ -126,27 +126,28 @@ def test_the_spatial_layer_is_a_product_on_its_window_and_a_convolution_beyond()
 
 def test_bypasses_add_the_input_of_a_fire_module(filled_variables):
     """With its expand layers silent a bypassed module gives its input, or the 1×1 of its input."""
-    fields = {"stages": (((4, 8), (4, 8)),), "stem": (6, 3), "num_classes": None}
+    fields = {"stages": (((4, 8), (4, 8)),), "stem_width": 6, "num_classes": None}
     x = np.random.RandomState(0).standard_normal((1, 25, 25, 3)).astype(np.float32)
     for bypass in ("simple", "complex"):
         model = create_model("squeezenet1_1", bypass=bypass, **fields)
         params = filled_variables(model, (25, 25, 3))["params"]
-        for layer in ("expand1x1", "expand3x3"):
-            params["fire3"][layer] = jax.tree.map(np.zeros_like, params["fire3"][layer])
-
-        seen = []
-
-        def inner(call, args, kwargs, context, seen=seen):
-            result = call(*args, **kwargs)
-            if context.module.name == "fire3":
-                seen.append((args[0], result))
-            return result
-
-        with nn.intercept_methods(inner):
-            out = model.apply({"params": params}, x)["stage1"]
-        np.testing.assert_array_equal(out, seen[0][0])
-        assert not np.any(seen[0][1]) and np.any(out)
-        assert ("bypass2" in params) == (bypass == "complex") and "bypass3" not in params
+        for fire in params["stage1"].values():
+            for layer in ("expand1x1", "expand3x3"):
+                fire[layer] = jax.tree.map(np.zeros_like, fire[layer])
+        taps = ("stem", "stage1/block0", "stage1/block1", "stage1")
+        stem, first, second, out = features(model, {"params": params}, x, taps=taps).values()
+        np.testing.assert_array_equal(second, first)
+        np.testing.assert_array_equal(out, second)
+        shortcut = params["stage1"]["block0"].get("shortcut")
+        assert (shortcut is not None) == (bypass == "complex")
+        assert "shortcut" not in params["stage1"]["block1"]
+        if bypass == "simple":  # the first module changes the number of channels
+            assert not np.any(first)
+            continue
+        seen = max_pool(stem, (3, 3), strides=2, ceil_mode=True)
+        want = seen @ shortcut["kernel"][0, 0] + shortcut["bias"]
+        np.testing.assert_allclose(first, want, rtol=1e-5, atol=1e-5)
+        assert np.any(first)
     with pytest.raises(ValueError, match="bypass must be"):
         abstract_variables(create_model("squeezenet1_1", bypass="none"), (64, 64, 3))
 
@@ -156,6 +157,6 @@ def test_the_classifier_of_nin_is_an_average_of_class_maps(filled_variables):
     variables = filled_variables(model, (16, 16, 3))
     x = np.random.RandomState(0).standard_normal((1, 16, 16, 3)).astype(np.float32)
     logits, maps = jax.jit(lambda v, x: (model.apply(v, x), features(model, v, x)))(variables, x)
-    layer = variables["params"]["stage3_cccp2"]
+    layer = variables["params"]["head"]
     class_maps = np.maximum(maps["stage3"] @ layer["kernel"][0, 0] + layer["bias"], 0)
     np.testing.assert_allclose(logits, class_maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)

@@ -39,6 +39,7 @@ STRIDED = [
     "densenet40_k12",
     "googlenet",
     "shufflenet_v1_g3",
+    "shufflenet_v2_x0_5",
     "bn_inception",
     "inception_v2",
     "inception_v3",
@@ -110,7 +111,7 @@ def test_features_are_those_that_the_logits_come_from_and_are_ordered(filled_var
     variables = filled_variables(model, (16, 16, 3))
     maps = jax.jit(lambda v, x: features(model, v, x))(variables, x)
     assert list(maps) == ["stem", "stage1", "stage2", "stage3"]  # jit sorts the keys of a dict
-    head = variables["params"]["fc"]
+    head = variables["params"]["head"]
     logits = maps["stage3"].mean(axis=(1, 2)) @ head["kernel"] + head["bias"]
     got = jax.jit(model.apply)(variables, x)
     np.testing.assert_allclose(got, logits, rtol=1e-4, atol=1e-4)  # two compilations of one sum
@@ -120,7 +121,10 @@ def test_features_do_not_need_the_head():
     model = create_model("resnet20", blocks=1)
     x = jax.ShapeDtypeStruct((1, 16, 16, 3), jnp.float32)
     variables = abstract_variables(model, (16, 16, 3))
-    headless = {**variables, "params": {k: v for k, v in variables["params"].items() if k != "fc"}}
+    headless = {
+        **variables,
+        "params": {k: v for k, v in variables["params"].items() if k != "head"},
+    }
     run = lambda v: jax.eval_shape(lambda v, x: features(model, v, x), v, x)  # noqa: E731
     assert run(headless) == run(variables)
 

@@ -15,11 +15,11 @@ from jaxnets.models import (
     list_models,
     model_info,
 )
-from jaxnets.models.conv_norm import ConvNorm
 from jaxnets.models.counting import abstract_variables, jaxpr_macs
 from jaxnets.models.googlenet import Inception
 from jaxnets.models.inception_v2 import MODULES as V2_MODULES
 from jaxnets.models.inception_v3 import MODULES
+from jaxnets.models.layers import ConvNorm
 from jaxnets.nn import Conv
 
 

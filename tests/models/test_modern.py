@@ -1,9 +1,12 @@
 """What the networks after ResNet say of themselves: ResNeXt, SENet, DenseNet, MobileNets, WRN."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from jaxnets.models import count_parameters, create_model
 from jaxnets.models.counting import abstract_variables, jaxpr_macs
@@ -74,7 +77,7 @@ def test_squeeze_and_excitation_against_numpy():
 
 
 def test_densenet_computes_the_same_gradients_when_it_forgets(filled_variables, quick_jit):
-    fields = {"blocks": (2, 2, 2), "growth": 4, "stem": 8, "num_classes": 5}
+    fields = {"stages": (2, 2, 2), "growth": 4, "stem_width": 8, "num_classes": 5}
     kept, forgot = (create_model("densenet40_k12", remat=r, **fields) for r in (False, True))
     variables = filled_variables(kept, (32, 32, 3))
     assert abstract_variables(kept, (32, 32, 3)) == abstract_variables(forgot, (32, 32, 3))
@@ -102,9 +105,9 @@ def test_densenet_computes_the_same_gradients_when_it_forgets(filled_variables, 
 
 
 def test_a_dense_layer_sees_all_maps_before_it():
-    model = create_model("densenet40_k12", blocks=(3,), growth=2, stem=4)
+    model = create_model("densenet40_k12", stages=(3,), growth=2, stem_width=4)
     params = abstract_variables(model, (16, 16, 3))["params"]
-    seen = [params[f"block1_layer{j}"]["conv2"]["kernel"].shape[2] for j in (1, 2, 3)]
+    seen = [params["stage1"][f"block{j}"]["conv2"]["kernel"].shape[2] for j in range(3)]
     assert seen == [4, 6, 8]
 
 
@@ -125,15 +128,17 @@ def test_the_width_multiplier_scales_every_layer(name, width):
     full, narrow = (
         abstract_variables(create_model(name, width=w), (32, 32, 3))["params"] for w in (1.0, width)
     )
-    a, b = full["conv1"]["kernel"].shape[-1], narrow["conv1"]["kernel"].shape[-1]
+    a, b = (tree["stem"]["conv"]["kernel"].shape[-1] for tree in (full, narrow))
     assert (a, b) == (32, int(32 * width))
-    assert narrow["fc"]["kernel"].shape[0] == (256 if name == "mobilenet_v1" else 1280)
+    assert narrow["head"]["kernel"].shape[0] == (256 if name == "mobilenet_v1" else 1280)
 
 
 def test_wide_networks_have_6n_plus_4_layers():
     with pytest.raises(ValueError, match="6n"):
         abstract_variables(create_model("wrn_28_10", depth=20), (32, 32, 3))
     params = abstract_variables(create_model("wrn_28_10", width=1), (32, 32, 3))["params"]
-    convolutions = sum("conv" in layer for block in params.values() for layer in block)
-    # 28 = 24 in the blocks, the stem, the classifier, and two shortcuts where the width changes.
-    assert convolutions + 2 == 26 and len(params) == 12 + 4 - 1
+    kernels = [path for path in flatten_dict(params, sep="/") if path.endswith("/kernel")]
+    # 28 = 24 in the blocks, the stem, the head, and two shortcuts where the width changes.
+    in_blocks = [path for path in kernels if re.fullmatch(r"stage./block./conv./kernel", path)]
+    assert len(in_blocks) == 24 and len(kernels) == 28
+    assert sum(len(params[f"stage{i}"]) for i in (1, 2, 3)) == 12

@@ -1,9 +1,12 @@
 """The registry: names, fields, what is known, and messages for mistakes."""
 
+import importlib
+import inspect
 import json
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 from jaxnets.errors import JaxnetsError, UnknownNameError
@@ -13,8 +16,10 @@ from jaxnets.models import (
     create_model,
     list_models,
     model_info,
+    papers,
     registry,
 )
+from jaxnets.models.mlp import MLP
 from jaxnets.models.resnet import resnet50
 
 EXPECTED = json.loads((Path(__file__).resolve().parents[1] / "golden" / "models.json").read_text())
@@ -93,21 +98,72 @@ def test_list_models_filters_and_names_what_there_is():
 def test_every_entry_is_complete():
     for name in list_models():
         info = model_info(name)
-        assert info.name == name and info.paper and 1980 < info.year < 2030
+        assert info.name == name and info.paper and 1980 < info.year == info.paper.year < 2030
         assert len(info.mean) == len(info.std) and len(info.mean) in (0, info.channels)
         assert info.input_shape == (info.input_size, info.input_size, info.channels)
+        spec = (info.input_shape, jnp.float32, (0.0, 1.0), info.mean, info.std)
+        assert info.input_spec == spec
         assert hash(info.name) and info.task
         strides = list(info.feature_strides.values())
         assert strides == sorted(strides), name
 
 
-def test_register_refuses_a_taken_name_and_a_field_that_is_not_there():
-    entry = registry._REGISTRY["mlp"]
-    with pytest.raises(ValueError, match="'mlp' is taken"):
-        registry.register(entry.info, entry.network)
-    import dataclasses
+@pytest.mark.parametrize("family", sorted({model_info(name).family for name in list_models()}))
+def test_builders_work_alone_and_by_name(family):
+    """Explicit keywords, a docstring and a name; the same network as through `create_model`."""
+    for name in list_models(family=family):
+        build = getattr(importlib.import_module(f"jaxnets.models.{family}"), name)
+        assert build.__name__ == name and len(build.__doc__) > 20
+        parameters = inspect.signature(build).parameters
+        assert [*parameters] == ["num_classes", "name", "fields"]
+        assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in parameters.values())
+        assert build() == create_model(name)
+        assert build().num_classes == parameters["num_classes"].default
+        classes = 10 if family == "lenet" else 7
+        alone = build(num_classes=classes, name="net", dtype=jnp.bfloat16)
+        assert alone == create_model(name, num_classes=classes, name="net", dtype=jnp.bfloat16)
+        assert (alone.num_classes, alone.name, alone.dtype) == (classes, "net", jnp.bfloat16)
+        with pytest.raises(JaxnetsError, match=f"{name} has no field 'num_clases'.*'num_classes'"):
+            build(num_clases=3)
 
-    other = dataclasses.replace(entry.info, name="another_mlp")
-    with pytest.raises(ValueError, match="no field \\['depth'\\]"):
-        registry.register(other, entry.network, {"depth": 3})
-    assert "another_mlp" not in list_models()
+
+def test_register_refuses_a_taken_name_and_a_builder_without_a_class():
+    def mlp(*, num_classes: int | None = 10, name: str | None = None) -> MLP:
+        return MLP(num_classes=num_classes, name=name)
+
+    known = registry.list_models()
+    enter = registry.register(paper=papers.MLP, parameters=1, macs=1)
+    with pytest.raises(ValueError, match="'mlp' is taken"):
+        enter(mlp)
+
+    def another_mlp(*, num_classes: int | None = 10, name: str | None = None):
+        return MLP(num_classes=num_classes, name=name)
+
+    with pytest.raises(ValueError, match="another_mlp needs the class of its network as return"):
+        enter(another_mlp)
+    assert registry.list_models() == known
+
+
+def test_a_network_of_the_user_s_own_is_registered_alike():
+    @registry.register(paper=papers.MLP, parameters=1, macs=1, family="mine", published="nothing")
+    def my_mlp(*, num_classes: int | None = 3, name: str | None = None, **fields) -> MLP:
+        """A narrow perceptron."""
+        return MLP(num_classes=num_classes, name=name, **{"hidden": (4,), **fields})
+
+    try:
+        assert list_models(family="mine") == ["my_mlp"]
+        assert create_model("my_mlp", hidden=(5,)) == my_mlp(hidden=(5,)) == MLP(3, (5,))
+        assert model_info("my_mlp").published == "nothing"
+        with pytest.raises(JaxnetsError, match=r"my_mlp has no field 'hiden'.*'hidden'"):
+            my_mlp(hiden=())
+    finally:
+        del registry._REGISTRY["my_mlp"]
+
+
+def test_papers_are_shared_and_complete():
+    infos = [model_info(name) for name in list_models()]
+    # Two networks of one paper have one value.
+    assert len({info.paper.title for info in infos}) == len({id(info.paper) for info in infos})
+    assert str(model_info("resnet50").paper) == (
+        "He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition"
+    )

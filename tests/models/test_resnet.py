@@ -30,14 +30,13 @@ def test_the_loop_over_blocks_is_the_network_without_it(filled_variables):
     for collection, tree in variables.items():
         apart[collection] = {}
         for name, value in tree.items():
-            stage, _, rest = name.partition("_")
-            if rest != "rest":
-                apart[collection][name] = value
-                continue
-            for j in range(2):
-                apart[collection][f"{stage}_block{j + 1}"] = jax.tree.map(
-                    lambda a, j=j: a[j], value
-                )
+            apart[collection][name] = dict(value)
+            if "rest" in value:
+                rest = apart[collection][name].pop("rest")
+                for j in range(2):
+                    apart[collection][name][f"block{j + 1}"] = jax.tree.map(
+                        lambda a, j=j: a[j], rest
+                    )
     assert jax.tree.map(jnp.shape, apart) == jax.tree.map(
         lambda a: a.shape, abstract_variables(unrolled, (32, 32, 3))
     )
@@ -47,8 +46,8 @@ def test_the_loop_over_blocks_is_the_network_without_it(filled_variables):
         want, want_stats = run(unrolled, apart, X, **how)
         np.testing.assert_allclose(got, want, atol=1e-5)  # two compilations of the same sums
         np.testing.assert_allclose(
-            got_stats["batch_stats"]["stage3_rest"]["bn2"]["mean"][1],
-            want_stats["batch_stats"]["stage3_block2"]["bn2"]["mean"],
+            got_stats["batch_stats"]["stage3"]["rest"]["bn2"]["mean"][1],
+            want_stats["batch_stats"]["stage3"]["block2"]["bn2"]["mean"],
             atol=1e-5,
         )
 
@@ -74,12 +73,10 @@ def test_option_a_takes_every_second_pixel_and_adds_empty_channels(filled_variab
     """With all residuals switched off a block is its shortcut."""
     model = create_model("resnet20", blocks=1, widths=(4, 8, 8), num_classes=None)
     variables = filled_variables(model, (32, 32, 3))
-    params = {
-        name: {**value, "bn2": jax.tree.map(jnp.zeros_like, value["bn2"])}
-        if "block" in name
-        else value
-        for name, value in variables["params"].items()
-    }
+    params = {**variables["params"]}
+    for stage in ("stage1", "stage2", "stage3"):
+        block = params[stage]["block0"]
+        params[stage] = {"block0": {**block, "bn2": jax.tree.map(jnp.zeros_like, block["bn2"])}}
     maps = run(model, {**variables, "params": params}, X)
     np.testing.assert_array_equal(maps["stage1"], maps["stem"])
     np.testing.assert_array_equal(maps["stage2"][..., 2:6], maps["stem"][:, ::2, ::2])
@@ -114,7 +111,7 @@ def test_v1_strides_in_the_first_convolution_and_v15_in_the_second(filled_variab
 
         def block(x, model=model, variables=variables):
             def feed(call, args, kwargs, context):
-                if context.module.name == "stage2_block0":
+                if context.module.path == ("stage2", "block0"):
                     args = (x, *args[1:])
                 return call(*args, **kwargs)
 
@@ -128,7 +125,7 @@ def test_v1_strides_in_the_first_convolution_and_v15_in_the_second(filled_variab
 def test_blocks_of_the_loop_start_different_from_each_other():
     model = create_model("resnet20", scan=True, blocks=3, widths=(2, 2, 2))
     variables = jax.jit(model.init)(jax.random.key(0), X[:, :8, :8])
-    kernels = variables["params"]["stage1_rest"]["conv1"]["kernel"]
+    kernels = variables["params"]["stage1"]["rest"]["conv1"]["kernel"]
     assert kernels.shape == (2, 3, 3, 2, 2) and np.abs(kernels[0] - kernels[1]).max() > 0
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from jaxnets.models import create_model, features
 from jaxnets.models.counting import abstract_variables
-from jaxnets.models.nasnet import same_padding
-from jaxnets.models.shufflenet import channel_shuffle
+from jaxnets.models.nasnet_cells import same_padding
+from jaxnets.models.shufflenet_v1 import channel_shuffle
 from jaxnets.ops import join_paths, keep_paths
 
 X = np.random.RandomState(0).standard_normal((2, 8, 8, 3)).astype(np.float32)
@@ -18,7 +18,7 @@ FRACTAL = {"widths": (4, 6), "columns": 3, "dropout_rates": (0.0, 0.0), "num_cla
 @pytest.mark.parametrize("columns", [1, 2, 3, 4])
 def test_the_longest_path_has_two_to_the_c_minus_one_convolutions_a_block(columns):
     model = create_model("fractalnet", **{**FRACTAL, "columns": columns})
-    params = abstract_variables(model, (8, 8, 3))["params"]["block1"]
+    params = abstract_variables(model, (8, 8, 3))["params"]["stage1"]
     lengths = [sum(name.startswith(f"column{c}_") for name in params) for c in range(columns)]
     assert lengths == [2**c for c in range(columns)]
 
@@ -32,7 +32,7 @@ def test_one_column_is_a_plain_network(column, filled_variables, quick_jit):
     got = quick_jit(single.apply)(variables, X)
 
     params, stats, x = variables["params"], variables["batch_stats"], jnp.asarray(X)
-    for block in ("block1", "block2"):
+    for block in ("stage1", "stage2"):
         for i in range(1, 2**column + 1):
             layer, running = (tree[block][f"column{column}_conv{i}"] for tree in (params, stats))
             x = jax.lax.conv_general_dilated(
@@ -43,10 +43,10 @@ def test_one_column_is_a_plain_network(column, filled_variables, quick_jit):
             x = jnp.maximum((x - running["bn"]["mean"]) * scale + layer["bn"]["bias"], 0)
         n = x.shape[1] // 2
         x = x.reshape(2, n, 2, n, 2, -1).max(axis=(2, 4))
-    want = x.mean(axis=(1, 2)) @ params["fc"]["kernel"] + params["fc"]["bias"]
+    want = x.mean(axis=(1, 2)) @ params["head"]["kernel"] + params["head"]["bias"]
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
-    names = set(abstract_variables(single, (8, 8, 3))["params"]["block1"])
+    names = set(abstract_variables(single, (8, 8, 3))["params"]["stage1"])
     assert names == {f"column{column}_conv{i}" for i in range(1, 2**column + 1)}
 
 
@@ -120,13 +120,13 @@ def shapes_of(name, size):
 
 
 def test_nasnet_ends_with_the_features_of_its_name():
-    """N @ features: 4 @ 1056 and 6 @ 768; the stacks have 6 · features/24 · 2^i channels."""
+    """N @ features: 4 @ 1056 and 6 @ 768; the stages have 6 · features/24 · 2^i channels."""
     mobile = shapes_of("nasnet_a_mobile", 224)
     assert mobile == {
         "stem": (111, 32),
-        "stack1": (28, 264),
-        "stack2": (14, 528),
-        "stack3": (7, 1056),
+        "stage1": (28, 264),
+        "stage2": (14, 528),
+        "stage3": (7, 1056),
     }
 
 
@@ -140,7 +140,7 @@ def test_same_padding_is_that_of_tensorflow():
 
 def test_scheduled_drop_path_grows_with_progress(filled_variables, quick_jit):
     model = create_model(
-        "nasnet_a_mobile", cells=1, features=96, stem=4, drop_path=0.9, num_classes=3
+        "nasnet_a_mobile", cells=1, features=96, stem_width=4, drop_path=0.9, num_classes=3
     )
     variables = filled_variables(model, (32, 32, 3))
     x = np.random.RandomState(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
@@ -155,7 +155,7 @@ def test_scheduled_drop_path_grows_with_progress(filled_variables, quick_jit):
             mutable=["batch_stats"],
             rngs={"dropout": key, "params": key},
         )[1]["batch_stats"]
-        return out["stack3_cell0"]["pair0_left"]["bn2"]["mean"]
+        return out["stage3"]["block0"]["pair0_left"]["bn2"]["mean"]
 
     keys = jax.random.split(jax.random.key(0))
     # At the start nothing is dropped, whatever the key; later the key decides.

@@ -156,7 +156,7 @@ def test_alexnets_first_parameters():
     ones = {name for name, layer in params.items() if (layer["bias"] == 1).all()}
     zeros = {name for name, layer in params.items() if (layer["bias"] == 0).all()}
     assert ones == {"conv2", "conv4", "conv5", "fc6", "fc7"}
-    assert zeros == {"conv1", "conv3", "fc8"}
+    assert zeros == {"conv1", "conv3", "head"}
     for name, layer in params.items():
         kernel = np.asarray(layer["kernel"], np.float64).ravel()
         deviation = 5 / np.sqrt(2 * kernel.size)  # of a sample's spread: five standard errors

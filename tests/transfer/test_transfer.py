@@ -15,6 +15,7 @@ from jaxnets.models import create_model
 from jaxnets.nn import BatchNorm
 from jaxnets.tasks import classification
 from jaxnets.train import train_step
+from jaxnets.transfer.layers import layer_of
 
 SHAPE = (8, 8, 3)
 TASK = classification(4)
@@ -68,15 +69,15 @@ def test_trainable_counts(name, fields, shape, counts):
 
 def test_layers_and_groups_of_a_residual_network():
     names = transfer.layer_names(resnet(), SHAPE)
-    assert names == ("conv1", "bn1", "stage1_block0", "stage2_block0", "fc")
+    assert names == ("stem", "stage1/block0", "stage2/block0", "head")
     assert dict(transfer.layer_groups(resnet(), SHAPE)) == {
-        "stem": names[:2],
-        "stage1": names[2:3],
-        "stage2": names[3:4],
-        "head": names[4:],
+        "stem": names[:1],
+        "stage1": names[1:2],
+        "stage2": names[2:3],
+        "head": names[3:],
     }
-    assert transfer.layers_up_to(resnet(), SHAPE, "bn1") == names[:2]
-    assert transfer.layers_up_to(resnet(), SHAPE, "stage1") == names[:3]
+    assert transfer.layers_up_to(resnet(), SHAPE, "stage2/block0") == names[:3]
+    assert transfer.layers_up_to(resnet(), SHAPE, "stage1") == names[:2]
     assert transfer.layers_up_to(resnet(), SHAPE, "backbone") == names[:-1]
     assert transfer.layers_up_to(resnet(), SHAPE, None) == ()
 
@@ -95,8 +96,8 @@ def test_frozen_layers_keep_every_bit(decay):
     net = resnet()
     variables = trained_variables(net)
     # A negative zero is a bit pattern that adding +0 would change.
-    kernel = variables["params"]["conv1"]["kernel"].at[0, 0, 0, 0].set(-0.0)
-    variables["params"]["conv1"]["kernel"] = kernel
+    kernel = variables["params"]["stem"]["conv"]["kernel"].at[0, 0, 0, 0].set(-0.0)
+    variables["params"]["stem"]["conv"]["kernel"] = kernel
     frozen = transfer.layers_up_to(net, SHAPE, "stage1")
     rule = optim.create_optimizer("adamw", 0.01, weight_decay=decay, clip_norm=1.0)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(1), frozen=frozen)
@@ -107,7 +108,7 @@ def test_frozen_layers_keep_every_bit(decay):
     after = flat(state.variables)
     assert np.isfinite(metrics["loss"])
     for path in before:
-        in_frozen = path.split("/")[1] in frozen
+        in_frozen = layer_of(path.split("/")[1:-1]) in frozen
         # The last block's running statistics and every trained parameter move.
         assert (before[path] == after[path]) == in_frozen, path
     assert int(state.step) == 3
@@ -141,7 +142,7 @@ def test_dropout_in_a_frozen_layer_rests():
 
 def test_a_part_of_a_block_can_be_frozen():
     net = resnet()
-    frozen = ["stage2_block0/conv1", "stage2_block0/bn1"]
+    frozen = ["stage2/block0/conv1", "stage2/block0/bn1"]
     variables = trained_variables(net)
     rule = optim.create_optimizer("sgd", 0.1)
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
@@ -160,7 +161,7 @@ def test_head_training_equals_training_the_head_alone():
     state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
     step = jax.jit(partial(train_step, task=TASK))
     features = np.asarray(transfer.head_inputs(net, variables, images()), np.float64)
-    w = {k: np.asarray(v, np.float64) for k, v in variables["params"]["fc"].items()}
+    w = {k: np.asarray(v, np.float64) for k, v in variables["params"]["head"].items()}
     v = {k: np.zeros_like(a) for k, a in w.items()}
     labels = np.eye(4)[np.arange(12) % 4]
     for _ in range(4):
@@ -171,8 +172,8 @@ def test_head_training_equals_training_the_head_alone():
         for name, g in (("kernel", features.T @ error), ("bias", error.sum(0))):
             v[name] = 0.9 * v[name] - 0.1 * g
             w[name] = w[name] + v[name]
-    np.testing.assert_allclose(state.params["fc"]["kernel"], w["kernel"], atol=1e-5)
-    np.testing.assert_allclose(state.params["fc"]["bias"], w["bias"], atol=1e-5)
+    np.testing.assert_allclose(state.params["head"]["kernel"], w["kernel"], atol=1e-5)
+    np.testing.assert_allclose(state.params["head"]["bias"], w["bias"], atol=1e-5)
 
 
 def test_copied_layers_bring_their_statistics_and_nothing_else():
@@ -182,12 +183,12 @@ def test_copied_layers_bring_their_statistics_and_nothing_else():
     layers = transfer.layers_up_to(net, SHAPE, "stage1")
     got, ours, theirs = (flat(t) for t in (transfer.copy_layers(new, old, layers), new, old))
     assert {p for p in got if got[p] == theirs[p] and theirs[p] != ours[p]} >= {
-        "batch_stats/bn1/mean",
-        "params/conv1/kernel",
-        "params/stage1_block0/conv2/kernel",
+        "batch_stats/stem/bn/mean",
+        "params/stem/conv/kernel",
+        "params/stage1/block0/conv2/kernel",
     }
     for path in got:
-        source = theirs if path.split("/")[1] in layers else ours
+        source = theirs if layer_of(path.split("/")[1:-1]) in layers else ours
         assert got[path] == source[path], path
 
 
@@ -196,9 +197,9 @@ def test_a_source_with_other_classes():
     target = trained_variables(resnet(4), 5)
     layers = transfer.layers_up_to(resnet(4), SHAPE, "backbone")
     got = transfer.copy_layers(target, source, layers)
-    assert got["params"]["fc"]["kernel"].shape == (6, 4)
-    with pytest.raises(ValueError, match=r"source has \[.*7\] at params/fc/.*, expected \[.*4\]"):
-        transfer.copy_layers(target, source, [*layers, "fc"])
+    assert got["params"]["head"]["kernel"].shape == (6, 4)
+    with pytest.raises(ValueError, match=r"source has \[.*7\] at params/head/.*, expected \[.*4\]"):
+        transfer.copy_layers(target, source, [*layers, "head"])
 
 
 def test_probe_is_the_minimum_of_softmax_regression():
@@ -271,7 +272,7 @@ def test_phases_unfreeze_from_the_top():
     phases = transfer.unfreezing_phases(transfer.layer_groups(net, SHAPE))
     assert len(phases) == 4 and phases[-1] == ()
     assert phases[0] == transfer.layers_up_to(net, SHAPE, "backbone")
-    assert phases[2] == ("conv1", "bn1")
+    assert phases[2] == ("stem",)
     assert all(set(b) < set(a) for a, b in itertools.pairwise(phases))
     variables, moved = trained_variables(net), []
     for frozen in phases:
@@ -279,7 +280,7 @@ def test_phases_unfreeze_from_the_top():
         state = transfer.transfer_state(net, variables, rule, jax.random.key(0), frozen=frozen)
         new, _ = jax.jit(partial(train_step, task=TASK))(state, batch())
         before, after = flat(state.params), flat(new.params)
-        moved.append({p.split("/")[0] for p in before if before[p] != after[p]})
+        moved.append({layer_of(p.split("/")[:-1]) for p in before if before[p] != after[p]})
         variables = new.variables
     names = set(transfer.layer_names(net, SHAPE))
     assert moved == [names - set(frozen) for frozen in phases]
@@ -333,7 +334,10 @@ def test_similarity_tells_a_pretrained_network_from_a_random_one():
     ("build", "message"),
     [
         (lambda: transfer.layers_up_to(resnet(), SHAPE, "stage9"), "Did you mean 'stage"),
-        (lambda: transfer.count_trainable(resnet(), SHAPE, ["conv11"]), "Did you mean 'conv1'"),
+        (
+            lambda: transfer.count_trainable(resnet(), SHAPE, ["stem/conv1"]),
+            "Did you mean 'stem/conv'",
+        ),
         (
             lambda: transfer.transfer_state(
                 resnet(), trained_variables(resnet()), optax.sgd(1.0), None, frozen=["fcc"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jaxnets.errors import JaxnetsError
+from jaxnets.tune.curves import typical_curves
 from jaxnets.tune.diagnose import ADVICE, diagnose, smoothing_entropy
 from jaxnets.tune.figures import save_curves
-from jaxnets.tune.typical_curves import typical_curves
 
 
 @pytest.mark.parametrize("kind", ADVICE)

@@ -23,7 +23,7 @@ from jaxnets.tune import (
     run_trials,
     zoom,
 )
-from jaxnets.tune import study as study_module
+from jaxnets.tune.optuna_parts import import_optuna
 from jaxnets.tune.space import check_space, describe_space
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -323,4 +323,4 @@ class TestStore:
     def test_missing_optuna_says_how_to_install_it(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "optuna", None)
         with pytest.raises(JaxnetsError, match=r"pip install 'jaxnets\[search\]'"):
-            study_module.import_optuna()
+            import_optuna()

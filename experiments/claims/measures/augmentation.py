@@ -46,18 +46,27 @@ class Augmented(TrainingSettings):
     """One rate, which falls to zero as a cosine, for both sides.
 
     Attributes:
-        kinds: two names of `AUGMENTATIONS`; the claim is that the second is better.
         convolutional: a small convolutional network instead of a dense one.
         sizes: of the training sets, the smallest first.
     """
 
-    kinds: tuple[str, str] = ("as they are", "crops")
     convolutional: bool = True
     sizes: tuple[int, ...] = (500,)
     rate: float = 0.05
     steps: int = 400
     evaluations: int = 4
     batch_size: int = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Augmented):
+    """Two kinds of augmentation.
+
+    Attributes:
+        kinds: names of `AUGMENTATIONS`; the claim is that the second is better than the first.
+    """
+
+    kinds: tuple[str, str]
 
 
 def _crop(key, example):
@@ -120,7 +129,7 @@ def train(settings: Augmented, prepare, size: int | None = None, **options) -> R
     )
 
 
-def compare(settings: Augmented) -> Outcome:
+def compare(settings: Comparison) -> Outcome:
     """Effects of the second augmentation over the first, at every size of the training set.
 
     With two sizes there is a second claim: the gain on few images is larger.

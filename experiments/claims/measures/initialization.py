@@ -18,7 +18,7 @@ from jaxnets.study.figures import COLORS, band, curves_and_dots, dots, new_figur
 from jaxnets.study.sweep import make_keys
 from jaxnets.study.training import best, steps_to
 from jaxnets.tune import with_small_last_layer
-from jaxnets.tune.objective import training_logits
+from jaxnets.tune.training_loss import training_logits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ def _after_temperature(logits, labels) -> float:
 
 
 def calibration(settings: Smoothing) -> Outcome:
-    """Does label smoothing make confidence honest?"""
+    """Does label smoothing calibrate a network?"""
     labels = settings.data().test.labels
     found = {
         name: examined(settings, loss)[1]

@@ -14,15 +14,17 @@ from jaxnets.study.sweep import make_keys
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallSimilar(Settings):
-    """The source network knows the classes 0 to 4; the new ones are 5 to 9.
+class SmallSet(Settings):
+    """The source network knows the classes 0 to 4; few examples of 5 to 9 are learned after it.
 
     Attributes:
-        sizes: examples of each new class, smallest first; the first two are "small".
-        rates: fine-tuning gets the best of them.
+        rates: fine-tuning and training from scratch get the best of them.
+        width: of both hidden layers.
+        source_rate: of the source network's training.
+        source_steps: of the source network's training.
+        steps: of fine-tuning, and of training from scratch.
     """
 
-    sizes: tuple[int, ...] = (5, 20, 200)
     rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
     width: int = 64
     source_rate: float = 0.05
@@ -30,17 +32,33 @@ class SmallSimilar(Settings):
     steps: int = 300
 
 
-def small_and_similar(settings: SmallSimilar) -> Outcome:
-    """A small set like that of the source network: only a linear classifier, or all layers?"""
-    data, keys = settings.data(), make_keys(settings.keys)
+def pretrained(settings: SmallSet):
+    """The network, and the source networks' parameters, one a key."""
     model = dense.network(settings.width, 2, 5)
-    source = dense.pretrain(
+    return model, dense.pretrain(
         model,
-        dense.classes_of(data, range(5)),
-        keys,
+        dense.classes_of(settings.data(), range(5)),
+        make_keys(settings.keys),
         steps=settings.source_steps,
         rate=settings.source_rate,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallSimilar(SmallSet):
+    """The new classes are images of the same kind.
+
+    Attributes:
+        sizes: examples of each new class, smallest first; the first two are "small".
+    """
+
+    sizes: tuple[int, ...] = (5, 20, 200)
+
+
+def small_and_similar(settings: SmallSimilar) -> Outcome:
+    """A small set like that of the source network: only a linear classifier, or all layers?"""
+    data, keys = settings.data(), make_keys(settings.keys)
+    model, source = pretrained(settings)
     target = dense.classes_of(data, range(5, 10))
     found = {
         size: dense.small_set_transfer(
@@ -71,33 +89,20 @@ def small_and_similar(settings: SmallSimilar) -> Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmallDifferent(Settings):
-    """The source network knows the classes 0 to 4; the new ones are 5 to 9, their pixels scrambled.
+class SmallDifferent(SmallSet):
+    """The images of the new classes have their pixels scrambled.
 
     Attributes:
         per_class: examples of each new class.
-        rates: fine-tuning and training from scratch get the best of them.
     """
 
     per_class: int = 10
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
-    width: int = 64
-    source_rate: float = 0.05
-    source_steps: int = 600
-    steps: int = 300
 
 
 def small_and_different(settings: SmallDifferent) -> Outcome:
-    """A small set unlike that of the source network: what is a donor worth then?"""
+    """A small set unlike that of the source network: what is it worth then?"""
     data, keys = settings.data(), make_keys(settings.keys)
-    model = dense.network(settings.width, 2, 5)
-    source = dense.pretrain(
-        model,
-        dense.classes_of(data, range(5)),
-        keys,
-        steps=settings.source_steps,
-        rate=settings.source_rate,
-    )
+    model, source = pretrained(settings)
     found = {
         kind: dense.small_set_transfer(
             model,

@@ -1,4 +1,4 @@
-"""Paths on surfaces as pictures and as an animation."""
+"""Paths on surfaces as figures and as an animation."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def _colors() -> dict[str, tuple]:
     """One color a rule."""
     from matplotlib import colormaps
 
-    return dict(zip(RULES, colormaps["tab10"].colors, strict=False))
+    return dict(zip(RULES, colormaps["tab10"].colors, strict=False))  # type: ignore[attr-defined]
 
 
 def _contours(ax, key: str) -> None:
@@ -98,11 +98,10 @@ def save_behavior(shown: dict, target: Path) -> None:
         vanish: ("AdaGrad's steps vanish as 1/√t; constant gradient", "vanishing"),
         escape: ("Leaving a saddle from |y| = 0.001; η = 0.05", "escape"),
     }
+    colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
     for ax, (title, key) in titles.items():
         first = 1 if key == "vanishing" else 0
-        for (label, entry), color in zip(
-            shown[key].items(), colormaps["tab10"].colors, strict=False
-        ):
+        for (label, entry), color in zip(shown[key].items(), colors, strict=False):
             steps = np.arange(first, first + len(entry["path"]))
             ax.plot(steps, entry["path"], color=color, lw=1.4, label=label)
             if "formula" in entry:
@@ -122,11 +121,11 @@ def save_behavior(shown: dict, target: Path) -> None:
     save_figure(figure, target)
 
 
-def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
+def save_animation(surface: str, walks: dict, target: Path, frames: int) -> None:
     """Save the paths on one surface as a GIF; frames are denser at the start, where more happens.
 
     Args:
-        key: a name of `SURFACES`.
+        surface: a name of `SURFACES`.
         walks: by rule, each with its "path" (steps + 1, 2).
         target: a GIF file.
         frames: how many at most.
@@ -138,7 +137,7 @@ def save_animation(key: str, walks: dict, target: Path, frames: int) -> None:
     when = np.unique(np.round(np.linspace(0, 1, frames) ** 2 * (steps - 1)).astype(int))
     figure, (ax,) = new_figure(width=7, height=5.4, frame=True)
     FigureCanvasAgg(figure)
-    _contours(ax, key)
+    _contours(ax, surface)
     lines, heads, colors = {}, {}, _colors()
     for name, (label, _) in RULES.items():
         (lines[name],) = ax.plot([], [], color=colors[name], lw=1.3, label=label)

@@ -62,10 +62,10 @@ def test_sampled_variables_fit_the_network():
         lambda: model.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
     )
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, dict(abstract))
-    kernel = variables["params"]["stage3_block1"]["conv1"]["kernel"]
+    kernel = variables["params"]["stage3"]["block1"]["conv1"]["kernel"]
     # He: variance 2 / (9·64); 36,864 draws leave 0.7 % of it open.
     assert float(kernel.var()) == pytest.approx(2 / 576, rel=0.04)
-    assert float(variables["params"]["stage3_block1"]["bn1"]["scale"].min()) == 1
+    assert float(variables["params"]["stage3"]["block1"]["bn1"]["scale"].min()) == 1
     assert {float(v.min()) for v in jax.tree.leaves(variables["batch_stats"])} == {0, 1}
 
 

@@ -1,0 +1,104 @@
+"""The papers that the networks come from: one value a paper, shared by all that cite it."""
+
+from typing import NamedTuple
+
+
+class Paper(NamedTuple):
+    """A publication; `str` of it is the citation "authors, title".
+
+    >>> print(RESNET)
+    He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition
+    """
+
+    authors: str
+    title: str
+    year: int
+
+    def __str__(self) -> str:
+        return f"{self.authors}, {self.title}"
+
+
+MLP = Paper(
+    "Rumelhart, Hinton, Williams",
+    "Learning representations by back-propagating errors",
+    1986,
+)
+LENET = Paper(
+    "LeCun, Bottou, Bengio, Haffner",
+    "Gradient-Based Learning Applied to Document Recognition",
+    1998,
+)
+ALEXNET = Paper(
+    "Krizhevsky, Sutskever, Hinton",
+    "ImageNet Classification with Deep Convolutional Neural Networks",
+    2012,
+)
+ALEXNET_2014 = Paper(
+    "Krizhevsky",
+    "One weird trick for parallelizing convolutional neural networks",
+    2014,
+)
+ZFNET = Paper("Zeiler, Fergus", "Visualizing and Understanding Convolutional Networks", 2013)
+NIN = Paper("Lin, Chen, Yan", "Network In Network", 2013)
+VGG = Paper(
+    "Simonyan, Zisserman",
+    "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    2014,
+)
+GOOGLENET = Paper("Szegedy et al.", "Going Deeper with Convolutions", 2014)
+BATCH_NORM = Paper(
+    "Ioffe, Szegedy",
+    "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
+    2015,
+)
+INCEPTION_V3 = Paper(
+    "Szegedy, Vanhoucke, Ioffe, Shlens, Wojna",
+    "Rethinking the Inception Architecture for Computer Vision",
+    2015,
+)
+RESNET = Paper("He, Zhang, Ren, Sun", "Deep Residual Learning for Image Recognition", 2015)
+SQUEEZENET = Paper(
+    "Iandola, Han, Moskewicz, Ashraf, Dally, Keutzer",
+    "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
+    2016,
+)
+WIDE_RESNET = Paper("Zagoruyko, Komodakis", "Wide Residual Networks", 2016)
+FRACTALNET = Paper(
+    "Larsson, Maire, Shakhnarovich",
+    "FractalNet: Ultra-Deep Neural Networks without Residuals",
+    2016,
+)
+DENSENET = Paper(
+    "Huang, Liu, van der Maaten, Weinberger", "Densely Connected Convolutional Networks", 2016
+)
+RESNEXT = Paper(
+    "Xie, Girshick, Dollár, Tu, He",
+    "Aggregated Residual Transformations for Deep Neural Networks",
+    2016,
+)
+MOBILENET_V1 = Paper(
+    "Howard et al.",
+    "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+    2017,
+)
+SHUFFLENET_V1 = Paper(
+    "Zhang, Zhou, Lin, Sun",
+    "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices",
+    2017,
+)
+NASNET = Paper(
+    "Zoph, Vasudevan, Shlens, Le",
+    "Learning Transferable Architectures for Scalable Image Recognition",
+    2017,
+)
+SENET = Paper("Hu, Shen, Albanie, Sun, Wu", "Squeeze-and-Excitation Networks", 2017)
+MOBILENET_V2 = Paper(
+    "Sandler, Howard, Zhu, Zhmoginov, Chen",
+    "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+    2018,
+)
+SHUFFLENET_V2 = Paper(
+    "Ma, Zhang, Zheng, Sun",
+    "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
+    2018,
+)
