@@ -88,23 +88,23 @@ def natural_halves(dataset: Dataset) -> tuple[list[int], list[int]]:
     return first, [c for c in range(dataset.num_classes) if c not in first]
 
 
-def split_classes(dataset: Dataset, halves: Halves, key: int) -> tuple[ClassSubset, ClassSubset]:
+def split_classes(dataset: Dataset, halves: Halves, number: int) -> tuple[ClassSubset, ClassSubset]:
     """The two halves of a data set's classes, A and B.
 
-    Every second key has them the other way round, so that each half is B as often as A.
+    Every second repetition has them the other way round, so that each half is B as often as A.
 
     Args:
         dataset: with K classes.
-        halves: "random" (another split for every key) or "natural".
-        key: of the repetition.
+        halves: "random" (another split for every repetition) or "natural".
+        number: of the repetition.
 
     >>> from jaxnets.data import load_dataset
     >>> a, b = split_classes(load_dataset("digits"), "natural", 0)
     >>> a.name, a.num_classes, b.num_classes
     ('A', 5, 5)
     """
-    found = random_halves(dataset, key) if halves == "random" else natural_halves(dataset)
-    a, b = found[::-1] if key % 2 else found
+    found = random_halves(dataset, number) if halves == "random" else natural_halves(dataset)
+    a, b = found[::-1] if number % 2 else found
     return choose_classes("A", dataset, a), choose_classes("B", dataset, b)
 
 
