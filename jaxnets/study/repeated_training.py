@@ -47,7 +47,8 @@ def train_and_keep(
 
     >>> from jaxnets.models import create_model
     >>> net, x = create_model("mlp", hidden=(2,)), jnp.ones((4, 2, 2, 1))
-    >>> state = plain_state(net, net.init(jax.random.key(0), x), optax.sgd(0.1), key=jax.random.key(1))
+    >>> key = jax.random.key(0)
+    >>> state = plain_state(net, net.init(key, x), optax.sgd(0.1), key=key)
     >>> step = partial(train_step, task=loss_only())
     >>> batches = itertools.repeat({"image": x, "label": jnp.arange(4)})
     >>> state, kept = train_and_keep(state, step, batches, keep_after=[1, 3])
@@ -79,6 +80,9 @@ def plain_state(
         variables: its parameters and other collections.
         rule: the optimizer.
         key: for the randomness of the steps.
+
+    Returns:
+        The state, at step 0.
 
     >>> plain_state(nn.Dense(1), {"params": {}}, optax.sgd(0.1), key=jax.random.key(0)).model_state
     {}
