@@ -121,7 +121,9 @@ def ensemble_predict(
     else:
         (count,) = sizes.pop()
         leaves, structure = jax.tree.flatten(stacked)
-        members = [structure.unflatten([leaf[i] for leaf in leaves]) for i in range(count)]
+        members = [
+            jax.tree.unflatten(structure, [leaf[i] for leaf in leaves]) for i in range(count)
+        ]
         logits = jnp.stack([one(member) for member in members])
     return average_probabilities(logits, weights)
 

@@ -84,7 +84,8 @@ def monte_carlo(
         )
     # Compiled anew for each call: ``draw`` may see other variables the next time.
     run = jax.jit(partial(_monte_carlo, draw, batch_size=min(batch_size, samples)))
-    return Estimate(*run(jax.random.split(key, samples)), samples)
+    mean, standard_error = run(jax.random.split(key, samples))
+    return Estimate(mean, standard_error, samples)
 
 
 def _monte_carlo(draw, keys, *, batch_size):

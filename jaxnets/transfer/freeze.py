@@ -161,15 +161,15 @@ def transfer_state(
     >>> int(state.step)
     0
     """
-    variables = jax.tree.map(jnp.asarray, dict(variables))
-    check_layers(frozen, {"params": variables["params"]})
+    model_state = jax.tree.map(jnp.asarray, dict(variables))
+    params = model_state.pop("params")
+    check_layers(frozen, {"params": params})
     if frozen:
         rule = freeze(rule, frozen)
-    params = variables.pop("params")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        model_state=variables,
+        model_state=model_state,
         opt_state=rule.init(params),
         key=key,
         apply_fn=apply_fn or (frozen_apply(model.apply, frozen) if frozen else model.apply),
