@@ -58,7 +58,7 @@ def cutout_at(
         return (places >= first) & (places < first + size)
 
     def hide(image):
-        hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)
-        return jnp.where(hidden[..., None], jnp.asarray(fill, image.dtype), image)
+        hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)[None]
+        return jnp.where(hidden[..., None], jnp.asarray(fill, jnp.result_type(image)), image)
 
     return change_image(example, hide)

@@ -148,6 +148,5 @@ class Plateau(optax.schedules.StatefulSchedule):
                 "opt_state holds no plateau schedule; build the optimizer with "
                 "learning_rate=Plateau(...)"
             )
-        return structure.unflatten(
-            [self.update(leaf, value=value) if is_plateau(leaf) else leaf for leaf in leaves]
-        )
+        new = [self.update(leaf, value=value) if is_plateau(leaf) else leaf for leaf in leaves]
+        return jax.tree.unflatten(structure, new)

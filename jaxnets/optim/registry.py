@@ -127,7 +127,7 @@ def _without_total(factory: Callable) -> Callable:
         del total_steps
         return factory(init_value, **options)
 
-    build.__signature__ = inspect.signature(factory)
+    build.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
     return build
 
 

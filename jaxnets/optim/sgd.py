@@ -1,7 +1,7 @@
 """Gradient descent, momentum, and Nesterov's momentum in both published forms."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,9 @@ import optax
 from jaxnets.optim.trees import check_number, promote, zeros
 
 # A constant, a function of the step count, or an optax StatefulSchedule such as `Plateau`.
-LearningRate = float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+LearningRate: TypeAlias = (
+    float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+)
 
 
 class RateState(NamedTuple):

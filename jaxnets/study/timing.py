@@ -154,7 +154,7 @@ def time_calls(
         if all(sum(wall for wall, _ in found) > patience_seconds for found in walls.values()):
             break
     timings = {
-        name: Timing(*map(tuple, zip(*found, strict=True)), first[name])
+        name: Timing(tuple(own for own, _ in found), tuple(rest for _, rest in found), first[name])
         for name, found in taken.items()
     }
     if max_spread is not None:

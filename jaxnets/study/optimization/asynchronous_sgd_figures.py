@@ -70,7 +70,8 @@ def draw_clock(
     """Loss over the clock, a line a run; ``clock``: of `over_time`."""
     from matplotlib import colormaps
 
-    for (name, found), color in zip(clock.items(), colormaps["tab10"].colors, strict=False):
+    colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for (name, found), color in zip(clock.items(), colors, strict=False):
         for k, (when, losses) in enumerate(found):
             style = "--" if name.startswith("synchronous") else "-"
             label = name if k == 0 else None
