@@ -1,4 +1,4 @@
-"""First-order rules against what algebra says they do (rows B01–B06 of the plan)."""
+"""First-order rules against what algebra says they do."""
 
 import jax
 import jax.numpy as jnp
