@@ -14,7 +14,7 @@ A transform is timed alone, compiled for the whole batch, in turns with the trai
 a change of the machine's load meets both.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from jaxnets.models import create_model
 from jaxnets.optim import create_optimizer
 from jaxnets.study.augment_cost import CIFAR, candidates
 from jaxnets.study.augment_sheet import FEW_ROWS, load_photos, make_rows, save_sheet
+from jaxnets.study.summaries import write_settings
 from jaxnets.study.timing import time_calls
 from jaxnets.tasks import classification
 from jaxnets.train import create_state, train_step
@@ -79,9 +80,7 @@ def main(config: Config) -> dict[str, Any]:
         raise JaxnetsError("--repeats must be at least 1 and --batch-size at least 2")
     if config.photos is not None and not config.photos.is_dir():
         raise JaxnetsError(f"--photos {config.photos} is not a directory")
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
-    write_json(config.workdir / "config.json", settings)
+    write_settings(config)
     images, labels, classes = _batch(config)
     step, state, batch = _training_step(config, images, labels, classes)
     key = jax.random.key(0)

@@ -30,6 +30,7 @@ from jaxnets.study.optimization import benchmark_lbfgs_report as report
 from jaxnets.study.optimization import benchmark_lbfgs_runs as runs
 from jaxnets.study.optimization.benchmark_lbfgs_problems import FAMILIES, all_cases
 from jaxnets.study.optimization.benchmark_lbfgs_solvers import Limits
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -75,9 +76,7 @@ def main(config: Config) -> dict:
     with jax.enable_x64(True):
         rows = run_all(config)
     summary = report.summarize(rows, config.same_memory)
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(config).items()}
-    write_json(config.workdir / "config.json", settings)
+    write_settings(config)
     write_json(config.workdir / "summary.json", summary)
     table = report.as_table(rows, summary["solvers"])
     (config.workdir / "table.md").write_text(table, encoding="utf-8")

@@ -10,8 +10,7 @@ Result:   a table of measurements, also in summary.json. FLOP/s count 2 per mult
           three forward passes per step; their share is of the device's published dense peak in the
           compute dtype (on CPU: of a large float32 matrix product measured in the same run).
 
-Without --dataset the images are random, as large as the network's published input, and come
-through the same batches, prefetching and augmentation as real ones.
+Without --dataset the images are random, as large as the network's published input.
 """
 
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters
 from jaxnets.optim import create_optimizer
+from jaxnets.study.summaries import write_settings
 from jaxnets.study.training_speed import measure_training, peak_flops, random_images
 from jaxnets.tasks import classification
 from jaxnets.tasks.recipe import build_network
@@ -119,7 +119,7 @@ def main(config: Config) -> dict[str, Any]:
         "hardware": hardware(),
         "jax": jax.__version__,
     }
-    config.workdir.mkdir(parents=True, exist_ok=True)
+    write_settings(config)
     write_json(config.workdir / "summary.json", results)
     _print(results, kind)
     return results

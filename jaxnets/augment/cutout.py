@@ -59,6 +59,6 @@ def cutout_at(
 
     def hide(image):
         hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)[None]
-        return jnp.where(hidden[..., None], jnp.asarray(fill, image.dtype), image)
+        return jnp.where(hidden[..., None], jnp.asarray(fill, jnp.result_type(image)), image)
 
     return change_image(example, hide)

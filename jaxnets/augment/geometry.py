@@ -211,7 +211,7 @@ def translate(
         rows, columns = jnp.arange(height) - down, jnp.arange(width) - right
         moved = image.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
         there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        return jnp.where(there[..., None], moved, jnp.asarray(fill, image.dtype))
+        return jnp.where(there[..., None], moved, jnp.asarray(fill, jnp.result_type(image)))
 
     region = Region(-down, -right, height, width, (height, width))
     return move_to_region(example, region, move, mask_fill=mask_fill)

@@ -93,10 +93,17 @@ def move_to_region(
 def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     """The pixels in which the centers of ``count`` equal parts of [start, start + extent] lie.
 
+    A center on the border of two pixels lies in the later one.
+
     >>> nearest_pixels(0, 8, 4).tolist()
     [1, 3, 5, 7]
     """
-    return jnp.floor(centers(start, extent, count)).astype(jnp.int32)
+    # More than the rounding of the center, which would otherwise decide, and image and masks, that
+    # are compiled apart, would fall to different sides.
+    slack = 5e-7 * (jnp.abs(jnp.float32(start)) + extent)
+    last = jnp.ceil(jnp.float32(start) + extent) - 1
+    pixels = jnp.minimum(jnp.floor(centers(start, extent, count) + slack), last)
+    return pixels.astype(jnp.int32)
 
 
 def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:

@@ -27,7 +27,7 @@ def flip_views(images: jax.Array) -> jax.Array:
 
 
 def ten_crop(images: jax.Array, size: int) -> jax.Array:
-    """Four corners, the center, and the same of the mirror image (AlexNet's test, notes L202).
+    """Four corners, the center, and the same of the mirror image (Krizhevsky et al. 2012, §4.1).
 
     In torchvision's order (TenCrop): top left, top right, bottom left, bottom right, center; then
     those of the mirrored image.

@@ -14,7 +14,12 @@ from jaxnets import optim
 CATALOGUE = {
     "sgd": (lambda rate: optim.create_optimizer("sgd", rate), 0.3, 0, 0),
     "momentum": (lambda rate: optim.create_optimizer("momentum", rate), 0.05, 1, 0),
-    "momentum_inside": (lambda rate: optim.momentum(rate, rate_inside=True), 0.05, 1, 0),
+    "momentum_inside": (
+        lambda rate: optim.momentum(rate, learning_rate_in_velocity=True),
+        0.05,
+        1,
+        0,
+    ),
     "nesterov": (lambda rate: optim.create_optimizer("nesterov", rate), 0.05, 1, 0),
     "adagrad": (lambda rate: optim.create_optimizer("adagrad", rate), 0.3, 1, 0),
     "rmsprop": (lambda rate: optim.create_optimizer("rmsprop", rate), 0.02, 1, 0),

@@ -1,4 +1,4 @@
-"""First loss, a small set by heart, range test: closed forms; broken networks are caught."""
+"""First loss, overfitting a small set, range test: closed forms; broken networks are caught."""
 
 import math
 
@@ -179,7 +179,7 @@ class TestOverfit:
     def learn(self, model, images, labels, **options):
         return overfit_small_set(model, images, labels, preprocess=scaled, **options)
 
-    def test_a_sound_network_learns_by_heart(self, small):
+    def test_a_sound_network_overfits_a_small_set(self, small):
         found = self.learn(Broken("none"), *small)
         assert found.ok and found.accuracy == 1.0 and found.steps <= 200
         assert len(found.losses) == found.steps and found.losses[-1] < found.losses[0]

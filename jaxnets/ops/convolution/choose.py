@@ -1,7 +1,7 @@
 """`auto`: which algorithm runs a convolution and its gradients, by shape, dtype and backend.
 
-The rule is a short walk through the kinds of convolution, with the limits of `table`. It looks at
-static shapes only, so it costs nothing at run time and is deterministic.
+The rule goes through the kinds of convolution, with the limits of `table`. It looks at static
+shapes only, so it costs nothing at run time and is deterministic.
 """
 
 import jax.numpy as jnp

@@ -15,8 +15,8 @@ from jaxnets.ops.convolution import im2col, window
 from jaxnets.ops.convolution.problem import Problem
 
 # Up to this side XLA's own product wins: the eighteen additions cost more memory traffic than the
-# eighth product costs arithmetic (experiments/convolution/strassen.py
-# measures the crossover).
+# eighth product costs arithmetic
+# (experiments/convolution/strassen.py measures the crossover).
 CUTOFF = 2048
 
 

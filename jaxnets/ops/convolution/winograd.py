@@ -139,7 +139,7 @@ def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
 
 
 def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
-    """Aᵀ M A, put together to (N, out…, D)."""
+    """Aᵀ M A, assembled to (N, out…, D)."""
     products = _join_groups(products, problem.groups)
     pieces, counts = _tiles(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]

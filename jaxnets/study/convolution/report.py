@@ -1,4 +1,4 @@
-"""What a benchmark of convolutions says: ratios of whole families of shapes, and a picture."""
+"""What a benchmark of convolutions says: ratios of whole families of shapes, and a figure."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED, extended_rosenbrock
+from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED
+from jaxnets.optim.second_order.problems.unconstrained import extended_rosenbrock
 
 FAMILIES = ("published", "large", "hard", "data", "network")
 

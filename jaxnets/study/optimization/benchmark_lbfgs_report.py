@@ -1,4 +1,4 @@
-"""What a comparison of minimizers says of its runs: counts, medians, a table and a picture.
+"""What a comparison of minimizers says of its runs: counts, medians, a table and a figure.
 
 A row is one problem, as `jaxnets.study.optimization.benchmark_lbfgs_runs.run_case` returns it.
 """

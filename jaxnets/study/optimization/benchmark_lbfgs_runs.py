@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.optim.second_order.minimizer import default_memory_for
+from jaxnets.optim.second_order import default_memory_size_for
 from jaxnets.study.optimization.benchmark_lbfgs_problems import Case
 from jaxnets.study.optimization.benchmark_lbfgs_solvers import (
     HOST_SOLVERS,
@@ -171,7 +171,7 @@ def run_case(
     Returns:
         {"case", "family", "size", "memory" (pairs of jaxnets), "runs": {solver: `Run`}}.
     """
-    memory = default_memory_for(case.fun, case.start, case.args)
+    memory = default_memory_size_for(case.fun, case.start, case.args)
     runs = {}
     for name in names:
         if name == "optimistix BFGS" and case.start.size > MOST_FOR_BFGS:

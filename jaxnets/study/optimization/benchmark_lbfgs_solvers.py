@@ -49,7 +49,7 @@ def ours(fun, memory, limits):
             args=args,
             tol=limits.tol,
             max_iterations=limits.max_iterations,
-            memory=memory,
+            memory_size=memory,
             method="lbfgs",
         )
         return result.x, result.status

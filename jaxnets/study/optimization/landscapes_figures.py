@@ -1,4 +1,4 @@
-"""Paths on surfaces as pictures and as an animation."""
+"""Paths on surfaces as figures and as an animation."""
 
 from pathlib import Path
 

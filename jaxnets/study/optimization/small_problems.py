@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
     Attributes:
         name: unique.
-        title: for pictures and tables.
+        title: for figures and tables.
         network: images → logits.
         decay: λ of the penalty λ/2·‖weights‖².
         train: what is learned from.

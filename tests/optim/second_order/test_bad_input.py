@@ -30,7 +30,7 @@ def square(x):
         (square, np.ones(3), {"tol": np.nan}, "tol must be a finite number"),
         (square, np.ones(3), {"tol": np.inf}, "tol must be a finite number"),
         (square, np.ones(3), {"max_iterations": -1}, "max_iterations"),
-        (square, np.ones(3), {"memory": 0}, "memory must be at least 1"),
+        (square, np.ones(3), {"memory_size": 0}, "memory_size must be at least 1"),
     ],
 )
 def test_mistakes_raise_with_what_came_and_what_to_do(fun, start, options, message):

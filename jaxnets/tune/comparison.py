@@ -1,4 +1,4 @@
-"""Step 5 and the end: the curves of the recipe, and both recipes on the test set."""
+"""Step 5 and the end: the curves of a recipe found, and it beside the default on the test set."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,34 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.study.statistics import difference_interval
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
-from jaxnets.tune import Candidates, diagnose, figures
-from jaxnets.tune.diagnose import smoothing_entropy
+from jaxnets.tune import figures
+from jaxnets.tune.candidates import Candidates
+from jaxnets.tune.diagnose import diagnose, smoothing_entropy
 
 
-def curves(
+def diagnose_settings(
     recipe: Recipe, settings: dict[str, Any], dataset: Dataset, held_out: Split, target: Path
 ) -> dict[str, str]:
-    """Train once, look at the curves, draw them; the diagnosis, or why there is none."""
+    """Train once, look at the curves and draw them.
+
+    Args:
+        recipe: what the settings are changes of.
+        settings: names of a recipe's fields to values.
+        dataset: trained on.
+        held_out: measured on.
+        target: the picture.
+
+    Returns:
+        ``{"kind", "finding", "advice"}`` of the diagnosis, or why there is none.
+
+    >>> import tempfile
+    >>> from jaxnets.data import load_dataset
+    >>> digits = load_dataset("digits", train_examples=60)
+    >>> recipe = Recipe(model="mlp", epochs=1, batch_size=30, warmup_epochs=0.0, augment="none")
+    >>> path = Path(tempfile.mkdtemp()) / "curves.png"
+    >>> diagnose_settings(recipe, {}, digits, digits.test, path)["kind"]
+    'too short'
+    """
     candidates = Candidates(recipe, dataset, held_out, recipe.epochs, seed=recipe.seed)
     train, valid = [], []
     for measured in candidates.train([settings]):
@@ -38,7 +58,7 @@ def curves(
     return {"kind": found.kind, "finding": found.finding, "advice": found.advice}
 
 
-def on_the_test_set(
+def compare_on_test_set(
     recipe: Recipe,
     settings: dict[str, Any],
     dataset: Dataset,
@@ -53,9 +73,25 @@ def on_the_test_set(
     order and augmentation of a pair are the same. Pairs of the same settings that are in ``store``
     are not run again.
 
+    Args:
+        recipe: the default one.
+        settings: its changes in the recipe found; none where the default won.
+        dataset: both splits.
+        keys: pairs of runs.
+        store: a JSON file.
+        progress: a tqdm bar that counts runs, or None.
+
     Returns:
         ``{"found", "default": accuracies, "difference", "half": of the 95 % interval over keys,
         "verdict"}``.
+
+    >>> import tempfile
+    >>> from jaxnets.data import load_dataset
+    >>> digits = load_dataset("digits", train_examples=100)
+    >>> recipe = Recipe(model="mlp", epochs=1, batch_size=50, warmup_epochs=0.0, augment="none")
+    >>> store = Path(tempfile.mkdtemp()) / "pairs.json"
+    >>> compare_on_test_set(recipe, {}, digits, keys=1, store=store)["verdict"]
+    'nothing better than the default was found'
     """
     before = read_json(store) or {}
     pairs = before["pairs"] if before.get("settings") == settings else []

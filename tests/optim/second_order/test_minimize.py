@@ -148,14 +148,16 @@ def test_it_runs_inside_jit_and_reports_a_bad_start_there():
 
 
 def test_lbfgs_needs_two_vectors_a_pair_and_a_small_constant():
-    size, memory = 200_000, 10
+    size, memory_size = 200_000, 10
 
     def solve(x):
-        return minimize(lambda x: jnp.sum((x - 1) ** 4), x, memory=memory).x
+        return minimize(lambda x: jnp.sum((x - 1) ** 4), x, memory_size=memory_size).x
 
     stats = jax.jit(solve).lower(jnp.zeros(size, jnp.float32)).compile().memory_analysis()
     vectors = (stats.temp_size_in_bytes + stats.output_size_in_bytes) / (4 * size)
-    assert vectors <= 2 * memory + 10  # x, gradient, direction, trial, and what fun itself needs
+    assert (
+        vectors <= 2 * memory_size + 10
+    )  # x, gradient, direction, trial, and what fun itself needs
 
 
 def test_vmapped_runs_equal_single_runs(x64):

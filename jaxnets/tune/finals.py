@@ -1,4 +1,4 @@
-"""The end of the search: the best of its last round and the default recipe, with other keys."""
+"""The finals of a search: the best of its last round and the default recipe, with other keys."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 from jaxnets.data import Dataset, Split
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.train.run_directory import read_json, write_json
-from jaxnets.tune import Candidates, Study
+from jaxnets.tune.candidates import Candidates
+from jaxnets.tune.study import Study
 
 # The best of many noisy scores is good by luck in part; a few are measured again, without it.
 FINALISTS = 3
@@ -20,6 +21,15 @@ def finalists(study: Study, default: dict[str, Any] | None) -> list[dict[str, An
     Args:
         study: the last round.
         default: the default recipe's values of what is searched, None where it is not in the space.
+
+    Returns:
+        Settings, the default first.
+
+    >>> from jaxnets.tune import Range, run_trials
+    >>> study = Study(None, "demo", {"x": Range(1.0, 100.0)}, {}, pruner="none")
+    >>> score = lambda settings, device: iter([[one["x"] for one in settings]])
+    >>> [len(one) for one in finalists(run_trials(study, score, trials=5), None)]
+    [0, 1, 1, 1]
     """
     complete = [row["params"] for row in study.table() if row["state"] == "complete"]
     if default is not None:
@@ -27,7 +37,7 @@ def finalists(study: Study, default: dict[str, Any] | None) -> list[dict[str, An
     return [{}, *complete[:FINALISTS]]
 
 
-def run(
+def run_finals(
     recipe: Recipe,
     contestants: list[dict[str, Any]],
     dataset: Dataset,
@@ -48,6 +58,15 @@ def run(
 
     Returns:
         ``{"settings", "accuracies": one a key, "mean"}`` for each.
+
+    >>> import tempfile
+    >>> from jaxnets.data import load_dataset
+    >>> digits = load_dataset("digits", train_examples=100)
+    >>> recipe = Recipe(model="mlp", epochs=1, batch_size=50, warmup_epochs=0.0, augment="none")
+    >>> store = Path(tempfile.mkdtemp()) / "finals.json"
+    >>> (only,) = run_finals(recipe, [{}], digits, digits.test, store=store)
+    >>> len(only["accuracies"])
+    2
     """
     rows = read_json(store) or []
     candidates = Candidates(recipe, dataset, held_out, recipe.epochs)

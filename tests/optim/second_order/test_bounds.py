@@ -95,11 +95,11 @@ def test_a_bounded_quadratic_meets_its_optimality_conditions_exactly(x64):
 def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
     rng = np.random.default_rng(1)
     size = 6
-    history = lbfgsb.model(4, None, None).empty(jnp.zeros(size))
+    history = lbfgsb.LBFGSB(4, None, None).init(jnp.zeros(size))
     a = np.diag(np.geomspace(1, 20, size))
     for _ in range(6):  # more pairs than slots
         s = rng.normal(size=size)
-        history = lbfgsb._push(history, jnp.asarray(s), jnp.asarray(a @ s))
+        history = lbfgsb.push(history, jnp.asarray(s), jnp.asarray(a @ s))
     rows, middle = lbfgsb.compact(history)
     theta = float(history.theta)
     b = theta * np.eye(size) - np.asarray(rows).T @ np.asarray(middle) @ np.asarray(rows)
@@ -119,7 +119,8 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
         rises = np.diff(values) > 1e-13
         first = np.argmax(rises) if rises.any() else -1  # -1: every variable ends at a bound
         expected = np.clip(x - grid[first] * g, low, high)
-        got, c = lbfgsb.cauchy_point(*map(jnp.asarray, (x, g, low, high, theta)), rows, middle)
+        box = lbfgsb.BoxModel(*map(jnp.asarray, (x, g, low, high, theta)), rows, middle)
+        got, c = lbfgsb.cauchy_point(box)
         np.testing.assert_allclose(got, expected, atol=1e-3)  # the grid's spacing times |g|
         np.testing.assert_allclose(c, np.asarray(rows) @ (np.asarray(got) - x), atol=1e-12)
 

@@ -1,4 +1,4 @@
-"""Steps 1 to 3: first loss, a small set by heart, the range of learning rates."""
+"""Steps 1 to 3 for a recipe: first loss, overfitting a small set, the range of learning rates."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,16 @@ from jaxnets.optim import mask_by_rank
 from jaxnets.optim.regularize import elastic_penalty
 from jaxnets.tasks import recipe as build
 from jaxnets.tasks.recipe import Recipe
-from jaxnets.tune import (
-    check_first_loss,
-    classification_loss,
-    draw_batches,
-    figures,
-    overfit_small_set,
-    range_test,
-    rate_grid,
-)
+from jaxnets.tune import figures
+from jaxnets.tune.examples import draw_batches
+from jaxnets.tune.first_loss import check_first_loss
+from jaxnets.tune.learning_rate_range import range_test
+from jaxnets.tune.overfit import overfit_small_set
+from jaxnets.tune.rate_grid import rate_grid
+from jaxnets.tune.training_loss import classification_loss
 
 
-def take(
+def first_steps(
     recipe: Recipe,
     dataset: Dataset,
     workdir: Path,
@@ -31,15 +29,27 @@ def take(
     overfit_steps: int,
     rates: int,
 ) -> dict[str, Any]:
-    """Run the three; returns what they found as JSON values, and draws rates.png.
+    """Run the three steps, and draw rates.png.
 
     Args:
         recipe: network, optimizer and batch size.
         dataset: whose training split is used.
         workdir: for the picture.
-        small_set: images to learn by heart.
+        small_set: images to overfit.
         overfit_steps: budget for that.
         rates: steps of the range test.
+
+    Returns:
+        What they found as JSON values: ``first_loss``, ``overfit`` and ``rates``, each with its
+        ``findings`` as sentences.
+
+    >>> import tempfile
+    >>> from jaxnets.data import load_dataset
+    >>> found = first_steps(
+    ...     Recipe(model="mlp", batch_size=20), load_dataset("digits", train_examples=100),
+    ...     Path(tempfile.mkdtemp()), small_set=20, overfit_steps=100, rates=40)
+    >>> found["first_loss"]["ok"], found["overfit"]["images"]
+    (True, 20)
     """
     network = build.build_network(recipe.model, dataset.num_classes, recipe.dtype)
     preprocess = fit_channel_mean_std(dataset.train.images).apply

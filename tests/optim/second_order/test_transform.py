@@ -15,7 +15,7 @@ def rosenbrock(tree, scale=100.0):
 
 
 def test_the_transform_takes_the_steps_of_minimize_and_compiles_once(x64):
-    solver = lbfgs(memory=10)
+    solver = lbfgs(memory_size=10)
     params = {"x": jnp.tile(jnp.asarray([-1.2, 1.0]), 3)}
     state = solver.init(params)
     value_and_grad = optax.value_and_grad_from_state(rosenbrock)
@@ -35,7 +35,7 @@ def test_the_transform_takes_the_steps_of_minimize_and_compiles_once(x64):
     reference = minimize(
         rosenbrock,
         {"x": jnp.tile(jnp.asarray([-1.2, 1.0]), 3)},
-        memory=10,
+        memory_size=10,
         max_iterations=20,
         tol=0.0,
     )
@@ -45,7 +45,7 @@ def test_the_transform_takes_the_steps_of_minimize_and_compiles_once(x64):
 
 
 def test_the_transform_converges_in_float32_chained_and_with_arguments():
-    solver = optax.chain(lbfgs(memory=5), optax.identity())
+    solver = optax.chain(lbfgs(memory_size=5), optax.identity())
     params = {"x": jnp.zeros(4)}
     state = solver.init(params)
 
@@ -67,8 +67,8 @@ def test_missing_arguments_are_named():
     x = jnp.ones(2)
     with pytest.raises(ValueError, match="value_fn=False"):
         solver.update(x, solver.init(x), x, value=1.0)
-    with pytest.raises(ValueError, match="memory"):
-        lbfgs(memory=0)
+    with pytest.raises(ValueError, match="memory_size"):
+        lbfgs(memory_size=0)
     noisy = multi_batch_lbfgs()
     with pytest.raises(ValueError, match="shared"):
         noisy.update(x, noisy.init(x), x)
@@ -105,7 +105,7 @@ def test_multi_batch_lbfgs_trains_a_network():
         "b2": jnp.zeros(10),
     }
     size, overlap, epochs = 150, 30, 8
-    solver = multi_batch_lbfgs(0.5, memory=10)
+    solver = multi_batch_lbfgs(0.5, memory_size=10)
 
     @jax.jit
     def step(params, state, previous, batch):

@@ -1,14 +1,21 @@
-"""The report of `experiments.find_recipe`: Markdown, and the command line of the recipe."""
+"""The report of a search for a recipe: Markdown, and the command line of the recipe."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from jaxnets.tasks.recipe import Recipe
-from jaxnets.tune import Study
+from jaxnets.tune.study import Study
 
 
 def command_line(recipe: Recipe) -> str:
     """How to train with a recipe; options that have their default are left out.
+
+    Args:
+        recipe: what to train with.
+
+    Returns:
+        One line.
 
     >>> command_line(Recipe(model="mlp", learning_rate=0.01))
     'python -m experiments.train_classifier --model mlp --learning-rate 0.01'
@@ -25,6 +32,12 @@ def command_line(recipe: Recipe) -> str:
 def settings_in_words(settings: dict[str, Any]) -> str:
     """Settings as one would say them; none are the default recipe's.
 
+    Args:
+        settings: names of a recipe's fields to values.
+
+    Returns:
+        A phrase.
+
     >>> settings_in_words({"learning_rate": 0.00316228, "augment": "crop"})
     'learning rate 0.003162, augment crop'
     """
@@ -37,7 +50,19 @@ def settings_in_words(settings: dict[str, Any]) -> str:
 
 
 def trials_table(study: Study, most: int = 8) -> str:
-    """The best trials of a round as a Markdown table, and how many were stopped early."""
+    """The best trials of a round as a Markdown table, and how many were stopped early.
+
+    Args:
+        study: the round.
+        most: rows of the table.
+
+    Returns:
+        Markdown.
+
+    >>> from jaxnets.tune import Range
+    >>> trials_table(Study(None, "demo", {"x": Range(1.0, 2.0)}, {})).splitlines()[0]
+    '| accuracy | x | epochs | |'
+    """
     rows = study.table()
     names = list(study.space)
     lines = [
@@ -72,7 +97,20 @@ def _finals(summary: dict[str, Any]) -> str:
 
 
 def comparison_in_words(measured: dict[str, Any], epochs: int) -> str:
-    """One sentence with both accuracies and the interval of their difference."""
+    """One sentence with both accuracies and the interval of their difference.
+
+    Args:
+        measured: of `compare_on_test_set`.
+        epochs: of each run.
+
+    Returns:
+        The sentence.
+
+    >>> measured = {"found": [0.9, 0.9], "default": [0.8, 0.8], "difference": 0.1, "half": 0.02}
+    >>> comparison_in_words({**measured, "verdict": "the recipe found is better"}, 5)
+    'test accuracy after 5 epochs, 2 keys: 90.00 % with the recipe, 80.00 % with the default;
+    difference +10.00 ± 2.00 points (95 %): the recipe found is better'
+    """
     found, default = (100 * sum(v) / len(v) for v in (measured["found"], measured["default"]))
     return (
         f"test accuracy after {epochs} epochs, {len(measured['found'])} keys: {found:.2f} % with "
@@ -82,8 +120,26 @@ def comparison_in_words(measured: dict[str, Any], epochs: int) -> str:
     )
 
 
-def markdown(summary: dict[str, Any], tables: list[str]) -> str:
-    """The whole report."""
+def report_markdown(summary: dict[str, Any], tables: list[str]) -> str:
+    """The whole report of a search.
+
+    Args:
+        summary: of `jaxnets.tune.procedure.find_recipe`.
+        tables: of `trials_table`, one a round.
+
+    Returns:
+        Markdown, with links to the pictures beside it.
+
+    >>> step = {"findings": ["as it should be"]}
+    >>> measured = {"found": [0.9], "default": [0.8], "difference": 0.1, "half": 0.02}
+    >>> summary = {
+    ...     "config": {"model": "mlp", "dataset": "digits", "epochs": 5}, "train_images": 80,
+    ...     "valid_images": 20, "steps": {"first_loss": step, "overfit": step, "rates": step},
+    ...     "finals": [], "warnings": [], "curves": {}, "settings": {}, "command": "python …",
+    ...     "comparison": {**measured, "verdict": "better"}}
+    >>> report_markdown(summary, []).splitlines()[0]
+    '# A recipe for mlp on digits'
+    """
     steps, config = summary["steps"], summary["config"]
     parts = [
         f"# A recipe for {config['model']} on {config['dataset']}",
@@ -93,7 +149,7 @@ def markdown(summary: dict[str, Any], tables: list[str]) -> str:
     for number, (name, title) in enumerate(
         (
             ("first_loss", "The first loss"),
-            ("overfit", "A small set by heart"),
+            ("overfit", "Overfitting a small set"),
             ("rates", "The learning rate"),
         ),
         start=1,
@@ -117,3 +173,25 @@ def markdown(summary: dict[str, Any], tables: list[str]) -> str:
         f"```sh\n{summary['command']}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def ending(summary: dict[str, Any], workdir: Path) -> str:
+    """The last lines on the terminal: the comparison, the command, the files.
+
+    Args:
+        summary: of `jaxnets.tune.procedure.find_recipe`.
+        workdir: where the report is.
+
+    Returns:
+        Three lines.
+
+    >>> measured = {"found": [0.9], "default": [0.8], "difference": 0.1, "half": 0.02}
+    >>> measured["verdict"] = "better"
+    >>> summary = {"comparison": measured, "config": {"epochs": 5}, "command": "python …"}
+    >>> ending(summary, Path("runs")).splitlines()[-1]
+    'runs: report.md, recipe.json, summary.json'
+    """
+    return (
+        comparison_in_words(summary["comparison"], summary["config"]["epochs"])
+        + f"\n{summary['command']}\n{workdir}: report.md, recipe.json, summary.json"
+    )

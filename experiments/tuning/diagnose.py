@@ -1,7 +1,7 @@
 """What the loss curves of a run say, in words.
 
-Command:  python -m experiments.diagnose --run runs/train_classifier/digits-lenet5
-          python -m experiments.diagnose
+Command:  python -m experiments.tuning.diagnose --run runs/train_classifier/digits-lenet5
+          python -m experiments.tuning.diagnose
 Time:     three seconds on two CPU cores.
 Result:   runs/diagnose/: curves.png with the finding written on it, and summary.json. Without
           --run, typical curves of each kind: learning rate too high, too low, plateau,

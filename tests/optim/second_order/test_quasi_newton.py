@@ -9,9 +9,10 @@ from jaxnets.optim import Status, minimize
 from jaxnets.optim.second_order import bfgs
 from jaxnets.optim.second_order import lbfgs as pairs
 from jaxnets.optim.second_order.descent import descend
-from jaxnets.optim.second_order.line_search import WolfeRule
+from jaxnets.optim.second_order.direction import Direction
 from jaxnets.optim.second_order.objective import flat_objective, flatten
 from jaxnets.optim.second_order.problems import UNCONSTRAINED
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 
 def spd(rng, size, condition=100.0):
@@ -61,9 +62,9 @@ def test_bfgs_ends_a_quadratic_in_n_exact_steps_with_the_inverse_hessian(x64):
 @pytest.mark.parametrize("count", [1, 4, 5, 13])
 def test_matrix_form_equals_two_loops_and_a_dense_reference_through_the_ring(x64, count):
     rng = np.random.default_rng(2)
-    size, memory = 12, 5
+    size, memory_size = 12, 5
     a = spd(rng, size)
-    history = pairs.empty_history(size, memory, jnp.float64)
+    history = pairs.init_history(size, memory_size, jnp.float64)
     kept = []
     for _ in range(count):
         s = rng.normal(size=size)
@@ -71,7 +72,7 @@ def test_matrix_form_equals_two_loops_and_a_dense_reference_through_the_ring(x64
         kept.append((s, a @ s))
     s, y = kept[-1]
     h = (s @ y) / (y @ y) * np.eye(size)
-    for s, y in kept[-memory:]:
+    for s, y in kept[-memory_size:]:
         rho = 1 / (s @ y)
         left = np.eye(size) - rho * np.outer(s, y)
         h = left @ h @ left.T + rho * np.outer(s, s)
@@ -83,7 +84,7 @@ def test_matrix_form_equals_two_loops_and_a_dense_reference_through_the_ring(x64
 
 
 def test_a_pair_without_positive_curvature_is_left_out_and_forgetting_is_steepest_descent(x64):
-    history = pairs.push(pairs.empty_history(3, 2, jnp.float64), jnp.ones(3), 2 * jnp.ones(3))
+    history = pairs.push(pairs.init_history(3, 2, jnp.float64), jnp.ones(3), 2 * jnp.ones(3))
     bent = pairs.push(history, jnp.ones(3), -jnp.ones(3))
     same = pairs.push(history, jnp.ones(3), jnp.zeros(3))
     vector = jnp.asarray([1.0, 2.0, -1.0])
@@ -92,7 +93,7 @@ def test_a_pair_without_positive_curvature_is_left_out_and_forgetting_is_steepes
         np.testing.assert_array_equal(
             pairs.times_inverse_hessian(other, vector), pairs.times_inverse_hessian(history, vector)
         )
-    empty = pairs.forget(history, jnp.asarray(True))
+    empty = pairs.reset_history(history, jnp.asarray(True))
     np.testing.assert_array_equal(pairs.times_inverse_hessian(empty, vector), vector)
 
 
@@ -101,20 +102,20 @@ def test_lbfgs_with_full_memory_has_the_directions_of_bfgs(x64):
     rng = np.random.default_rng(3)
     size, count = 10, 25
     a = spd(rng, size)
-    history = pairs.empty_history(size, count, jnp.float64)
-    model = bfgs.model()
-    state = model.empty(jnp.zeros(size))
+    history = pairs.init_history(size, count, jnp.float64)
+    method = bfgs.BFGS()
+    state = method.init(jnp.zeros(size))
     for i in range(count):
         s = jnp.asarray(rng.normal(size=size))
         y = jnp.asarray(a) @ s
         gradient = jnp.asarray(rng.normal(size=size))
         history = pairs.push(history, s, y, rescale=i == 0)
-        state, direction, _, _ = model.learn(state, s, y, None, gradient)
+        state, direction = method.update(state, s, y, None, gradient)
         limited = -pairs.times_inverse_hessian(history, gradient)
-        assert jnp.abs(limited - direction).max() <= 1e-10 * jnp.abs(direction).max()
+        assert jnp.abs(limited - direction.vector).max() <= 1e-10 * jnp.abs(direction.vector).max()
 
 
-def _iterates(fun, start, model, count):
+def _iterates(fun, start, method, count):
     """x after 0, 1, …, count accepted steps of `descend`, shape (count + 1, n)."""
     flat = flatten(jnp.asarray(start))
     evaluate = flat_objective(fun, flat)
@@ -122,24 +123,27 @@ def _iterates(fun, start, model, count):
     @jax.jit
     def after(steps):
         return descend(
-            evaluate, flat.vector, model, tol=1e-6, max_iterations=steps, rule=WolfeRule()
+            evaluate,
+            flat.vector,
+            method,
+            tol=1e-6,
+            max_iterations=steps,
+            line_search=StrongWolfe(),
         )
 
     outcomes = [after(steps) for steps in range(count + 1)]
     return np.stack([out.x for out in outcomes]), int(outcomes[-1].status)
 
 
-def _scaled_once(memory):
+class ScaledOnce(pairs.LBFGS):
     """L-BFGS whose γ stays the first pair's, as BFGS's does."""
 
-    def learn(history, step, change, x, gradient):
-        first = history.count == 0
-        scaled, plain = (pairs.push(history, step, change, rescale) for rescale in (True, False))
+    def update(self, state, step, change, x, gradient):
+        first = state.count == 0
+        scaled, plain = (pairs.push(state, step, change, rescale) for rescale in (True, False))
         history = jax.tree.map(lambda a, b: jnp.where(first, a, b), scaled, plain)
         direction = -pairs.times_inverse_hessian(history, gradient)
-        return history, direction, history.count == 0, 0
-
-    return pairs.model(memory)._replace(learn=learn)
+        return history, Direction(direction, history.count == 0, 0)
 
 
 def _quadratic_20(x):
@@ -161,8 +165,8 @@ WHOLE_RUNS = [
 @pytest.mark.parametrize(("fun", "start"), WHOLE_RUNS, ids=lambda v: getattr(v, "__name__", ""))
 def test_a_whole_run_of_lbfgs_with_full_memory_is_the_run_of_bfgs(x64, fun, start):
     count = 120
-    dense, status = _iterates(fun, start, bfgs.model(), count)
-    limited, same = _iterates(fun, start, _scaled_once(count), count)
+    dense, status = _iterates(fun, start, bfgs.BFGS(), count)
+    limited, same = _iterates(fun, start, ScaledOnce(count), count)
     assert status == same == Status.CONVERGED  # within `count` steps: these are whole runs
     scale = np.maximum(1, np.abs(dense).max(axis=1, keepdims=True))
     assert (np.abs(limited - dense) / scale).max() <= 1e-10
@@ -181,16 +185,16 @@ def test_two_dimensional_rosenbrock_takes_about_as_many_iterations_as_elsewhere(
 def test_float32_pairs_keep_the_matrix_form_near_the_exact_product():
     """Nearly parallel steps in float32: the form must not lose more digits than the recursion."""
     rng = np.random.default_rng(4)
-    size, memory = 30, 8
+    size, memory_size = 30, 8
     a = spd(rng, size, 1e3)
-    single = pairs.empty_history(size, memory)
+    single = pairs.init_history(size, memory_size)
     base = rng.normal(size=size)
-    s_all = [base + 0.05 * rng.normal(size=size) for _ in range(memory)]
+    s_all = [base + 0.05 * rng.normal(size=size) for _ in range(memory_size)]
     for s in s_all:
         single = pairs.push(single, jnp.float32(s), jnp.float32(a @ s))
     vector = rng.normal(size=size)
     with jax.enable_x64(True):
-        double = pairs.empty_history(size, memory, jnp.float64)
+        double = pairs.init_history(size, memory_size, jnp.float64)
         for s in s_all:
             double = pairs.push(double, jnp.asarray(s), jnp.asarray(a @ s))
         exact = np.asarray(pairs.two_loop(double, jnp.asarray(vector)))

@@ -5,18 +5,19 @@ import numpy as np
 import pytest
 
 from jaxnets.optim.second_order import line_search
-from jaxnets.optim.second_order.line_search import DECREASE, FAILED, SEARCHING, WOLFE, WolfeRule
+from jaxnets.optim.second_order.line_search import DECREASE, FAILED, SEARCHING, WOLFE
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 
-def run(phi, slope, step=1.0, longest=np.inf, rule=WolfeRule()):  # noqa: B008
+def run(phi, slope, step=1.0, max_step=np.inf, rule=StrongWolfe()):  # noqa: B008
     """Drive the machine; return (outcome, step, the steps it tried)."""
-    search = line_search.start(jnp.asarray(phi(0.0)), jnp.asarray(slope(0.0)), step, longest)
+    search = line_search.init_search(jnp.asarray(phi(0.0)), jnp.asarray(slope(0.0)), step, max_step)
     tried = []
     while int(search.outcome) == SEARCHING:
         tried.append(float(search.step))
         here = float(search.step)
         search = line_search.advance(search, phi(here), slope(here), rule)
-        assert len(tried) <= rule.max_trials
+        assert len(tried) <= rule.max_linesearch_steps
     assert int(search.trials) == len(tried)
     return int(search.outcome), float(search.step), tried
 
@@ -42,11 +43,11 @@ def steep(t):
 @pytest.mark.parametrize("step", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("curvature", [0.9, 0.1])
 def test_the_step_meets_both_strong_wolfe_conditions(x64, pair, step, curvature):
-    rule = WolfeRule(curvature=curvature)
+    rule = StrongWolfe(curv_rtol=curvature)
     outcome, t, tried = run(lambda t: pair(t)[0], lambda t: pair(t)[1], step, rule=rule)
     (value0, slope0), (value, slope) = pair(0.0), pair(t)
     assert outcome == WOLFE
-    assert value <= value0 + rule.decrease * t * slope0
+    assert value <= value0 + rule.slope_rtol * t * slope0
     assert abs(slope) <= curvature * abs(slope0)
     assert tried[0] == step
     assert len(tried) <= 15
@@ -70,7 +71,7 @@ def test_it_steps_back_from_what_is_not_finite_and_goes_on(x64, bad):
 
 
 def test_a_longest_step_is_kept_and_taken_when_the_function_still_falls(x64):
-    outcome, t, _ = run(lambda t: -t, lambda t: -1.0, 0.5, longest=2.0)
+    outcome, t, _ = run(lambda t: -t, lambda t: -1.0, 0.5, max_step=2.0)
     assert outcome == DECREASE and t == 2.0
 
 
@@ -91,7 +92,7 @@ def test_values_equal_up_to_rounding_are_judged_by_their_slopes():
 
 
 def test_impossible_constants_are_refused():
-    with pytest.raises(ValueError, match="decrease < curvature"):
-        WolfeRule(decrease=0.9, curvature=0.1).check()
-    with pytest.raises(ValueError, match="max_trials"):
-        WolfeRule(max_trials=1).check()
+    with pytest.raises(ValueError, match="slope_rtol < curv_rtol"):
+        StrongWolfe(slope_rtol=0.9, curv_rtol=0.1).check()
+    with pytest.raises(ValueError, match="max_linesearch_steps"):
+        StrongWolfe(max_linesearch_steps=1).check()
