@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -22,7 +23,16 @@ from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.metrics_log import MetricsLog
 from jaxnets.train.parallel import DataParallel, choose_devices
-from jaxnets.train.processes import Processes, StopRequest, from_main, is_main, join
+from jaxnets.train.processes import (
+    LostProcessError,
+    Processes,
+    StopRequest,
+    agree,
+    from_main,
+    is_main,
+    join,
+    lost_processes_explained,
+)
 from jaxnets.train.run_directory import RunDirectory, write_json
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import Prepare, train_step
@@ -140,37 +150,22 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
     options = options or RunOptions()
-    workdir = Path(workdir)
     join(options)
-    parallel = DataParallel(options.parallel, choose_devices(options.devices))
-    parallel.check_batch_size(batch_size, microbatches)
-    batches = Batches(
-        source,
-        batch_size,
-        seed=seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-    # The directory comes last, so that a mistake above leaves nothing behind. Only process 0
-    # owns it; the others train along.
-    directory = (
-        RunDirectory(
-            workdir,
-            dict(settings or {}),
-            accept_changes=options.accept_changes,
-            restart=options.restart,
+    with lost_processes_explained(), contextlib.ExitStack() as stack:
+        parallel = DataParallel(options.parallel, choose_devices(options.devices))
+        parallel.check_batch_size(batch_size, microbatches)
+        batches = Batches(
+            source,
+            batch_size,
+            seed=seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
-        if is_main()
-        else contextlib.nullcontext()
-    )
-    with directory:
-        if is_main():
-            if directory.moved_to:
-                options.say(f"the old run is in {directory.moved_to}")
-            for change in directory.changes:
-                options.say(f"changed: {change}")
-            if directory.summary:
-                return Fitted(directory.summary, {}, {}, finished_before=True)
+        # The directory comes last, so that a mistake above leaves nothing behind.
+        workdir = Path(workdir)
+        finished = _open_directory(stack, workdir, dict(settings or {}), options)
+        if finished is not None:
+            return Fitted(finished, {}, {}, finished_before=True)
         key = jax.random.key(seed)
         state = create_state(model, optimizer, batches[0], key, task=task, variables=variables)
         run = _Run(workdir, options, parallel, batches, epochs, dict(meta or {}))
@@ -185,6 +180,40 @@ def fit(
             after_evaluation,
             summarize,
         )
+
+
+def _open_directory(
+    stack: contextlib.ExitStack, path: Path, settings: dict[str, Any], options: RunOptions
+) -> dict[str, Any] | None:
+    """Open the run's directory, which process 0 alone owns; the others train along.
+
+    Returns:
+        on every process the summary of a run that has ended already, else None.
+    """
+    finished, failed = None, None
+    if is_main():
+        try:
+            directory = stack.enter_context(
+                RunDirectory(
+                    path,
+                    settings,
+                    accept_changes=options.accept_changes,
+                    restart=options.restart,
+                )
+            )
+            finished = directory.summary
+        except JaxnetsError as error:
+            failed = error
+    if agree(failed is not None):
+        raise failed or LostProcessError("process 0 could not begin; see its message")
+    if is_main():
+        if directory.moved_to:
+            options.say(f"the old run is in {directory.moved_to}")
+        for change in directory.changes:
+            options.say(f"changed: {change}")
+    if not agree(finished is not None):
+        return None
+    return finished or {}
 
 
 @dataclass
@@ -216,9 +245,11 @@ class _Run:
             return {k: v for k, v in latest.items() if isinstance(v, int | float)}
 
         def save(step, state):
+            # Gathering a carry takes all processes; the rest is on each of them already.
+            if is_main() or state.carry:
+                arrays = state_arrays(state, parallel.fetch, parallel.gather)
             if is_main():
                 meta = {"step": step, "next_batch": step, **self.meta}
-                arrays = state_arrays(state, parallel.fetch, parallel.gather)
                 checkpoints.save(step, arrays, meta)
 
         with contextlib.ExitStack() as stack:
@@ -240,6 +271,7 @@ class _Run:
                     after_evaluation=after_evaluation,
                     save=save,
                     save_seconds=options.checkpoint_seconds,
+                    agree=agree if state.carry else bool,
                     stop_requested=stop.requested,
                     progress=self._open_bar(stack, first_step, last_step),
                 )
@@ -308,20 +340,33 @@ class _Run:
 
 def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
     """The state to begin with, and its step; process 0's is what every process gets."""
-    first_step = 0
+    count = jax.process_count()
+    # Each process made the carry of its own rows; a checkpoint has those of all.
+    rows = {leaf.shape[0] for leaf in jax.tree.leaves(state.carry)}
+    state = state.replace(carry=jax.tree.map(lambda x: jnp.concatenate([x] * count), state.carry))
+    first_step, failed = 0, None
     if is_main():
-        found = checkpoints.restore()
-        if found is not None:
-            state = restore_state(state, found.arrays)
-            # A damaged newer step was passed over; it must not shadow what comes now.
-            checkpoints.remove_after(found.step)
-            first_step = found.step
-    if jax.process_count() > 1:
-        key = jax.random.key_data(state.key)
+        try:
+            found = checkpoints.restore()
+            if found is not None:
+                state = restore_state(state, found.arrays)
+                # A damaged newer step was passed over; it must not shadow what comes now.
+                checkpoints.remove_after(found.step)
+                first_step = found.step
+        except JaxnetsError as error:
+            failed = error
+    if agree(failed is not None):
+        raise failed or LostProcessError("process 0 could not read its checkpoint; see its message")
+    if count > 1:
+        key, impl = jax.random.key_data(state.key), jax.random.key_impl(state.key)
         tree = jax.tree.map(np.asarray, (state.replace(key=key), first_step))
         state, first_step = from_main(tree)
-        state = state.replace(key=jax.random.wrap_key_data(np.asarray(state.key)))
+        state = state.replace(key=jax.random.wrap_key_data(np.asarray(state.key), impl=impl))
         first_step = int(first_step)
+    if rows:
+        (share,) = rows
+        own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+        state = state.replace(carry=jax.tree.map(lambda x: np.asarray(x)[own], state.carry))
     return state, first_step
 
 
