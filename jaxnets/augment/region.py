@@ -22,6 +22,9 @@ class Region(NamedTuple):
         top, left, height, width: in pixels of the image, numbers or traced; it may reach outside.
         size: (rows, columns) of the result.
         mirrored: whether the result is mirrored left to right; a bool or traced.
+
+    >>> Region(0, 2, 4, 4, (8, 8)).mirrored
+    False
     """
 
     top: jax.Array | float
@@ -95,6 +98,13 @@ def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array
 
     A center on the border of two pixels lies in the later one.
 
+    Args:
+        start, extent: in pixels, numbers or traced.
+        count: how many parts.
+
+    Returns:
+        int32 (count,), below 0 or beyond the image where the interval is.
+
     >>> nearest_pixels(0, 8, 4).tolist()
     [1, 3, 5, 7]
     """
@@ -108,6 +118,13 @@ def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array
 
 def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     """The centers of ``count`` equal parts of [start, start + extent], float32.
+
+    Args:
+        start, extent: in pixels, numbers or traced.
+        count: how many parts.
+
+    Returns:
+        (count,).
 
     >>> centers(1, 8, 4).tolist()
     [2.0, 4.0, 6.0, 8.0]

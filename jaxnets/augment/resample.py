@@ -85,6 +85,9 @@ def resize_shorter(example: Example, shorter: int, method: str = "bilinear") -> 
         shorter: pixels of the shorter side; the longer one is rounded down.
         method: one of `METHODS`.
 
+    Returns:
+        The example, its shorter side ``shorter``; an image for an image.
+
     >>> resize_shorter(jnp.ones((4, 6, 1)), 8).shape
     (8, 12, 1)
     """

@@ -59,6 +59,9 @@ def stack_variables(members: Sequence[Variables]) -> Variables:
     Args:
         members: k trees of arrays.
 
+    Returns:
+        One tree of the same structure.
+
     Raises:
         ValueError: no members, or members that differ; the message names the first difference.
 

@@ -84,6 +84,14 @@ def compare_on_test_set(
     Returns:
         ``{"found", "default": accuracies, "difference", "half": of the 95 % interval over keys,
         "verdict"}``.
+
+    >>> import tempfile
+    >>> from jaxnets.data import load_dataset
+    >>> digits = load_dataset("digits", train_examples=100)
+    >>> recipe = Recipe(model="mlp", epochs=1, batch_size=50, warmup_epochs=0.0, augment="none")
+    >>> store = Path(tempfile.mkdtemp()) / "pairs.json"
+    >>> compare_on_test_set(recipe, {}, digits, keys=1, store=store)["verdict"]
+    'nothing better than the default was found'
     """
     before = read_json(store) or {}
     pairs = before["pairs"] if before.get("settings") == settings else []

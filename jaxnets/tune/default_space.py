@@ -63,6 +63,9 @@ def default_space(recipe: Recipe, suggestion: float, dataset: Dataset) -> Space:
         suggestion: of the range test.
         dataset: gray images are not mirrored.
 
+    Returns:
+        Name → `Range` or `Choice`.
+
     >>> from jaxnets.data import load_dataset
     >>> default_space(Recipe(batch_size=64), 0.01, load_dataset("digits"))["batch_size"]
     Choice(values=(16, 32, 64))
@@ -88,6 +91,9 @@ def settings_in_use(space: Space, recipe: Recipe) -> dict[str, Any] | None:
         space: what is searched.
         recipe: the default one.
 
+    Returns:
+        Name → the recipe's value, or None.
+
     >>> settings_in_use({"learning_rate": Range(1e-4, 1.0)}, Recipe(learning_rate=0.01))
     {'learning_rate': 0.01}
     >>> settings_in_use({"augment": Choice(("none",))}, Recipe(augment="crop")) is None
@@ -109,6 +115,9 @@ def trials_together(space: Space, model: str) -> int:
     Args:
         space: what is searched.
         model: a name of `jaxnets.list_models()`.
+
+    Returns:
+        1, or 4 where that is faster.
 
     >>> trials_together({"augment": Choice(("none", "crop"))}, "mlp")
     1

@@ -87,6 +87,13 @@ def find_recipe(
 
     Raises:
         JaxnetsError: what the steps raise.
+
+    >>> from jaxnets.data import load_dataset
+    >>> recipe, few = Recipe(model="mlp", epochs=2), Budget(valid_share=0.001)
+    >>> find_recipe(recipe, load_dataset("digits"), Path("runs/mine"), few, quiet=True)
+    Traceback (most recent call last):
+    ...
+    jaxnets.errors.JaxnetsError: a share of 0.001 of 1437 images for validation leaves fewer ...
     """
     say = _silent if quiet else print
     bar = _no_bar if quiet else _open_bar

@@ -14,6 +14,9 @@ def command_line(recipe: Recipe) -> str:
     Args:
         recipe: what to train with.
 
+    Returns:
+        One line.
+
     >>> command_line(Recipe(model="mlp", learning_rate=0.01))
     'python -m experiments.train_classifier --model mlp --learning-rate 0.01'
     """
@@ -32,6 +35,9 @@ def settings_in_words(settings: dict[str, Any]) -> str:
     Args:
         settings: names of a recipe's fields to values.
 
+    Returns:
+        A phrase.
+
     >>> settings_in_words({"learning_rate": 0.00316228, "augment": "crop"})
     'learning rate 0.003162, augment crop'
     """
@@ -49,6 +55,9 @@ def trials_table(study: Study, most: int = 8) -> str:
     Args:
         study: the round.
         most: rows of the table.
+
+    Returns:
+        Markdown.
 
     >>> from jaxnets.tune import Range
     >>> trials_table(Study(None, "demo", {"x": Range(1.0, 2.0)}, {})).splitlines()[0]
@@ -94,6 +103,9 @@ def comparison_in_words(measured: dict[str, Any], epochs: int) -> str:
         measured: of `compare_on_test_set`.
         epochs: of each run.
 
+    Returns:
+        The sentence.
+
     >>> measured = {"found": [0.9, 0.9], "default": [0.8, 0.8], "difference": 0.1, "half": 0.02}
     >>> comparison_in_words({**measured, "verdict": "the recipe found is better"}, 5)
     'test accuracy after 5 epochs, 2 keys: 90.00 % with the recipe, 80.00 % with the default;
@@ -114,6 +126,19 @@ def report_markdown(summary: dict[str, Any], tables: list[str]) -> str:
     Args:
         summary: of `jaxnets.tune.procedure.find_recipe`.
         tables: of `trials_table`, one a round.
+
+    Returns:
+        Markdown, with links to the pictures beside it.
+
+    >>> step = {"findings": ["as it should be"]}
+    >>> measured = {"found": [0.9], "default": [0.8], "difference": 0.1, "half": 0.02}
+    >>> summary = {
+    ...     "config": {"model": "mlp", "dataset": "digits", "epochs": 5}, "train_images": 80,
+    ...     "valid_images": 20, "steps": {"first_loss": step, "overfit": step, "rates": step},
+    ...     "finals": [], "warnings": [], "curves": {}, "settings": {}, "command": "python …",
+    ...     "comparison": {**measured, "verdict": "better"}}
+    >>> report_markdown(summary, []).splitlines()[0]
+    '# A recipe for mlp on digits'
     """
     steps, config = summary["steps"], summary["config"]
     parts = [
@@ -156,6 +181,15 @@ def ending(summary: dict[str, Any], workdir: Path) -> str:
     Args:
         summary: of `jaxnets.tune.procedure.find_recipe`.
         workdir: where the report is.
+
+    Returns:
+        Three lines.
+
+    >>> measured = {"found": [0.9], "default": [0.8], "difference": 0.1, "half": 0.02}
+    >>> measured["verdict"] = "better"
+    >>> summary = {"comparison": measured, "config": {"epochs": 5}, "command": "python …"}
+    >>> ending(summary, Path("runs")).splitlines()[-1]
+    'runs: report.md, recipe.json, summary.json'
     """
     return (
         comparison_in_words(summary["comparison"], summary["config"]["epochs"])

@@ -25,7 +25,8 @@ def update_inverse(inverse: jax.Array, step: jax.Array, change: jax.Array) -> ja
         change: y = ∇f(x₊) - ∇f(x), shape (n,), with sᵀy > 0.
 
     Returns:
-        H₊, shape (n, n), symmetric to the last bit.
+        H₊, shape (n, n), symmetric: to the last bit, or to rounding where a compiler fuses the
+        products with the sum.
 
     Source: Nocedal and Wright (2006), equation 6.17; derived step by step in
     ``notebooks/bfgs_derivation.ipynb``.

@@ -40,13 +40,23 @@ class Case(NamedTuple):
 
 
 def all_cases() -> list[Case]:
-    """Every case; the first families have closed forms, the last two real data."""
+    """Every case; the first families have closed forms, the last two real data.
+
+    Returns:
+        A list of `Case`.
+    """
     published = [Case(p.name, "published", p.fun, p.start) for p in UNCONSTRAINED + LEAST_SQUARES]
     return [*published, *large(), *hard(), *data(), *networks()]
 
 
 def chained_rosenbrock(x: jax.Array) -> jax.Array:
     """Σ 100(x_{i+1} − x_i²)² + (1 − x_i)² over all neighbors.
+
+    Args:
+        x: shape (n,).
+
+    Returns:
+        A scalar, 0 where all entries are 1.
 
     >>> chained_rosenbrock(jnp.ones(5)).item()
     0.0
@@ -55,7 +65,11 @@ def chained_rosenbrock(x: jax.Array) -> jax.Array:
 
 
 def large() -> list[Case]:
-    """Rosenbrock's function in 100 to 10,000 dimensions."""
+    """Rosenbrock's function in 100 to 10,000 dimensions.
+
+    Returns:
+        A list of `Case`.
+    """
 
     def separable(x):
         return jnp.sum(extended_rosenbrock(x) ** 2)
@@ -71,7 +85,11 @@ def large() -> list[Case]:
 
 
 def hard() -> list[Case]:
-    """Badly scaled and flat functions."""
+    """Badly scaled and flat functions.
+
+    Returns:
+        A list of `Case`.
+    """
 
     def quadratic(x, scales):
         return 0.5 * jnp.sum(scales * x**2)
@@ -108,7 +126,11 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def data() -> list[Case]:
-    """Regressions and factorizations of data sets."""
+    """Regressions and factorizations of data sets.
+
+    Returns:
+        A list of `Case`.
+    """
     from sklearn.datasets import load_breast_cancer, load_diabetes
 
     images, labels = _digits()
@@ -158,7 +180,11 @@ def _patch(images: np.ndarray) -> np.ndarray:
 
 
 def networks() -> list[Case]:
-    """Small networks on digits, their parameters as one vector."""
+    """Small networks on digits, their parameters as one vector.
+
+    Returns:
+        A list of `Case`.
+    """
     images, labels = _digits()
 
     def dense(sizes, activation, decay=0.0):

@@ -14,7 +14,14 @@ from jaxnets.study.tables import markdown_table
 
 
 def fastest_peer(row: dict) -> tuple[str, float] | None:
-    """The fastest other JAX solver that solved the problem, and its seconds."""
+    """The fastest other JAX solver that solved the problem, and its seconds.
+
+    Args:
+        row: one problem.
+
+    Returns:
+        Its name and seconds; None where no peer solved the problem.
+    """
     solved = {
         name: run.seconds
         for name, run in row["runs"].items()
@@ -81,7 +88,15 @@ def summarize(rows: list[dict], same_memory: bool) -> dict:
 
 
 def as_table(rows: list[dict], names: list[str]) -> str:
-    """A Markdown table: evaluations and milliseconds a solver, a dash where it did not solve."""
+    """A Markdown table: evaluations and milliseconds a solver, a dash where it did not solve.
+
+    Args:
+        rows: one a problem.
+        names: of the solvers, one a column.
+
+    Returns:
+        The table.
+    """
     header = ["problem", "n", "pairs", *names, "compile jaxnets", "× fastest JAX peer"]
     lines = []
     for row in rows:
@@ -103,7 +118,12 @@ def as_table(rows: list[dict], names: list[str]) -> str:
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """How many times longer the fastest JAX peer takes than jaxnets, one bar a problem."""
+    """How many times longer the fastest JAX peer takes than jaxnets, one bar a problem.
+
+    Args:
+        rows: one a problem; those that jaxnets and a JAX peer solved are shown.
+        path: a PNG file.
+    """
     known = [(row, fastest_peer(row)) for row in rows if row["runs"]["jaxnets"].solved]
     known = [(row, peer) for row, peer in known if peer]
     if not known:

@@ -183,18 +183,39 @@ def run_case(
 
 
 def as_json(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of `run_case` with its runs as dictionaries."""
+    """A row of `run_case` with its runs as dictionaries.
+
+    Args:
+        row: of `run_case`.
+
+    Returns:
+        JSON values.
+    """
     return {**row, "runs": {name: run._asdict() for name, run in row["runs"].items()}}
 
 
 def save_row(path: Path, row: dict[str, Any], settings: list) -> None:
-    """Keep a row of `run_case` with the settings that it was made under."""
+    """Keep a row of `run_case` with the settings that it was made under.
+
+    Args:
+        path: a JSON file.
+        row: of `run_case`.
+        settings: JSON values.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"settings": settings, "row": as_json(row)})
 
 
 def load_row(path: Path, settings: list) -> dict[str, Any] | None:
-    """The row that `save_row` kept; None if there is none, or of other settings."""
+    """The row that `save_row` kept; None if there is none, or of other settings.
+
+    Args:
+        path: a JSON file.
+        settings: those of now.
+
+    Returns:
+        The row as `run_case` returned it, or None.
+    """
     stored = read_json(path)
     if stored is None or stored["settings"] != settings:
         return None

@@ -32,7 +32,14 @@ class Limits(NamedTuple):
 
 
 def norm(gradient: jax.Array) -> jax.Array:
-    """Largest absolute entry."""
+    """Largest absolute entry.
+
+    Args:
+        gradient: shape (n,).
+
+    Returns:
+        A scalar.
+    """
     return jnp.max(jnp.abs(gradient))
 
 
@@ -40,7 +47,16 @@ def norm(gradient: jax.Array) -> jax.Array:
 
 
 def ours(fun, memory, limits):
-    """jaxnets' `minimize` by L-BFGS."""
+    """jaxnets' `minimize` by L-BFGS.
+
+    Args:
+        fun: ``fun(x, *args) -> scalar``.
+        memory: pairs to keep; None for the solver's own choice.
+        limits: when to stop.
+
+    Returns:
+        A traceable function (x0, args) → (x, what says how it ended).
+    """
 
     def solve(x0, args):
         result = minimize(
@@ -58,7 +74,16 @@ def ours(fun, memory, limits):
 
 
 def optax_lbfgs(fun, memory, limits):
-    """Optax's documented loop; the value and gradient of the line search are used again."""
+    """Optax's documented loop; the value and gradient of the line search are used again.
+
+    Args:
+        fun: ``fun(x, *args) -> scalar``.
+        memory: pairs to keep; None for the solver's own choice.
+        limits: when to stop.
+
+    Returns:
+        A traceable function (x0, args) → (x, what says how it ended).
+    """
     import optax
 
     solver = optax.lbfgs(memory_size=memory or 10)
@@ -92,7 +117,16 @@ def optax_lbfgs(fun, memory, limits):
 
 
 def jaxopt_lbfgs(fun, memory, limits):
-    """JAXopt's L-BFGS with its own line search."""
+    """JAXopt's L-BFGS with its own line search.
+
+    Args:
+        fun: ``fun(x, *args) -> scalar``.
+        memory: pairs to keep; None for the solver's own choice.
+        limits: when to stop.
+
+    Returns:
+        A traceable function (x0, args) → (x, what says how it ended).
+    """
     import jaxopt
 
     solver = jaxopt.LBFGS(fun, maxiter=limits.max_iterations, tol=0.0, history_size=memory or 10)
@@ -148,7 +182,17 @@ def _optimistix(base: str):
 
 
 def scipy_lbfgsb(both, x0, memory, limits):
-    """SciPy's L-BFGS-B without bounds."""
+    """SciPy's L-BFGS-B without bounds.
+
+    Args:
+        both: x → (value, gradient), both of NumPy.
+        x0: where to start, float64.
+        memory: pairs to keep; None for 10.
+        limits: when to stop.
+
+    Returns:
+        The point at its end.
+    """
     import scipy.optimize
 
     options = {
@@ -162,7 +206,17 @@ def scipy_lbfgsb(both, x0, memory, limits):
 
 
 def torch_lbfgs(both, x0, memory, limits):
-    """PyTorch's L-BFGS with its strong Wolfe line search."""
+    """PyTorch's L-BFGS with its strong Wolfe line search.
+
+    Args:
+        both: x → (value, gradient), both of NumPy.
+        x0: where to start, float64.
+        memory: pairs to keep; None for 10.
+        limits: when to stop.
+
+    Returns:
+        The point at its end.
+    """
     import torch
 
     x = torch.from_numpy(x0.copy()).requires_grad_()
@@ -199,6 +253,10 @@ HOST_SOLVERS: dict[str, tuple[str, Callable]] = {
 
 
 def installed() -> list[str]:
-    """Names of the solvers whose packages are installed here."""
+    """Names of the solvers whose packages are installed here.
+
+    Returns:
+        Names of `JAX_SOLVERS`, then of `HOST_SOLVERS`.
+    """
     both = JAX_SOLVERS | HOST_SOLVERS
     return [name for name, (package, _) in both.items() if importlib.util.find_spec(package)]

@@ -185,6 +185,12 @@ def trajectories(
 def settled(mask: np.ndarray) -> int | None:
     """The first step at which something holds and from which on it never ceases to.
 
+    Args:
+        mask: whether it holds, by step.
+
+    Returns:
+        The step; None where it does not hold at the end.
+
     >>> settled(np.array([False, True, False, True, True])), settled(np.array([True, False]))
     (3, None)
     """

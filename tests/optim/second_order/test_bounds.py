@@ -97,9 +97,10 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
     size = 6
     history = lbfgsb.LBFGSB(4, None, None).init(jnp.zeros(size))
     a = np.diag(np.geomspace(1, 20, size))
+    push, cauchy_point = jax.jit(lbfgsb.push), jax.jit(lbfgsb.cauchy_point)
     for _ in range(6):  # more pairs than slots
         s = rng.normal(size=size)
-        history = lbfgsb.push(history, jnp.asarray(s), jnp.asarray(a @ s))
+        history = push(history, jnp.asarray(s), jnp.asarray(a @ s))
     rows, middle = lbfgsb.compact(history)
     theta = float(history.theta)
     b = theta * np.eye(size) - np.asarray(rows).T @ np.asarray(middle) @ np.asarray(rows)
@@ -120,7 +121,7 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
         first = np.argmax(rises) if rises.any() else -1  # -1: every variable ends at a bound
         expected = np.clip(x - grid[first] * g, low, high)
         box = lbfgsb.BoxModel(*map(jnp.asarray, (x, g, low, high, theta)), rows, middle)
-        got, c = lbfgsb.cauchy_point(box)
+        got, c = cauchy_point(box)
         np.testing.assert_allclose(got, expected, atol=1e-3)  # the grid's spacing times |g|
         np.testing.assert_allclose(c, np.asarray(rows) @ (np.asarray(got) - x), atol=1e-12)
 

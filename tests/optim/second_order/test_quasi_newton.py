@@ -14,6 +14,9 @@ from jaxnets.optim.second_order.objective import flat_objective, flatten
 from jaxnets.optim.second_order.problems import UNCONSTRAINED
 from jaxnets.optim.second_order.wolfe import StrongWolfe
 
+# One compilation for each shape instead of one for each small operation.
+push = jax.jit(pairs.push, static_argnames="rescale")
+
 
 def spd(rng, size, condition=100.0):
     basis, _ = np.linalg.qr(rng.normal(size=(size, size)))
@@ -68,7 +71,7 @@ def test_matrix_form_equals_two_loops_and_a_dense_reference_through_the_ring(x64
     kept = []
     for _ in range(count):
         s = rng.normal(size=size)
-        history = pairs.push(history, jnp.asarray(s), jnp.asarray(a @ s))
+        history = push(history, jnp.asarray(s), jnp.asarray(a @ s))
         kept.append((s, a @ s))
     s, y = kept[-1]
     h = (s @ y) / (y @ y) * np.eye(size)
@@ -84,9 +87,9 @@ def test_matrix_form_equals_two_loops_and_a_dense_reference_through_the_ring(x64
 
 
 def test_a_pair_without_positive_curvature_is_left_out_and_forgetting_is_steepest_descent(x64):
-    history = pairs.push(pairs.init_history(3, 2, jnp.float64), jnp.ones(3), 2 * jnp.ones(3))
-    bent = pairs.push(history, jnp.ones(3), -jnp.ones(3))
-    same = pairs.push(history, jnp.ones(3), jnp.zeros(3))
+    history = push(pairs.init_history(3, 2, jnp.float64), jnp.ones(3), 2 * jnp.ones(3))
+    bent = push(history, jnp.ones(3), -jnp.ones(3))
+    same = push(history, jnp.ones(3), jnp.zeros(3))
     vector = jnp.asarray([1.0, 2.0, -1.0])
     for other in (bent, same):
         assert int(other.count) == 1
@@ -105,13 +108,14 @@ def test_lbfgs_with_full_memory_has_the_directions_of_bfgs(x64):
     history = pairs.init_history(size, count, jnp.float64)
     method = bfgs.BFGS()
     state = method.init(jnp.zeros(size))
+    update, times = jax.jit(method.update), jax.jit(pairs.times_inverse_hessian)
     for i in range(count):
         s = jnp.asarray(rng.normal(size=size))
         y = jnp.asarray(a) @ s
         gradient = jnp.asarray(rng.normal(size=size))
-        history = pairs.push(history, s, y, rescale=i == 0)
-        state, direction = method.update(state, s, y, None, gradient)
-        limited = -pairs.times_inverse_hessian(history, gradient)
+        history = push(history, s, y, rescale=i == 0)
+        state, direction = update(state, s, y, None, gradient)
+        limited = -times(history, gradient)
         assert jnp.abs(limited - direction.vector).max() <= 1e-10 * jnp.abs(direction.vector).max()
 
 
@@ -140,7 +144,7 @@ class ScaledOnce(pairs.LBFGS):
 
     def update(self, state, step, change, x, gradient):
         first = state.count == 0
-        scaled, plain = (pairs.push(state, step, change, rescale) for rescale in (True, False))
+        scaled, plain = (push(state, step, change, rescale) for rescale in (True, False))
         history = jax.tree.map(lambda a, b: jnp.where(first, a, b), scaled, plain)
         direction = -pairs.times_inverse_hessian(history, gradient)
         return history, Direction(direction, history.count == 0, 0)
@@ -191,12 +195,12 @@ def test_float32_pairs_keep_the_matrix_form_near_the_exact_product():
     base = rng.normal(size=size)
     s_all = [base + 0.05 * rng.normal(size=size) for _ in range(memory_size)]
     for s in s_all:
-        single = pairs.push(single, jnp.float32(s), jnp.float32(a @ s))
+        single = push(single, jnp.float32(s), jnp.float32(a @ s))
     vector = rng.normal(size=size)
     with jax.enable_x64(True):
         double = pairs.init_history(size, memory_size, jnp.float64)
         for s in s_all:
-            double = pairs.push(double, jnp.asarray(s), jnp.asarray(a @ s))
+            double = push(double, jnp.asarray(s), jnp.asarray(a @ s))
         exact = np.asarray(pairs.two_loop(double, jnp.asarray(vector)))
     errors = [
         np.abs(np.asarray(form(single, jnp.float32(vector))) - exact).max() / np.abs(exact).max()
