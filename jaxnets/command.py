@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from jaxnets.errors import JaxnetsError
 
@@ -41,10 +41,18 @@ def run(
         return main(parsed)
     except JaxnetsError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(130)
+
+
+def _end(status: int) -> NoReturn:
+    if "jaxnets.train.processes" in sys.modules:
+        from jaxnets.train.processes import end_process
+
+        end_process(status)
+    sys.exit(status)
 
 
 def _paragraphs(docstring: str) -> str:

@@ -1,43 +1,58 @@
-"""Every operation, module and network once, tiny; generic tests loop over these lists."""
+"""Every operation, loss, metric, source of noise and module once, with tiny inputs.
 
-import subprocess
-import time
+Generic tests loop over these lists; `tests/test_catalogue.py` fails where a public name is missing.
+The networks are in `tests/catalogue_networks.py`.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from jaxnets import losses, nn, ops
-from jaxnets.models import model_info
+from jaxnets import losses, metrics, nn, noise, ops
+from jaxnets.ops import convolution
 
 
 @dataclass(frozen=True)
 class Op:
     """A pure function of floating arrays.
 
-    Args (fields):
+    Attributes:
         name: shown as the test's name.
         function: of arrays, one for each of ``shapes``.
         shapes: of its arguments; each gets standard normal numbers.
+        result: dtype of its result: "input" (that of the arguments), "wide" (that of statistics:
+            float32 at least), or the name of a dtype that it always has.
+        differentiable: whether it has derivatives other than zero.
     """
 
     name: str
     function: Callable[..., jax.Array]
     shapes: tuple[tuple[int, ...], ...]
+    result: str = "input"
+    differentiable: bool = True
 
     def inputs(self, dtype=np.float32) -> list[np.ndarray]:
         random = np.random.default_rng(0)
         return [random.standard_normal(shape).astype(dtype) for shape in self.shapes]
+
+    def result_dtype(self, dtype: Any) -> jnp.dtype:
+        """The dtype of the result for arguments of ``dtype``."""
+        if self.result == "input":
+            return jnp.dtype(dtype)
+        if self.result == "wide":
+            return jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)
+        return jnp.dtype(self.result)
 
 
 @dataclass(frozen=True)
 class Module:
     """A Flax module and how it is called.
 
-    Args (fields):
+    Attributes:
         name: shown as the test's name.
         build: makes the module from a ``dtype`` keyword or without.
         shape: of its input.
@@ -57,15 +72,39 @@ class Module:
 
 KEY = jax.random.PRNGKey(7)
 IMAGE = (2, 5, 6, 4)
+LABELS = np.array([3, 0, 1])
+
+
+def he_normal(key, shape, dtype):
+    """Drawn in float32 whatever the dtype, so that all dtypes get the same numbers."""
+    return ops.he_normal(key, shape).astype(dtype)
+
 
 OPS = [
-    *(
-        Op(name, ops.get_activation(name), ((3, 4),))
-        for name in ("elu", "leaky_relu", "relu", "scaled_tanh", "sigmoid", "tanh")
-    ),
+    *(Op(name, ops.get_activation(name), ((3, 4),)) for name in ops.ACTIVATIONS),
     Op("prelu", ops.prelu, ((3, 4), (4,))),
     Op("maxout", lambda x: ops.maxout(x, 2), ((3, 4),)),
+    Op("materialize", ops.materialize, ((3, 4),)),
     Op("dense", ops.dense, ((3, 4), (4, 5), (5,))),
+    Op("conv", lambda x, k: ops.conv(x, k, padding=1), (IMAGE, (3, 3, 4, 5))),
+    Op(
+        "conv_strided_groups",
+        lambda x, k: ops.conv(x, k, strides=2, padding=((1, 0), (2, 1)), dilation=2, groups=2),
+        (IMAGE, (2, 3, 2, 6)),
+    ),
+    Op(
+        "conv_im2col",
+        lambda x, k: ops.conv(x, k, strides=2, padding=1, algorithm="im2col"),
+        ((2, 7, 3), (3, 3, 2)),
+    ),
+    Op("circular_conv", convolution.circular_conv, ((2, 5, 3), (3, 3, 2))),
+    Op(
+        "conv_transformed",
+        lambda x, k: convolution.conv_transformed(
+            x, convolution.transform_kernel(k, m=2), padding=1
+        ),
+        ((1, 5, 6, 2), (3, 3, 2, 3)),
+    ),
     Op("max_pool", lambda x: ops.max_pool(x, 3, strides=2, padding=1, ceil_mode=True), (IMAGE,)),
     Op("max_pool_1d", lambda x: ops.max_pool(x, 2), ((2, 5, 3),)),
     Op("avg_pool", lambda x: ops.avg_pool(x, 3, strides=2, padding=1), (IMAGE,)),
@@ -79,8 +118,8 @@ OPS = [
     Op("local_response_norm", lambda x: ops.local_response_norm(x, alpha=0.3), ((2, 3, 7),)),
     Op("local_response_norm_even", lambda x: ops.local_response_norm(x, size=4, beta=1.2), ((7,),)),
     Op("batch_norm", lambda x, s, b: ops.batch_norm(x, s, b)[0], ((6, 2, 4), (4,), (4,))),
-    Op("batch_norm_mean", lambda x: ops.batch_norm(x)[1], ((6, 4),)),
-    Op("batch_norm_var", lambda x: ops.batch_norm(x)[2], ((6, 4),)),
+    Op("batch_norm_mean", lambda x: ops.batch_norm(x)[1], ((6, 4),), "wide"),
+    Op("batch_norm_var", lambda x: ops.batch_norm(x)[2], ((6, 4),), "wide"),
     Op(
         "batch_norm_inference",
         lambda x, m, v, s, b: ops.batch_norm_inference(x, m, v * v, s, b, epsilon=0.1),
@@ -90,6 +129,18 @@ OPS = [
         "fold_batch_norm",
         lambda k, b, m, v: ops.fold_batch_norm(k, b, m, v * v, epsilon=0.1)[0],
         ((3, 4), (4,), (4,), (4,)),
+    ),
+    Op(
+        "fold_batch_norms",
+        lambda k, m, v: nn.fold_batch_norms(
+            {
+                "params": {"fc": {"kernel": k}},
+                "batch_stats": {"bn": {"mean": m, "var": v * v}},
+            },
+            {"fc": "bn"},
+            epsilon=0.1,
+        )["params"]["fc"]["kernel"],
+        ((3, 4), (4,), (4,)),
     ),
     Op("dropout", lambda x: ops.dropout(KEY, x, 0.3), ((3, 4),)),
     Op("dropout_at_test", lambda x: ops.dropout_at_test(x, 0.3), ((3, 4),)),
@@ -103,11 +154,13 @@ OPS = [
         "drop_connect_mean",
         lambda x, w, b: ops.drop_connect_moments(x, w, b, 0.3)[0],
         ((3, 4), (4, 5), (5,)),
+        "wide",
     ),
     Op(
         "drop_connect_variance",
         lambda x, w, b: ops.drop_connect_moments(x, w, b, 0.3, scale_in_training=True)[1],
         ((3, 4), (4, 5), (5,)),
+        "wide",
     ),
     Op(
         "drop_connect_at_test",
@@ -142,28 +195,142 @@ OPS = [
         lambda x: ops.fractional_max_pool(KEY, x, output_size=3, window=2, share="batch"),
         (IMAGE,),
     ),
-    Op("activation_statistics", lambda x: ops.activation_statistics(x)["std"], ((3, 4),)),
+    Op("sigmoid_gradient_bound", lambda w: ops.sigmoid_gradient_bound([w]), ((3, 4),), "wide"),
+    Op("one_sided_share", ops.one_sided_share, ((2, 9),), "float32", differentiable=False),
+    Op("activation_statistics", lambda x: ops.activation_statistics(x)["std"], ((3, 4),), "wide"),
+    Op(
+        "statistics_by_layer",
+        lambda x: ops.statistics_by_layer({"fc": x})["fc"]["second_moment"],
+        ((3, 4),),
+        "wide",
+    ),
+    Op(
+        "propagate",
+        lambda x: ops.propagate(KEY, x, depth=2, initializer=he_normal, activation=ops.tanh)["std"],
+        ((3, 4),),
+        "wide",
+    ),
+    *(
+        Op(
+            name,
+            lambda x, draw=draw: x * draw(KEY, x.shape).astype(x.dtype),
+            ((3, 4),),
+        )
+        for name, draw in {
+            "glorot_normal": ops.glorot_normal,
+            "glorot_uniform": ops.glorot_uniform,
+            "he_normal": ops.he_normal,
+            "he_uniform": ops.he_uniform,
+            "xavier_normal": ops.xavier_normal,
+        }.items()
+    ),
+]
+
+LOSSES = [
     Op(
         "cross_entropy",
-        lambda z: losses.cross_entropy(z, np.array([3, 0, 1]), label_smoothing=0.1),
+        lambda z: losses.cross_entropy(z, LABELS, label_smoothing=0.1),
         ((3, 4),),
+        "wide",
     ),
-    Op("confidence_penalty", losses.confidence_penalty, ((3, 4),)),
+    Op("entropy", losses.entropy, ((3, 4),), "wide"),
+    Op("confidence_penalty", losses.confidence_penalty, ((3, 4),), "wide"),
+    Op(
+        "smooth_labels",
+        lambda z: losses.smooth_labels(z.argmax(-1), 4, over="others"),
+        ((3, 4),),
+        "float32",
+        differentiable=False,
+    ),
 ]
-# Their results have the dtype of statistics, float32 at least, whatever the input's.
-WIDE = {
-    "batch_norm_mean",
-    "batch_norm_var",
-    "drop_connect_mean",
-    "drop_connect_variance",
-    "activation_statistics",
-    "cross_entropy",
-    "confidence_penalty",
-}
+
+METRICS = [
+    Op("accuracy", lambda z: metrics.accuracy(z, LABELS), ((3, 4),), "float32", False),
+    Op(
+        "top_k_accuracy",
+        lambda z: metrics.top_k_accuracy(z, LABELS, 2),
+        ((3, 4),),
+        "float32",
+        False,
+    ),
+    Op(
+        "confusion_matrix", lambda z: metrics.confusion_matrix(z, LABELS), ((3, 4),), "int32", False
+    ),
+    Op(
+        "reliability",
+        lambda z: metrics.reliability(z, LABELS, bins=3).accuracy,
+        ((3, 4),),
+        "float32",
+        False,
+    ),
+    Op(
+        "expected_calibration_error",
+        lambda z: metrics.expected_calibration_error(z, LABELS, bins=3),
+        ((3, 4),),
+        "float32",
+        False,
+    ),
+    Op(
+        "fit_temperature", lambda z: metrics.fit_temperature(z, LABELS), ((3, 4),), "float32", False
+    ),
+    Op("alive_units", lambda x: metrics.alive_units({"fc": x})["fc"], ((3, 4),), "bool", False),
+    Op(
+        "dead_ratio",
+        lambda x: metrics.dead_ratio(metrics.alive_units({"fc": x}))["all"],
+        ((3, 4),),
+        "float32",
+        False,
+    ),
+    Op(
+        "within_between_ratio",
+        lambda x: metrics.within_between_ratio(x, np.array([0, 1, 0, 1])),
+        ((4, 3),),
+        "float32",
+        False,
+    ),
+]
+
+NOISE = [
+    Op("noise_Dropout", lambda x: noise.Dropout(0.3).sample(KEY, x), ((4,),)),
+    Op("noise_GaussianNoise", lambda x: noise.GaussianNoise(0.3).sample(KEY, x), ((4,),)),
+    Op(
+        "noise_DropConnect",
+        lambda x, w: noise.DropConnect(w, None, 0.3).sample(KEY, x),
+        ((4,), (4, 3)),
+    ),
+    Op(
+        "noise_StochasticDepth",
+        lambda x: noise.StochasticDepth((ops.tanh, ops.sigmoid), (0.3, 0.5)).sample(KEY, x),
+        ((4,),),
+    ),
+    Op(
+        "noise_BatchNorm",
+        lambda x, others: noise.BatchNorm(others, batch_size=3).sample(KEY, x),
+        ((4,), (5, 4)),
+    ),
+    Op("noise_FlipAndCrop", lambda x: noise.FlipAndCrop(1).sample(KEY, x), ((4, 5, 2),)),
+    Op("noise_Cutout", lambda x: noise.Cutout(3).sample(KEY, x), ((4, 5, 2),)),
+    Op("noise_Mixup", lambda x, others: noise.Mixup(others).sample(KEY, x), ((4,), (3, 4))),
+    Op(
+        "noise_FractionalMaxPool",
+        lambda x: noise.FractionalMaxPool(1.4).sample(KEY, x),
+        ((5, 6, 2),),
+    ),
+    Op(
+        "monte_carlo",
+        lambda x: noise.monte_carlo(KEY, lambda k: noise.Dropout(0.3).sample(k, x), 5).mean,
+        ((4,),),
+        "wide",
+    ),
+]
+
+FUNCTIONS = [*OPS, *LOSSES, *METRICS, *NOISE]
 
 MODULES = [
     Module("BatchNorm_train", nn.BatchNorm, (6, 2, 4), {"train": True}),
     Module("BatchNorm_test", nn.BatchNorm, (6, 2, 4), {"train": False}),
+    Module("Conv", lambda **kw: nn.Conv(6, (3, 3), strides=2, padding=1, groups=2, **kw), IMAGE),
+    Module("Conv_1d", lambda **kw: nn.Conv(3, (2,), use_bias=False, **kw), (2, 5, 4)),
     Module("Dense", lambda **kw: nn.Dense(5, **kw), (3, 4)),
     Module("Dropout", lambda dtype=None: nn.Dropout(0.3), (3, 4), {"train": True}, ("dropout",)),
     *(
@@ -212,147 +379,21 @@ MODULES = [
     Module("LocalResponseNorm", lambda dtype=None: nn.LocalResponseNorm(), (2, 3, 7)),
 ]
 
-
-class Network(NamedTuple):
-    """A registered network made so small that it compiles in a second or two.
-
-    Attributes:
-        name: in the registry.
-        fields: that make it small.
-        shape: (H, W, C) of the images it takes.
-    """
-
-    name: str
-    fields: dict[str, Any]
-    shape: tuple[int, int, int]
-
-
-NETWORKS = {
-    "mlp": Network("mlp", {"hidden": (32, 16), "dropout_rate": 0.1}, (8, 8, 1)),
-    "lenet5": Network("lenet5", {}, (8, 8, 1)),
-    "lenet5_1998": Network("lenet5_1998", {}, (28, 28, 1)),
-    "resnet20": Network("resnet20", {"blocks": 2, "widths": (8, 12, 16)}, (16, 16, 3)),
-    "resnet20_B": Network(
-        "resnet20", {"blocks": 1, "widths": (8, 12, 16), "shortcut": "B"}, (16, 16, 3)
-    ),
-    "resnet1202": Network("resnet1202", {"blocks": 3, "widths": (8, 12, 16)}, (16, 16, 3)),
-    "resnet18": Network("resnet18", {"stages": (1, 1, 1, 1), "width": 8}, (48, 48, 3)),
-    "resnet50_v1": Network(
-        "resnet50_v1", {"stages": (2, 1, 1, 1), "width": 4, "zero_gamma": False}, (48, 48, 3)
-    ),
-    "resnet50_C": Network(
-        "resnet50", {"stages": (2, 1), "width": 4, "width_factor": 2, "shortcut": "C"}, (32, 32, 3)
-    ),
-    "plain18": Network("plain18", {"stages": (1, 1), "width": 8}, (32, 32, 3)),
-    "vgg11_lrn": Network(
-        "vgg11_lrn", {"widths": (8, 8, 12, 16, 16), "fc_width": 24, "fc_window": 1}, (32, 32, 3)
-    ),
-    "vgg11_bn": Network(
-        "vgg11_bn", {"widths": (8, 8, 12, 16, 16), "fc_width": 24, "fc_window": 2}, (32, 32, 1)
-    ),
-    # The published N(0, 0.01²) lets nothing through where the layers are this narrow.
-    "alexnet": Network(
-        "alexnet",
-        {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1, "paper_init": False},
-        (67, 67, 3),
-    ),
-    # It drops half of what it flattens: of the 16 numbers left here too many to overfit.
-    "alexnet_2014": Network(
-        "alexnet_2014",
-        {
-            "channels": (8, 16, 24, 24, 16),
-            "fc_width": 32,
-            "fc_window": 1,
-            "dropout_rate": 0.2,
-        },
-        (64, 64, 3),
-    ),
-    "zfnet": Network(
-        "zfnet",
-        {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1, "paper_init": False},
-        (64, 64, 3),
-    ),
-    "squeezenet1_1": Network(
-        "squeezenet1_1", {"stages": (((4, 8),), ((4, 12),)), "stem_width": 8}, (32, 32, 3)
-    ),
-    "squeezenet1_0_complex": Network(
-        "squeezenet1_0_complex",
-        {"stages": (((4, 8), (4, 8)), ((4, 12),)), "stem_width": 8},
-        (32, 32, 3),
-    ),
-    "nin_cifar": Network(
-        "nin_cifar",
-        {"stages": (((16, 16, 16), 5, 1, 2), ((24, 24, 24), 5, 1, 2), ((24, 24, 0), 3, 1, 1))},
-        (16, 16, 3),
-    ),
-    "mobilenet_v1": Network("mobilenet_v1", {"width": 0.25}, (32, 32, 3)),
-    "mobilenet_v2": Network(
-        "mobilenet_v2",
-        {"blocks": ((1, 8, 1, 1), (3, 8, 2, 2), (3, 16, 1, 2)), "last_width": 32, "width": 0.5},
-        (32, 32, 3),
-    ),
-    "resnext50_32x4d": Network(
-        "resnext50_32x4d",
-        {"stages": (1, 1), "cardinality": 4, "path_width": 2, "width": 8},
-        (32, 32, 3),
-    ),
-    "resnext50_split": Network(
-        "resnext50_32x4d",
-        {"stages": (1, 1), "cardinality": 2, "path_width": 4, "width": 8, "form": "split"},
-        (32, 32, 3),
-    ),
-    "wide_resnet50_2": Network("wide_resnet50_2", {"stages": (1, 1), "width": 4}, (32, 32, 3)),
-    "wrn_16_8": Network("wrn_16_8", {"depth": 10, "width": 1, "dropout_rate": 0.1}, (16, 16, 3)),
-    "se_resnet50": Network(
-        "se_resnet50", {"stages": (1, 1), "width": 8, "reduction": 4}, (32, 32, 3)
-    ),
-    "senet154": Network(
-        "senet154", {"stages": (1, 1), "width": 8, "reduction": 4, "groups": 4}, (32, 32, 3)
-    ),
-    "densenet121": Network(
-        "densenet121", {"stages": (2, 2, 1), "growth": 8, "stem_width": 16}, (32, 32, 3)
-    ),
-    "densenet40_remat": Network(
-        "densenet40_k12", {"stages": (2, 2, 2), "remat": True, "dropout_rate": 0.1}, (16, 16, 3)
-    ),
-    "googlenet": Network("googlenet", {"width": 0.125}, (48, 48, 3)),
-    "googlenet_bn": Network("googlenet_bn", {"width": 0.125}, (32, 32, 3)),
-    "shufflenet_v1_g2": Network(
-        "shufflenet_v1_g2", {"channels": (32, 64), "stages": (2, 1), "stem_width": 8}, (32, 32, 3)
-    ),
-    "shufflenet_v2_x0_5": Network(
-        "shufflenet_v2_x0_5",
-        {"channels": (16, 32, 48), "stages": (2, 1), "stem_width": 8},
-        (32, 32, 3),
-    ),
-    "se_bn_inception": Network("se_bn_inception", {"width": 0.125, "reduction": 4}, (32, 32, 3)),
-    "inception_v2": Network("inception_v2", {"width": 0.0625}, (75, 75, 3)),
-    "inception_v3": Network("inception_v3", {"width": 0.0625}, (75, 75, 3)),
-    "fractalnet": Network(
-        "fractalnet", {"widths": (8, 12), "columns": 3, "dropout_rates": (0.0, 0.1)}, (16, 16, 3)
-    ),
-    "nasnet_a_mobile": Network(
-        "nasnet_a_mobile", {"cells": 1, "features": 96, "stem_width": 8}, (32, 32, 3)
-    ),
+# Public names that are no functions of arrays, and why the loops above cannot run them.
+EXCLUDED = {
+    "ops.dropout_std": "of a plain number",
+    "ops.fans": "of a static shape",
+    "ops.stochastic_depth_rates": "of plain numbers",
+    "ops.transcendentals": "counts the operations of a function",
+    "convolution.TransformedKernel": "a type; conv_transformed takes one",
+    "losses.smoothed_logit_gap": "of plain numbers",
+    "metrics.DeadUnitMonitor": "loops over batches on the host; alive_units is what it calls",
+    "metrics.Reliability": "a type; reliability returns it",
+    "metrics.TemplatePlane": "a type; template_plane returns it",
+    "metrics.template_plane": "looks at values on the host, to refuse three templates on a line",
+    "nn.precise_batch_statistics": "loops over batches on the host, in float64",
+    "noise.Estimate": "a type; monte_carlo returns it",
+    "noise.NoiseSource": "the abstract base of the sources",
+    "noise.NotExactError": "an exception",
+    "noise.Outcomes": "a type; every source returns it",
 }
-
-# A plain run trains one network of every third family; which third, goes on with the commits.
-TURNS = 3
-
-
-def in_turn(number):
-    """One network of each family whose turn it is: every family comes in any `TURNS` in a row."""
-    first = {}
-    for key, network in NETWORKS.items():
-        first.setdefault(model_info(network.name).family, key)
-    return [*first.values()][number % TURNS :: TURNS]
-
-
-def turn():
-    """How many commits there are, or, without git, days: the same in all processes of a run."""
-    command = ["git", "rev-list", "--count", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, check=True)
-        return int(done.stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return int(time.time() // 86_400)

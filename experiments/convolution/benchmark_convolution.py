@@ -24,6 +24,7 @@ from jaxnets import command
 from jaxnets.study.convolution import networks, report
 from jaxnets.study.convolution.measure import measure_case
 from jaxnets.study.convolution.shapes import all_cases
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -80,7 +81,7 @@ def main(config: Config) -> dict:
     results = {"rows": rows, "ratios": report.family_ratios(rows) if rows else {}, "networks": {}}
     for name, value in results["ratios"].items():
         print(f"{name:55} {value:7.2f}x")
-    config.workdir.mkdir(parents=True, exist_ok=True)
+    write_settings(config)
     if rows:
         report.draw(rows, config.workdir / "ratios.png")
     for name in filter(None, config.networks.split(",")):

@@ -11,13 +11,14 @@ Result:   low-pass filters blur and keep about all energy below half the frequen
 Without --picture it is a photograph that comes with scikit-learn (a Chinese temple).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from jaxnets import command
 from jaxnets.study.convolution import spectra
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -26,11 +27,11 @@ class Config:
     """What to draw.
 
     Attributes:
-        picture: a picture file; a photograph of scikit-learn's by default.
-        size: the picture is cut to a square of this side.
+        picture: an image file; a photograph of scikit-learn's by default.
+        size: the image is cut to a square of this side.
         terms: sines in each partial sum of the square wave.
         samples: points of one period.
-        workdir: where the pictures and summary.json go.
+        workdir: where the figures and summary.json go.
     """
 
     picture: Path | None = None
@@ -46,7 +47,7 @@ def smoke() -> Config:
 
 
 def load(config: Config) -> np.ndarray:
-    """The picture in gray, (size, size) in [0, 1]."""
+    """The image in gray, (size, size) in [0, 1]."""
     if config.picture is None:
         from sklearn.datasets import load_sample_image
 
@@ -56,7 +57,7 @@ def load(config: Config) -> np.ndarray:
 
         gray = np.asarray(Image.open(config.picture).convert("L"), float) / 255
     if min(gray.shape) < config.size:
-        raise ValueError(f"size={config.size} is larger than the picture {gray.shape}")
+        raise ValueError(f"size={config.size} is larger than the image {gray.shape}")
     top, left = ((s - config.size) // 2 for s in gray.shape)
     return gray[top : top + config.size, left : left + config.size]
 
@@ -64,8 +65,7 @@ def load(config: Config) -> np.ndarray:
 def main(config: Config) -> dict:
     """Filter, add up, draw; returns the numbers."""
     picture = load(config)
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", {k: str(v) for k, v in asdict(config).items()})
+    write_settings(config)
     images = {"picture": picture, **spectra.apply_filters(picture)}
     waves = spectra.square_wave_sums(config.terms, config.samples)
     summary = {

@@ -9,7 +9,7 @@ Result:   16×16 takes 2,401 multiplications instead of 4,096, and the count gro
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from jaxnets import command
 from jaxnets.ops.convolution import strassen
 from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.summaries import write_settings
 from jaxnets.study.timing import time_calls
 from jaxnets.train.run_directory import write_json
 
@@ -128,8 +129,7 @@ def main(config: Config) -> dict:
     """Count, measure, draw; returns {"counts", "errors", "times"}."""
     if not config.sizes or 0 not in config.levels:
         raise ValueError("sizes must not be empty and levels must contain 0 (XLA's own product)")
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", {k: str(v) for k, v in asdict(config).items()})
+    write_settings(config)
     results = {"counts": counts(), "errors": errors(config), "times": times(config)}
     sixteen = strassen.multiplications(16, 16, 16, cutoff=1)
     print(f"16x16: {sixteen} multiplications, definition {16**3}")

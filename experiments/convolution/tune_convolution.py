@@ -21,6 +21,7 @@ from jaxnets import command
 from jaxnets.ops.convolution import table
 from jaxnets.study.convolution.timing import DIRECTIONS
 from jaxnets.study.convolution.tuning import find_limit, ladders, measure, write_table
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -30,7 +31,7 @@ class Config:
 
     Attributes:
         batch: images of every shape.
-        shrink: divides the pictures' sides, for a quick look.
+        shrink: divides the sides of the images, for a quick look.
         rounds: turns of every candidate; the median counts.
         margin: how much faster an algorithm must be to be chosen.
         write: replace this backend's limits in the package's table.
@@ -46,7 +47,7 @@ class Config:
 
 
 def smoke() -> Config:
-    """Tiny pictures, one image."""
+    """Tiny images, one a batch."""
     return Config(batch=1, shrink=8, rounds=1)
 
 
@@ -70,7 +71,7 @@ def main(config: Config) -> dict:
         measured.append({"limit": ladder.limit, "direction": direction, "rungs": rows})
         shown = "  ".join(f"{value:g}: {ratio:.2f}x" for value, ratio in pairs)
         print(f"{ladder.limit:28} {direction:16} → {limit:g}   ({ladder.other}: {shown})")
-    config.workdir.mkdir(parents=True, exist_ok=True)
+    write_settings(config)
     results = {
         "limits": limits,
         "measured": measured,

@@ -12,7 +12,7 @@ Source: Dean et al., "Large scale distributed deep networks", NIPS 2012 (DistBel
 GoogLeNet was trained asynchronously).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from jaxnets import command
 from jaxnets.study.optimization import asynchronous_sgd as study
 from jaxnets.study.optimization import asynchronous_sgd_figures as figures
 from jaxnets.study.optimization.small_problems import network_digits
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -68,8 +69,7 @@ def smoke() -> Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Run all four, draw, and return the contents of ``summary.json``."""
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", asdict(config) | {"workdir": str(config.workdir)})
+    write_settings(config)
     learner = study.Learner(network_digits(), config.batch_size)
     rate = config.rates[min(1, len(config.rates) - 1)]
     cluster = {"workers": config.workers, "straggler": config.straggler, "updates": config.updates}

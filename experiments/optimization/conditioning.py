@@ -10,7 +10,7 @@ Result:   runs/conditioning/: conditioning.png (eigenvalues of the Hessian, cond
 The formulas: `jaxnets.study.optimization.conditioning`.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from jaxnets import command
 from jaxnets.data import load_dataset
 from jaxnets.study.optimization import conditioning as study
 from jaxnets.study.optimization.conditioning import PREPROCESSINGS
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -83,10 +84,8 @@ def measure(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Measure, draw, and return the numbers that the picture shows."""
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items()}
-    write_json(config.workdir / "config.json", settings)
+    """Measure, draw, and return the numbers that the figure shows."""
+    write_settings(config)
     measured = measure(config)
     study.draw(measured, config.tolerance, config.workdir / "conditioning.png")
     summary = {

@@ -12,7 +12,7 @@ On each surface with a minimum a rule gets the rate of a grid whose path is lowe
 the saddle, which has none, all get the same rate.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from jaxnets.errors import UnknownNameError
 from jaxnets.study.optimization import landscapes_figures as figures
 from jaxnets.study.optimization.landscapes import RULES, SURFACES, trajectories
 from jaxnets.study.optimization.landscapes_behavior import behavior
+from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -37,7 +38,7 @@ class Config:
         saddle_rate: the rate on the saddle.
         animation: also write SURFACE.gif.
         frames: frames of an animation.
-        workdir: where the pictures go.
+        workdir: where the figures go.
     """
 
     surfaces: tuple[str, ...] = ("quadratic", "saddle", "rosenbrock", "beale")
@@ -62,12 +63,11 @@ def smoke() -> Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Walk, draw, and return the numbers that the pictures show."""
+    """Walk, draw, and return the numbers that the figures show."""
     for name in config.surfaces:
         if name not in SURFACES:
             raise UnknownNameError("surface", name, SURFACES)
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", asdict(config) | {"workdir": str(config.workdir)})
+    write_settings(config)
     walks = trajectories(config.surfaces, config.rates, config.saddle_rate, config.steps)
     shown = behavior()
     figures.save_trajectories(walks, config.workdir / "trajectories.png")

@@ -13,7 +13,7 @@ over keys (first parameters and order of batches) with 95 % intervals. One pass 
 of the gradient on as many examples as the training part has.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from jaxnets.errors import UnknownNameError
 from jaxnets.study.optimization import shootout_claims as claims
 from jaxnets.study.optimization import shootout_figures as figures
 from jaxnets.study.optimization import shootout_runs as runs
-from jaxnets.study.optimization.shootout_report import as_json, report
 from jaxnets.study.optimization.small_problems import PROBLEMS
+from jaxnets.study.summaries import json_values, write_settings
 from jaxnets.train.run_directory import write_json
 
 
@@ -75,8 +75,7 @@ def main(config: Config) -> dict[str, Any]:
     for name in config.problems:
         if name not in PROBLEMS:
             raise UnknownNameError("problem", name, PROBLEMS)
-    config.workdir.mkdir(parents=True, exist_ok=True)
-    write_json(config.workdir / "config.json", as_json(asdict(config)))
+    write_settings(config)
     summary, drawn = {}, {}
     for name in config.problems:
         problem = PROBLEMS[name](data_dir=config.data_dir, examples=config.cifar10_examples)
@@ -110,10 +109,10 @@ def main(config: Config) -> dict[str, Any]:
             "claims": claims.judge(found, lbfgs, config.rates),
         }
         drawn[name] = (problem.title, found, lbfgs)
-        print(report(summary[name]))
+        print(claims.report(summary[name]))
     if drawn:
         figures.save(drawn, np.asarray(config.rates), config.workdir / "shootout.png")
-    write_json(config.workdir / "summary.json", as_json(summary))
+    write_json(config.workdir / "summary.json", json_values(summary))
     print(f"{config.workdir}: summary.json, shootout.png")
     return summary
 

@@ -26,6 +26,9 @@ def adjust_brightness(
         white: the value of white; by default 255 for uint8 and 1 for floating images, so it must be
             given for floating images of another range.
 
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
+
     >>> adjust_brightness(jnp.full((1, 1, 3), 100, jnp.uint8), 1.5)[0, 0].tolist()
     [150, 150, 150]
     """
@@ -39,6 +42,9 @@ def adjust_contrast(example: Example, factor: jax.Array, *, white: float | None 
         example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
         factor: a scalar of at least 0; 1 changes nothing, 0 makes an even gray.
         white: as of `adjust_brightness`.
+
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
 
     >>> image = jnp.array([[[0, 0, 0], [200, 200, 200]]], jnp.uint8)
     >>> adjust_contrast(image, 0.5)[0, :, 0].tolist()
@@ -57,6 +63,9 @@ def adjust_saturation(
         factor: a scalar of at least 0; 1 changes nothing, 0 makes a gray image.
         white: as of `adjust_brightness`.
 
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
+
     >>> adjust_saturation(jnp.array([[[255, 0, 0]]], jnp.uint8), 0.0)[0, 0].tolist()
     [76, 76, 76]
     """
@@ -70,6 +79,9 @@ def adjust_hue(example: Example, turn: jax.Array, *, white: float | None = None)
         example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
         turn: a scalar in [−½, ½]; ⅓ makes green of red.
         white: as of `adjust_brightness`.
+
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
 
     >>> adjust_hue(jnp.array([[[255, 0, 0]]], jnp.uint8), 1 / 3)[0, 0].tolist()
     [0, 255, 0]
@@ -99,6 +111,9 @@ def color_jitter(
         brightness, contrast, saturation: strengths s ≥ 0.
         hue: largest turn, in [0, ½].
         white: as of `adjust_brightness`.
+
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
 
     Source: Howard, "Some Improvements on Deep Convolutional Neural Network Based Image
     Classification", 2013, whose color changes GoogLeNet took over.
@@ -132,6 +147,9 @@ def adjust_colors(
         amounts: (4,): factors of brightness, contrast and saturation, turn of the hue.
         order: (4,), a permutation of 0 … 3: which of them comes first, second, ….
         white: as of `adjust_brightness`.
+
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
 
     >>> same = adjust_colors(jnp.full((1, 1, 3), 0.5), jnp.array([1, 1, 1, 0.0]), jnp.arange(4))
     >>> same[0, 0].tolist()

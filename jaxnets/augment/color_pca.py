@@ -24,6 +24,9 @@ class ColorPCA:
     Attributes:
         eigenvalues: (C,), descending.
         eigenvectors: (C, C), one component a column.
+
+    >>> ColorPCA(np.array([0.25, 0.0]), np.eye(2)).eigenvectors[:, 0].tolist()
+    [1.0, 0.0]
     """
 
     eigenvalues: np.ndarray
@@ -46,6 +49,9 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
     Args:
         train_images: (N, H, W, C); read in chunks, summed in float64.
         white: the value of white, by default 255 for uint8 and 1 for floating images.
+
+    Returns:
+        The eigenvalues and eigenvectors of the covariance, with white = 1.
 
     >>> colors = fit_color_pca(np.array([[[[0, 0]], [[255, 0]]]], np.uint8))
     >>> colors.eigenvalues.round(4).tolist()
@@ -84,6 +90,9 @@ def random_color_noise(
         std: of α; the paper's is 0.1.
         white: as of `add_color_noise`.
 
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
+
     >>> random_color_noise(jax.random.key(0), jnp.zeros((2, 2, 3))).shape
     (2, 2, 3)
     """
@@ -109,6 +118,9 @@ def add_color_noise(
         alphas: (C,).
         colors: λ and p.
         white: the value of white, by default 255 for uint8 and 1 for floating images.
+
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
 
     Source: Krizhevsky et al. 2012, section 4.1.
 

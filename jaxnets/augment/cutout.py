@@ -20,6 +20,9 @@ def cutout(key: jax.Array, example: Example, size: int, fill: float | jax.Array 
         fill: the value hidden pixels get, or one value a channel. The paper's is the training set's
             mean, which is 0 where images are normalized before.
 
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
+
     Source: DeVries, Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
     2017.
 
@@ -46,6 +49,9 @@ def cutout_at(
         size: its side.
         fill: as of `cutout`.
 
+    Returns:
+        The example with another image, of the same shape and dtype; an image for an image.
+
     >>> cutout_at(jnp.ones((1, 5, 1)), 0, 0, 4)[0, :, 0].tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0]
     """
@@ -58,7 +64,7 @@ def cutout_at(
         return (places >= first) & (places < first + size)
 
     def hide(image):
-        hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)
-        return jnp.where(hidden[..., None], jnp.asarray(fill, image.dtype), image)
+        hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)[None]
+        return jnp.where(hidden[..., None], jnp.asarray(fill, jnp.result_type(image)), image)
 
     return change_image(example, hide)

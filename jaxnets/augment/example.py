@@ -21,6 +21,9 @@ def image_of(example: Example) -> jax.Array:
     Args:
         example: a dict with ``image`` or ``clip``, or a bare image.
 
+    Returns:
+        (H, W, C).
+
     Raises:
         ValueError: a dict with neither.
 
@@ -42,6 +45,9 @@ def change_image(example: Example, change: Callable[[jax.Array], jax.Array]) -> 
     Args:
         example: a dict with ``image`` or ``clip``, or a bare image.
         change: image (H, W, C) → image.
+
+    Returns:
+        The example with another image; an image for an image.
 
     Raises:
         ValueError: a dict with neither.

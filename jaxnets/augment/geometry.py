@@ -30,6 +30,9 @@ def random_flip(
         probability: of the mirror image.
         pairs: as of `flip`.
 
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
+
     Source: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
     Networks", 2012, section 4.1.
 
@@ -50,6 +53,9 @@ def random_crop(
         example: a dict with ``image (H, W, C)``, any dtype, or the image.
         padding: pixels on each side; the paper's is 4 on CIFAR-10.
         mask_fill: as of `crop`.
+
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2.
 
@@ -74,6 +80,9 @@ def random_window(
             or the image.
         size: side of the square.
         inclusive: also cut at the lower and right border, as torchvision's RandomCrop does.
+
+    Returns:
+        The example, its image (size, size, C); an image for an image.
 
     Raises:
         ValueError: the image is smaller than the square.
@@ -108,6 +117,9 @@ def random_translate(
         fill: the value, or the value of each channel, of what comes into view.
         mask_fill: what masks get there.
 
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
+
     >>> random_translate(jax.random.key(0), jnp.ones((4, 4, 1)), 2).shape
     (4, 4, 1)
     """
@@ -128,6 +140,9 @@ def flip(
         flipped: a scalar.
         pairs: numbers of the keypoints that are each other's mirror images, such as the left and
             the right eye: they trade places.
+
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
 
     >>> example = {"image": jnp.zeros((4, 8, 1)), "boxes": jnp.array([[1.0, 1, 3, 4]])}
     >>> flip(example, True)["boxes"].tolist()
@@ -151,6 +166,9 @@ def crop(
         padding: pixels on each side.
         mask_fill: what masks get around the image: 0, or the number of the class to be ignored.
 
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
+
     >>> crop(jnp.arange(1, 4).reshape(1, 3, 1), 1, 0, 1)[0, :, 0].tolist()
     [0, 1, 2]
     """
@@ -171,6 +189,9 @@ def window(example: Example, top: jax.Array, left: jax.Array, size: int) -> Exam
         example: a dict with ``image (H, W, C)``, any dtype, or the image.
         top, left: of the square, in pixels.
         size: its side.
+
+    Returns:
+        The example, its image (size, size, C); an image for an image.
 
     >>> window(jnp.arange(4).reshape(2, 2, 1), 1, 0, 1).tolist()
     [[[2]]]
@@ -201,6 +222,9 @@ def translate(
         fill: the value, or the value of each channel, of what comes into view.
         mask_fill: what masks get there.
 
+    Returns:
+        The example, of the same shapes and dtypes; an image for an image.
+
     >>> translate(jnp.arange(1, 4).reshape(1, 3, 1), 0, 1)[0, :, 0].tolist()
     [0, 1, 2]
     """
@@ -211,7 +235,7 @@ def translate(
         rows, columns = jnp.arange(height) - down, jnp.arange(width) - right
         moved = image.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
         there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        return jnp.where(there[..., None], moved, jnp.asarray(fill, image.dtype))
+        return jnp.where(there[..., None], moved, jnp.asarray(fill, jnp.result_type(image)))
 
     region = Region(-down, -right, height, width, (height, width))
     return move_to_region(example, region, move, mask_fill=mask_fill)

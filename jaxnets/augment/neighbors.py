@@ -18,6 +18,9 @@ def previous_examples(batch: jax.Array, axis_name: str | None = None) -> jax.Arr
         batch: (B, …), the whole batch, or under ``pmap`` and ``shard_map`` this device's share.
         axis_name: the mapped axis, or None.
 
+    Returns:
+        The same shape.
+
     >>> previous_examples(jnp.array([1, 2, 3])).tolist()
     [3, 1, 2]
     """
@@ -34,6 +37,16 @@ def as_distributions(labels: jax.Array, num_classes: int | None) -> jax.Array:
 
     A class number outside 0 … K−1 is an error where its value is known, and a row of NaN, which
     makes the loss NaN, where it is not (under jit).
+
+    Args:
+        labels: integer (B,) or floating (B, K).
+        num_classes: K; it may be None for distributions.
+
+    Returns:
+        Floating (B, K).
+
+    Raises:
+        ValueError: labels of another kind, or class numbers without or beyond K.
 
     >>> as_distributions(jnp.array([1]), 3).tolist()
     [[0.0, 1.0, 0.0]]
@@ -61,7 +74,16 @@ def as_distributions(labels: jax.Array, num_classes: int | None) -> jax.Array:
 
 
 def check_classified(name: str, batch: Mapping[str, jax.Array]) -> None:
-    """Raise a ValueError unless the batch has images and labels, and nothing tied to places."""
+    """Raise a ValueError unless the batch has images and labels, and nothing tied to places.
+
+    Args:
+        name: of the function that asks, for the message.
+        batch: a dict of arrays.
+
+    >>> check_classified("mixup", {"image": 0, "label": 0, "boxes": 0})
+    Traceback (most recent call last):
+    ValueError: batch: got boxes, which mixup cannot combine
+    """
     if not isinstance(batch, Mapping) or not {"image", "label"} <= set(batch):
         found = sorted(batch) if isinstance(batch, Mapping) else type(batch).__name__
         raise ValueError(f"batch: got {found}; {name} expects a dict with image and label")
@@ -71,7 +93,16 @@ def check_classified(name: str, batch: Mapping[str, jax.Array]) -> None:
 
 
 def check_pair(images: jax.Array, labels: jax.Array) -> None:
-    """Raise a ValueError unless images are (B, H, W, C) and labels have as many rows."""
+    """Raise a ValueError unless images are (B, H, W, C) and labels have as many rows.
+
+    Args:
+        images: expected as (B, H, W, C).
+        labels: expected as (B, …).
+
+    >>> check_pair(jnp.zeros((2, 4, 4, 1)), jnp.zeros(3))
+    Traceback (most recent call last):
+    ValueError: labels: got shape (3,); expected one for each of 2 images
+    """
     if jnp.ndim(images) != 4:
         raise ValueError(f"images: got shape {jnp.shape(images)}; expected (B, H, W, C)")
     if jnp.shape(labels)[:1] != images.shape[:1]:

@@ -20,6 +20,9 @@ _POLICIES = ("none", "crop", "crop_flip", "alexnet", "googlenet")
 def list_policies() -> list[str]:
     """The names that `create_policy` knows.
 
+    Returns:
+        Names in alphabetical order.
+
     >>> list_policies()
     ['alexnet', 'crop', 'crop_flip', 'googlenet', 'none']
     """

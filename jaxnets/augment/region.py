@@ -22,6 +22,9 @@ class Region(NamedTuple):
         top, left, height, width: in pixels of the image, numbers or traced; it may reach outside.
         size: (rows, columns) of the result.
         mirrored: whether the result is mirrored left to right; a bool or traced.
+
+    >>> Region(0, 2, 4, 4, (8, 8)).mirrored
+    False
     """
 
     top: jax.Array | float
@@ -93,14 +96,35 @@ def move_to_region(
 def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     """The pixels in which the centers of ``count`` equal parts of [start, start + extent] lie.
 
+    A center on the border of two pixels lies in the later one.
+
+    Args:
+        start, extent: in pixels, numbers or traced.
+        count: how many parts.
+
+    Returns:
+        int32 (count,), below 0 or beyond the image where the interval is.
+
     >>> nearest_pixels(0, 8, 4).tolist()
     [1, 3, 5, 7]
     """
-    return jnp.floor(centers(start, extent, count)).astype(jnp.int32)
+    # More than the rounding of the center, which would otherwise decide, and image and masks, that
+    # are compiled apart, would fall to different sides.
+    slack = 5e-7 * (jnp.abs(jnp.float32(start)) + extent)
+    last = jnp.ceil(jnp.float32(start) + extent) - 1
+    pixels = jnp.minimum(jnp.floor(centers(start, extent, count) + slack), last)
+    return pixels.astype(jnp.int32)
 
 
 def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     """The centers of ``count`` equal parts of [start, start + extent], float32.
+
+    Args:
+        start, extent: in pixels, numbers or traced.
+        count: how many parts.
+
+    Returns:
+        (count,).
 
     >>> centers(1, 8, 4).tolist()
     [2.0, 4.0, 6.0, 8.0]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxnets.augment.checks import check_gray_levels, check_image, check_size
 from jaxnets.augment.example import Example, image_of
-from jaxnets.augment.region import Region, centers, move_to_region
+from jaxnets.augment.region import Region, centers, move_to_region, nearest_pixels
 from jaxnets.augment.values import to_dtype
 
 # The four among which GoogLeNet chooses; `resample` takes a name or a (traced) place in this list.
@@ -85,6 +85,9 @@ def resize_shorter(example: Example, shorter: int, method: str = "bilinear") -> 
         shorter: pixels of the shorter side; the longer one is rounded down.
         method: one of `METHODS`.
 
+    Returns:
+        The example, its shorter side ``shorter``; an image for an image.
+
     >>> resize_shorter(jnp.ones((4, 6, 1)), 8).shape
     (8, 12, 1)
     """
@@ -112,7 +115,8 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
         return jnp.maximum(jnp.minimum(pixels + 0.5, high) - jnp.maximum(pixels - 0.5, low), 0)
 
     def nearest():
-        return (jnp.floor(targets) == pixels - 0.5).astype(jnp.float32)
+        nearest = nearest_pixels(start, extent, count)[:, None]
+        return (jnp.arange(length) == nearest).astype(jnp.float32)
 
     def cubic():
         d = distance
@@ -126,7 +130,9 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
     else:
         weights = jnp.stack([kind() for kind in kinds])[method]
     if isolated:
-        weights = jnp.where((pixels > start) & (pixels < start + extent), weights, 0.0)
+        # Pixels that the part covers, if only in a fraction: at least one, so no sum is 0.
+        covered = (pixels + 0.5 > start) & (pixels - 0.5 < start + extent)
+        weights = jnp.where(covered, weights, 0.0)
     return weights / weights.sum(1, keepdims=True)
 
 

@@ -53,7 +53,17 @@ def random_resized_crop(
 
 
 def random_method(key: jax.Array) -> jax.Array:
-    """A place in `METHODS`, all equally likely."""
+    """A place in `METHODS`, all equally likely.
+
+    Args:
+        key: a JAX random key.
+
+    Returns:
+        An int32 scalar, for `resample`.
+
+    >>> METHODS[random_method(jax.random.key(0))] in METHODS
+    True
+    """
     return jax.random.randint(key, (), 0, len(METHODS))
 
 
@@ -70,6 +80,15 @@ def random_part(
     Share of the area a ~ U(area), proportions r with log r ~ U(log ratio), sides round(√(aHW·r))
     and round(√(aHW/r)); up to ten draws until the part fits in, then a uniform place. If none
     fits, the largest centered part of admissible proportions.
+
+    Args:
+        key: a JAX random key.
+        height, width: of the image, in pixels.
+        area: range of the part's share of the image's area, uniform.
+        ratio: range of width / height, log-uniform.
+
+    Returns:
+        int32 scalars (top, left, height, width), for `resample`.
 
     >>> top, left, height, width = random_part(jax.random.key(0), 30, 40)
     >>> bool(0 <= top and top + height <= 30 and 0 <= left and left + width <= 40)
@@ -128,6 +147,9 @@ def random_scale_crop(
         size: side of the result.
         shorter: smallest and largest shorter side, both included.
         method: one of `METHODS`.
+
+    Returns:
+        The example, its image (size, size, C); an image for an image.
 
     Raises:
         ValueError: ``size`` is larger than the smallest shorter side.

@@ -19,6 +19,12 @@ RESNET_SCALES: Final = (224, 256, 384, 480, 640)
 def flip_views(images: jax.Array) -> jax.Array:
     """The images and their mirror images: (B, H, W, C) → (2, B, H, W, C).
 
+    Args:
+        images: (B, H, W, C), any dtype.
+
+    Returns:
+        (2, B, H, W, C).
+
     >>> flip_views(jnp.arange(2).reshape(1, 1, 2, 1)).ravel().tolist()
     [0, 1, 1, 0]
     """
@@ -27,7 +33,7 @@ def flip_views(images: jax.Array) -> jax.Array:
 
 
 def ten_crop(images: jax.Array, size: int) -> jax.Array:
-    """Four corners, the center, and the same of the mirror image (AlexNet's test, notes L202).
+    """Four corners, the center, and the same of the mirror image (Krizhevsky et al. 2012, §4.1).
 
     In torchvision's order (TenCrop): top left, top right, bottom left, bottom right, center; then
     those of the mirrored image.
@@ -67,6 +73,9 @@ def padded_ten_crop(images: jax.Array, padding: int = 4) -> jax.Array:
         images: (B, H, W, C), square, any dtype.
         padding: pixels on each side, as in training.
 
+    Returns:
+        (10, B, H, W, C).
+
     >>> padded_ten_crop(jnp.zeros((2, 8, 8, 3))).shape
     (10, 2, 8, 8, 3)
     """
@@ -80,7 +89,17 @@ def padded_ten_crop(images: jax.Array, padding: int = 4) -> jax.Array:
 
 
 class View(NamedTuple):
-    """A square in the image resized to a shorter side of ``scale``; it is resized to 224."""
+    """A square in the image resized to a shorter side of ``scale``; it is resized to 224.
+
+    Attributes:
+        scale: the shorter side that the image is resized to first.
+        top, left: of the square, in pixels of the resized image.
+        side: of the square.
+        mirrored: whether the view is the square's mirror image.
+
+    >>> View(scale=256, top=0, left=42, side=224, mirrored=False).side
+    224
+    """
 
     scale: int
     top: int
@@ -98,6 +117,9 @@ def googlenet_144_boxes(height: int, width: int) -> list[View]:
 
     Args:
         height, width: of the image.
+
+    Returns:
+        The views, in order: scales, squares, the six of each, mirror images.
 
     Source: Szegedy et al. 2014, section 7. Order: scales, squares, the six,
     mirror images.
@@ -124,6 +146,15 @@ def googlenet_144_crops(image: jax.Array) -> jax.Array:
     """The views of `googlenet_144_boxes` of one image: (H, W, C) → (144, 224, 224, C).
 
     Resized bilinearly with antialiasing; the image is uint8 or floating.
+
+    Args:
+        image: (H, W, C), uint8 or floating.
+
+    Returns:
+        (144, 224, 224, C), of the image's dtype.
+
+    >>> jax.eval_shape(googlenet_144_crops, jnp.zeros((40, 50, 3))).shape
+    (144, 224, 224, 3)
     """
     check_image(image)
     resized = {scale: resize_shorter(image, scale) for scale in GOOGLENET_SCALES}

@@ -26,16 +26,16 @@ class Batches:
     together in process order they are the batch of a single process.
 
     Args:
-      source: the examples.
-      batch_size: global, over all processes.
-      seed: of the order.
-      process_index: which share this process takes.
-      process_count: over how many processes a batch is cut; must divide the batch.
-      drop_remainder: leave out, in each epoch's order, the examples beyond the last whole batch;
-        otherwise the epoch ends with a smaller batch.
+        source: the examples.
+        batch_size: global, over all processes.
+        seed: of the order.
+        process_index: which share this process takes.
+        process_count: over how many processes a batch is cut; must divide the batch.
+        drop_remainder: leave out, in each epoch's order, the examples beyond the last whole batch;
+            otherwise the epoch ends with a smaller batch.
 
     Raises:
-      DataError: the batch is larger than the split, or the processes can't share it.
+        DataError: the batch is larger than the split, or the processes can't share it.
 
     >>> from jaxnets.data import load_dataset
     >>> batches = Batches(load_dataset("digits").train, 128, seed=0)
@@ -98,11 +98,11 @@ class Batches:
         """Batches ``start_step … stop_step-1`` (endless without a stop), fetched ahead of use.
 
         Args:
-          start_step: the first step.
-          stop_step: the step to stop before.
-          ahead: how many batches to fetch ahead, at least 1.
-          threads: how many to fetch at once; more than one helps where the images come from a slow
-            disk. The order does not depend on it.
+            start_step: the first step.
+            stop_step: the step to stop before.
+            ahead: how many batches to fetch ahead, at least 1.
+            threads: how many to fetch at once; more than one helps where the images come from a
+                slow disk. The order does not depend on it.
         """
         return BatchIterator(self, start_step, stop_step, ahead=ahead, threads=threads)
 
@@ -113,6 +113,12 @@ class BatchIterator:
     The whole state is the number of the next step: ``get_state`` counts the batches handed out, not
     the ones fetched ahead, so after ``set_state``, in this process or another, it goes on exactly
     there. ``close`` it, or use it as a context manager, to let go of what was fetched ahead.
+
+    >>> from jaxnets.data import load_dataset
+    >>> batches = Batches(load_dataset("digits").train, 128, seed=0)
+    >>> with BatchIterator(batches, 5, 7) as iterator:
+    ...     [len(batch["label"]) for batch in iterator], iterator.get_state()
+    ([128, 128], {'next_step': 7})
     """
 
     def __init__(
@@ -181,16 +187,17 @@ def eval_batches(
     examples and 0 for copies, so sums weighted by it are exact.
 
     Args:
-      source: the examples.
-      batch_size: global, over all processes.
-      process_index: which share this process takes.
-      process_count: over how many processes a batch is cut.
+        source: the examples.
+        batch_size: global, over all processes.
+        process_index: which share this process takes.
+        process_count: over how many processes a batch is cut.
 
-    Yields:
-      the source's arrays and ``example_mask``, float32 (b,), with b = batch_size / process_count.
+    Returns:
+        an iterator over the source's arrays and ``example_mask``, float32 (b,), with b = batch_size
+        / process_count.
 
     Raises:
-      DataError: the processes can't share the batch.
+        DataError: the processes can't share the batch.
 
     >>> from jaxnets.data import load_dataset
     >>> batches = list(eval_batches(load_dataset("digits").test, 128))

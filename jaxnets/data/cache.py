@@ -25,7 +25,14 @@ CHECKSUM_LIMIT = 512 * 2**20
 
 
 def default_cache_dir() -> Path:
-    """``$JAXNETS_CACHE``, or ``~/.cache/jaxnets``."""
+    """``$JAXNETS_CACHE``, or ``~/.cache/jaxnets``.
+
+    Returns:
+        The folder; it need not exist.
+
+    >>> isinstance(default_cache_dir(), Path)
+    True
+    """
     return Path(os.environ.get("JAXNETS_CACHE") or Path.home() / ".cache" / "jaxnets")
 
 
@@ -35,15 +42,24 @@ def open_or_build(
     """Open a cache entry, building it first where it is missing or damaged.
 
     Args:
-      entry: the entry's folder.
-      build: writes ``NAME.npy`` files into the folder it is given and returns JSON-ready facts to
-        keep beside them.
+        entry: the entry's folder.
+        build: writes ``NAME.npy`` files into the folder it is given and returns JSON-ready facts to
+            keep beside them.
 
     Returns:
-      (arrays by name, memory-mapped and read only; the facts that ``build`` returned).
+        (arrays by name, memory-mapped and read only; the facts that ``build`` returned).
 
     Raises:
-      JaxnetsError: the cache can't be written.
+        JaxnetsError: the cache can't be written.
+
+    >>> import tempfile
+    >>> def build(folder):
+    ...     np.save(folder / "squares.npy", np.arange(4) ** 2)
+    ...     return {"made of": "the first numbers"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     arrays, facts = open_or_build(Path(folder) / "entry", build)
+    ...     arrays["squares"].tolist(), facts
+    ([0, 1, 4, 9], {'made of': 'the first numbers'})
     """
     found = open_entry(entry)
     if found is not None:
@@ -67,7 +83,17 @@ def open_or_build(
 
 
 def open_entry(entry: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """The arrays and facts of an entry, or None where it is missing or damaged in any way."""
+    """The arrays and facts of an entry, or None where it is missing or damaged in any way.
+
+    Args:
+        entry: the entry's folder.
+
+    Returns:
+        (arrays by name, memory-mapped and read only; facts), or None.
+
+    >>> open_entry(Path("no such folder")) is None
+    True
+    """
     try:
         manifest = json.loads((entry / MANIFEST).read_text())
         arrays = {}

@@ -15,7 +15,17 @@ DIGITS_TEST_SIZE = 360
 
 
 class Dataset(NamedTuple):
-    """A training and a test split, with what a network has to know of them."""
+    """A training and a test split, with what a network has to know of them.
+
+    Attributes:
+        name: as `load_dataset` takes it.
+        train, test: the examples.
+        class_names: K of them, in the order of the labels.
+        image_shape: (H, W, C).
+
+    >>> load_dataset("digits").class_names[:3]
+    ('0', '1', '2')
+    """
 
     name: str
     train: Split
@@ -50,21 +60,22 @@ def load_dataset(
     and always the same.
 
     Args:
-      name: ``digits`` or a TFDS name, with an optional ``/config`` and ``:version``.
-      data_dir: where prepared TFDS sets lie; by default ``$TFDS_DATA_DIR`` or
-        ``~/tensorflow_datasets``.
-      cache_dir: where decoded images are kept; by default ``$JAXNETS_CACHE`` or
-        ``~/.cache/jaxnets``.
-      train_examples: keep this many training examples: a class-stratified choice, always the same.
-      size: shorter side to resize to, followed by a central crop to size×size; needed where a
-        set's images differ in size.
+        name: ``digits`` or a TFDS name, with an optional ``/config`` and ``:version``.
+        data_dir: where prepared TFDS sets lie; by default ``$TFDS_DATA_DIR`` or
+            ``~/tensorflow_datasets``.
+        cache_dir: where decoded images are kept; by default ``$JAXNETS_CACHE`` or
+            ``~/.cache/jaxnets``.
+        train_examples: keep this many training examples: a class-stratified choice, always the
+            same.
+        size: shorter side to resize to, followed by a central crop to size×size; needed where a
+            set's images differ in size.
 
     Returns:
-      A ``Dataset``; its arrays are read only.
+        A ``Dataset``; its arrays are read only.
 
     Raises:
-      UnknownNameError: no dataset has this name; the message offers the nearest.
-      JaxnetsError: the set is not prepared, its files are damaged, its images differ in size.
+        UnknownNameError: no dataset has this name; the message offers the nearest.
+        JaxnetsError: the set is not prepared, its files are damaged, its images differ in size.
 
     >>> digits = load_dataset("digits")
     >>> digits.train.images.shape, digits.test.images.shape, digits.num_classes
@@ -91,6 +102,12 @@ def load_dataset(
 def list_datasets(data_dir: Path | str | None = None) -> list[str]:
     """Names that ``load_dataset`` can load here: digits, and what lies prepared in ``data_dir``.
 
+    Args:
+        data_dir: where prepared TFDS sets lie; by default as of `load_dataset`.
+
+    Returns:
+        ``digits``, and what is prepared there, in alphabetical order.
+
     >>> list_datasets("/nowhere")
     ['digits']
     """
@@ -101,12 +118,15 @@ def stratified_subset(split: Split, count: int, seed: int = 0) -> Split:
     """A part of a split in which every class keeps its share, the same at every call.
 
     Args:
-      split: where to choose from.
-      count: how many examples, 1 to all.
-      seed: another seed chooses other examples.
+        split: where to choose from.
+        count: how many examples, 1 to all.
+        seed: another seed chooses other examples.
+
+    Returns:
+        The chosen examples, in the order of the split.
 
     Raises:
-      JaxnetsError: ``count`` is not between 1 and the number of examples.
+        JaxnetsError: ``count`` is not between 1 and the number of examples.
 
     >>> part = stratified_subset(load_dataset("digits").train, 100)
     >>> np.bincount(part.labels).tolist()

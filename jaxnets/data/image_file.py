@@ -16,16 +16,23 @@ def read_image(
     ``size`` the image is scaled until it just covers that size, then cropped around the center.
 
     Args:
-      path: any file that Pillow reads.
-      size: side of a square or (height, width), in pixels; None keeps the file's own.
-      channels: 3 for RGB, 1 for gray (ITU-R 601 luma).
+        path: any file that Pillow reads.
+        size: side of a square or (height, width), in pixels; None keeps the file's own.
+        channels: 3 for RGB, 1 for gray (ITU-R 601 luma).
 
     Returns:
-      uint8 (H, W, channels).
+        uint8 (H, W, channels).
 
     Raises:
-      JaxnetsError: the file is missing, damaged, or no image; the message names it and says why.
-      ValueError: ``channels`` is neither 1 nor 3.
+        JaxnetsError: the file is missing, damaged, or no image; the message names it and says why.
+        ValueError: ``channels`` is neither 1 nor 3.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+    ...     Image.new("RGB", (6, 4), "red").save(file.name)
+    ...     read_image(file.name, size=2)[0, 0].tolist()
+    [255, 0, 0]
     """
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels}; expected 3 (RGB) or 1 (gray)")

@@ -17,12 +17,15 @@ def prefetch_to_device(
     was put two steps early is there when its step begins.
 
     Args:
-      iterator: host batches.
-      put: places one on the devices, such as ``lambda b: jax.device_put(b, sharding)``.
-      size: how many lie ready beside the one in use, at least 1. Each takes device memory.
+        iterator: host batches.
+        put: places one on the devices, such as ``lambda b: jax.device_put(b, sharding)``.
+        size: how many lie ready beside the one in use, at least 1. Each takes device memory.
+
+    Returns:
+        An iterator over what ``put`` returned, in the iterator's order.
 
     Raises:
-      ValueError: ``size`` is below 1.
+        ValueError: ``size`` is below 1.
 
     >>> list(prefetch_to_device(range(5), put=lambda x: 10 * x))
     [0, 10, 20, 30, 40]

@@ -20,16 +20,21 @@ def prepare(name: str, data_dir: Path | str | None = None, manual_dir: Path | No
     """Download and prepare one dataset, unless it is there already.
 
     Args:
-      name: a TFDS name with an optional ``/config`` and ``:version``.
-      data_dir: where to; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
-      manual_dir: where the files lie that TFDS may not download by itself (ImageNet, for example).
+        name: a TFDS name with an optional ``/config`` and ``:version``.
+        data_dir: where to; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
+        manual_dir: where the files lie that TFDS may not download by itself (ImageNet, for
+            example).
 
     Returns:
-      The folder of the prepared dataset.
+        The folder of the prepared dataset.
 
     Raises:
-      UnknownNameError: TFDS has no such dataset.
-      JaxnetsError: TensorFlow is missing, or the download or the preparation failed.
+        UnknownNameError: TFDS has no such dataset.
+        JaxnetsError: TensorFlow is missing, or the download or the preparation failed.
+
+    >>> prepare("cifar11", "data")
+    Traceback (most recent call last):
+    jaxnets.errors.UnknownNameError: unknown dataset 'cifar11'. Did you mean ...
     """
     root = Path(data_dir or default_data_dir()).expanduser()
     try:
@@ -61,7 +66,17 @@ def prepare(name: str, data_dir: Path | str | None = None, manual_dir: Path | No
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """The command line; returns the exit status.
+
+    Args:
+        arguments: of the command; by default ``sys.argv[1:]``.
+
+    Returns:
+        0, or 2 where it failed.
+
+    >>> main(["cifar11"])  # says on stderr that there is none, and what is near
+    2
+    """
     parser = argparse.ArgumentParser(
         prog="python -m jaxnets.data.prepare", description=__doc__.partition("\n")[0]
     )

@@ -48,18 +48,39 @@ class Standardization:
     """x ↦ (x − mean) / std, with statistics an image, one number a channel, or one number.
 
     Both broadcast against (…, H, W, C). Integers come out as float32, float64 stays float64.
+
+    Attributes:
+        mean: (H, W, C), (C,) or a scalar, in gray levels.
+        std: likewise.
+
+    >>> Standardization(np.array([100.0]), np.array([50.0])).apply(jnp.uint8([[200]])).tolist()
+    [[2.0]]
     """
 
     mean: np.ndarray
     std: np.ndarray
 
     def apply(self, x: jax.Array) -> jax.Array:
-        """(x − mean) / std."""
+        """(x − mean) / std.
+
+        Args:
+            x: (…, H, W, C), any dtype.
+
+        Returns:
+            The same shape, floating.
+        """
         x = as_float(x)
         return (x - jnp.asarray(self.mean, x.dtype)) / jnp.asarray(self.std, x.dtype)
 
     def inverse(self, y: jax.Array) -> jax.Array:
-        """y · std + mean: the pixels again."""
+        """y · std + mean: the pixels again.
+
+        Args:
+            y: (…, H, W, C), as `apply` returns it.
+
+        Returns:
+            The same shape, floating.
+        """
         y = as_float(y)
         return y * jnp.asarray(self.std, y.dtype) + jnp.asarray(self.mean, y.dtype)
 
@@ -76,7 +97,10 @@ def fit_mean_image(train_images: np.ndarray) -> Standardization:
     """Subtract the mean training image, pixel by pixel (AlexNet).
 
     Args:
-      train_images: (N, H, W, C).
+        train_images: (N, H, W, C).
+
+    Returns:
+        A `Standardization` with a mean (H, W, C) and a standard deviation of 1.
 
     >>> fit_mean_image(np.array([[[[0]]], [[[4]]]], np.uint8)).mean.item()
     2.0
@@ -85,7 +109,17 @@ def fit_mean_image(train_images: np.ndarray) -> Standardization:
 
 
 def fit_channel_mean(train_images: np.ndarray) -> Standardization:
-    """Subtract each channel's mean over training images and places (VGG)."""
+    """Subtract each channel's mean over training images and places (VGG).
+
+    Args:
+        train_images: (N, H, W, C).
+
+    Returns:
+        A `Standardization` with a mean (C,) and a standard deviation of 1.
+
+    >>> fit_channel_mean(np.array([[[[0, 9]]], [[[4, 9]]]], np.uint8)).mean.tolist()
+    [2.0, 9.0]
+    """
     return Standardization(mean_image(train_images).mean((0, 1)), np.ones(()))
 
 
@@ -93,6 +127,15 @@ def fit_channel_mean_std(train_images: np.ndarray) -> Standardization:
     """Subtract each channel's mean and divide by its standard deviation (ResNet).
 
     A channel that never changes is only centered.
+
+    Args:
+        train_images: (N, H, W, C).
+
+    Returns:
+        A `Standardization` with a mean and a standard deviation (C,).
+
+    >>> fit_channel_mean_std(np.array([[[[0, 9]]], [[[4, 9]]]], np.uint8)).std.tolist()
+    [2.0, 1.0]
     """
     image = mean_image(train_images)
     mean = image.mean((0, 1))
@@ -102,7 +145,17 @@ def fit_channel_mean_std(train_images: np.ndarray) -> Standardization:
 
 
 def fit_unit_range(train_images: np.ndarray) -> Standardization:
-    """Divide by 255: pixels from 0 to 1, whatever the training images are."""
+    """Divide by 255: pixels from 0 to 1, whatever the training images are.
+
+    Args:
+        train_images: not used; there for the sake of `fit_preprocessing`.
+
+    Returns:
+        A `Standardization` with mean 0 and standard deviation 255.
+
+    >>> fit_unit_range(np.zeros((1, 2, 2, 1), np.uint8)).apply(jnp.uint8([[255]])).tolist()
+    [[1.0]]
+    """
     del train_images
     return Standardization(np.zeros(()), np.full((), 255.0))
 
@@ -121,6 +174,17 @@ def fit_preprocessing(
     name: str, train_images: np.ndarray, **options
 ) -> Standardization | Whitening:
     """Fit the preprocessing of this name: a key of ``FITTERS``.
+
+    Args:
+        name: a key of ``FITTERS``.
+        train_images: (N, H, W, C).
+        options: of the function that has this name.
+
+    Returns:
+        What the function of this name returns; its ``apply`` is for the images of every split.
+
+    Raises:
+        UnknownNameError: a name that is not in ``FITTERS``.
 
     >>> fit_preprocessing("channel_mean", np.full((2, 4, 4, 3), 7, np.uint8)).mean.tolist()
     [7.0, 7.0, 7.0]

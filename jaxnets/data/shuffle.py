@@ -23,13 +23,13 @@ def permutation(count: int, seed: int, index: int = 0, *, use: int = EPOCH_ORDER
     drawn before another.
 
     Args:
-      count: how many elements.
-      seed: any integer; taken modulo 2⁶⁴.
-      index: which order of this seed: the epoch, or the class.
-      use: what the order is for; different uses of one seed are unrelated.
+        count: how many elements.
+        seed: any integer; taken modulo 2⁶⁴.
+        index: which order of this seed: the epoch, or the class.
+        use: what the order is for; different uses of one seed are unrelated.
 
     Returns:
-      int64 (count,).
+        int64 (count,).
 
     >>> permutation(5, seed=0).tolist()
     [0, 2, 1, 4, 3]
@@ -49,13 +49,13 @@ def stratified_choice(labels: np.ndarray, count: int, seed: int, *, use: int) ->
     to the lower class), so each share is right to less than one example and the sum is exact.
 
     Args:
-      labels: integer (N,), not negative.
-      count: how many to choose, at most N.
-      seed: which examples of a class are chosen.
-      use: see ``permutation``.
+        labels: integer (N,), not negative.
+        count: how many to choose, at most N.
+        seed: which examples of a class are chosen.
+        use: see ``permutation``.
 
     Returns:
-      int64 (count,), ascending.
+        int64 (count,), ascending.
 
     >>> stratified_choice(np.array([0, 0, 0, 0, 1, 1]), 3, seed=0, use=SUBSET).size
     3

@@ -14,6 +14,15 @@ class Source(Protocol):
     """Examples with random access; implement these two methods to bring data of your own.
 
     ``info`` is optional: a mapping of what a task may want to know, such as class names.
+
+    >>> class Squares:
+    ...     def __len__(self):
+    ...         return 10
+    ...
+    ...     def take(self, rows):
+    ...         return {"targets": rows**2}
+    >>> isinstance(Squares(), Source)
+    True
     """
 
     def __len__(self) -> int:

@@ -40,11 +40,23 @@ CLASS_NAMES: Final = {
 def load_tfds(
     name: str, data_dir: Path | str | None, cache_dir: Path | str | None, size: int | None
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Load a prepared set; see ``jaxnets.data.load_dataset`` for the arguments.
+    """Load a prepared dataset, decoded once into the cache.
+
+    Args:
+        name: with an optional ``/configuration`` and ``:version``.
+        data_dir, cache_dir, size: as of `jaxnets.data.load_dataset`.
 
     Returns:
-      (the arrays ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``; the names
-      of the classes).
+        (the arrays ``train_images``, ``train_labels``, ``test_images`` and ``test_labels``; the
+        names of the classes).
+
+    Raises:
+        UnknownNameError: TFDS has no such dataset.
+        JaxnetsError: it is not prepared here, damaged, or no image-classification set.
+
+    >>> load_tfds("mnist", "no such folder", None, None)
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: dataset 'mnist' is not prepared: ...
     """
     prepared = find_prepared(name, data_dir)
     parts = [prepared.name.replace("/", "-"), prepared.version]

@@ -15,7 +15,16 @@ NAME_PATTERN: Final = r"\w+(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?"
 
 
 class Prepared(NamedTuple):
-    """A dataset on disk: its full name with configuration, its version, its folder."""
+    """A dataset on disk.
+
+    Attributes:
+        name: with its configuration, as ``name/configuration``.
+        version: as ``3.0.2``.
+        path: of the folder with ``dataset_info.json``.
+
+    >>> Prepared("mnist", "3.0.1", Path("data/mnist/3.0.1")).version
+    '3.0.1'
+    """
 
     name: str
     version: str
@@ -23,12 +32,29 @@ class Prepared(NamedTuple):
 
 
 def default_data_dir() -> Path:
-    """``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets`` as in TFDS itself."""
+    """``$TFDS_DATA_DIR``, or ``~/tensorflow_datasets`` as in TFDS itself.
+
+    Returns:
+        The folder; it need not exist.
+
+    >>> isinstance(default_data_dir(), Path)
+    True
+    """
     return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
 
 
 def list_prepared(data_dir: Path | str | None = None) -> list[str]:
-    """Names of the prepared datasets in ``data_dir``, without opening them."""
+    """Names of the prepared datasets in ``data_dir``, without opening them.
+
+    Args:
+        data_dir: where to look; by default `default_data_dir`.
+
+    Returns:
+        Names in alphabetical order, with their configurations.
+
+    >>> list_prepared("no such folder")
+    []
+    """
     root = Path(data_dir or default_data_dir()).expanduser()
     found = set()
     for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json"):
@@ -41,9 +67,20 @@ def list_prepared(data_dir: Path | str | None = None) -> list[str]:
 def find_prepared(name: str, data_dir: Path | str | None = None) -> Prepared:
     """Find a prepared dataset on disk, its newest version unless the name says which.
 
+    Args:
+        name: with an optional ``/configuration`` and ``:version``.
+        data_dir: where to look; by default `default_data_dir`.
+
+    Returns:
+        The dataset's name, version and folder.
+
     Raises:
-      UnknownNameError: TFDS has no such dataset and none lies prepared.
-      JaxnetsError: it is known but not prepared here; the message says how to.
+        UnknownNameError: TFDS has no such dataset and none lies prepared.
+        JaxnetsError: it is known but not prepared here; the message says how to.
+
+    >>> find_prepared("mnist", "no such folder")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: dataset 'mnist' is not prepared: ...
     """
     root = Path(data_dir or default_data_dir()).expanduser()
     if not re.fullmatch(NAME_PATTERN, name):
@@ -92,7 +129,14 @@ def _require_known(name: str, root: Path) -> None:
 
 
 def tfds_names() -> set[str]:
-    """Names of the datasets that TFDS can prepare, without importing it (which takes seconds)."""
+    """Names of the datasets that TFDS can prepare, without importing it (which takes seconds).
+
+    Returns:
+        Names without configurations; none where TFDS is not installed.
+
+    >>> "mnist" in tfds_names()
+    True
+    """
     spec = importlib.util.find_spec("tensorflow_datasets")
     if spec is None or spec.origin is None:
         return set()
@@ -116,6 +160,17 @@ def fingerprint(folder: Path) -> str:
 
     Made of every file's name, length and time of change, and of the small files' text; reading the
     records themselves would take minutes for a large set.
+
+    Args:
+        folder: of a prepared dataset.
+
+    Returns:
+        64 hexadecimal digits.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(fingerprint(Path(folder)))
+    64
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):

@@ -22,12 +22,16 @@ class Whitening:
     """x ↦ (x − mean) · forward, after which the training data's covariance is the identity.
 
     Attributes:
-      mean: (D,), D the number of values of one example.
-      forward: (D, K).
-      backward: (K, D), its (pseudo-)inverse.
-      feature_shape: an example's shape, such as (32, 32, 3); D is its product.
-      keeps_shape: whether the output has that shape (ZCA) or is (K,) (PCA).
-      contrast: ε of the contrast normalization that comes first, or None for none.
+        mean: (D,), D the number of values of one example.
+        forward: (D, K).
+        backward: (K, D), its (pseudo-)inverse.
+        feature_shape: an example's shape, such as (32, 32, 3); D is its product.
+        keeps_shape: whether the output has that shape (ZCA) or is (K,) (PCA).
+        contrast: ε of the contrast normalization that comes first, or None for none.
+
+    >>> whitening = Whitening(np.ones(1), np.eye(1), np.eye(1), (1,), keeps_shape=True)
+    >>> whitening.apply(jnp.array([[3.0]])).tolist()
+    [[2.0]]
     """
 
     mean: np.ndarray
@@ -38,7 +42,17 @@ class Whitening:
     contrast: float | None = None
 
     def apply(self, x: jax.Array) -> jax.Array:
-        """Whiten examples (…, *feature_shape); gives (…, *feature_shape) or (…, K)."""
+        """Whiten examples (…, *feature_shape); gives (…, *feature_shape) or (…, K).
+
+        Args:
+            x: (…, *feature_shape), any dtype.
+
+        Returns:
+            Floating (…, *feature_shape), or (…, K) where ``keeps_shape`` is false.
+
+        Raises:
+            ValueError: examples of another shape.
+        """
         rank = len(self.feature_shape)
         if x.shape[x.ndim - rank :] != self.feature_shape:
             raise ValueError(f"x has shape {x.shape}; expected (…, {self.feature_shape})")
@@ -55,6 +69,12 @@ class Whitening:
         """Back to images (contrast-normalized ones where ``contrast`` is set).
 
         Exact where no component was left out; otherwise the nearest image in what was kept.
+
+        Args:
+            y: as `apply` returns it.
+
+        Returns:
+            Floating (…, *feature_shape).
         """
         y = as_float(y)
         batch = y.shape[: y.ndim - (len(self.feature_shape) if self.keeps_shape else 1)]
@@ -76,17 +96,17 @@ def fit_pca_whitening(
     and λ descending. Each column of U has its largest entry positive.
 
     Args:
-      train_images: (N, …): images or vectors; an example has D values.
-      epsilon: added to the variances, in squared units of x; 0 gives covariance exactly I.
-      components: keep the K ≤ D directions of largest variance; None keeps all.
-      contrast: see ``fit_zca_whitening``.
+        train_images: (N, …): images or vectors; an example has D values.
+        epsilon: added to the variances, in squared units of x; 0 gives covariance exactly I.
+        components: keep the K ≤ D directions of largest variance; None keeps all.
+        contrast: see ``fit_zca_whitening``.
 
     Returns:
-      A ``Whitening`` whose output is (…, K).
+        A ``Whitening`` whose output is (…, K).
 
     Raises:
-      ValueError: ``components`` is not in 1 … D, or ``epsilon`` is 0 and a kept direction has no
-        variance.
+        ValueError: ``components`` is not in 1 … D, or ``epsilon`` is 0 and a kept direction has no
+            variance.
 
     >>> x = np.random.default_rng(0).normal(size=(100, 3)) * [1.0, 5.0, 10.0]
     >>> y = np.asarray(fit_pca_whitening(x, epsilon=0.0).apply(x))
@@ -119,19 +139,24 @@ def fit_zca_whitening(
     stay images.
 
     Args:
-      train_images: (N, …): images or vectors; an example has D values. The fit takes D³ time: 7 s
-        for 32×32×3 on two CPU cores.
-      epsilon: added to the variances, in squared units of x; 0 gives covariance exactly I. 0.1 is
-        for contrast-normalized patches (Coates, Ng & Lee 2011): 8×8 patches of CIFAR-10 then keep
-        a correlation of 0.73 with their originals, but whole images only 0.57 (1.0: 0.70).
-      contrast: first bring every example to mean 0 and variance 1 (see ``normalize_contrast``)
-        with this ε; 10 is usual for pixels in 0 … 255. None: do not.
+        train_images: (N, …): images or vectors; an example has D values. The fit takes D³ time: 7 s
+            for 32×32×3 on two CPU cores.
+        epsilon: added to the variances, in squared units of x; 0 gives covariance exactly I. 0.1 is
+            for contrast-normalized patches (Coates, Ng & Lee 2011): 8×8 patches of CIFAR-10 then
+            keep a correlation of 0.73 with their originals, but whole images only 0.57 (1.0: 0.70).
+        contrast: first bring every example to mean 0 and variance 1 (see ``normalize_contrast``)
+            with this ε; 10 is usual for pixels in 0 … 255. None: do not.
 
     Returns:
-      A ``Whitening`` whose output has the shape of its input.
+        A ``Whitening`` whose output has the shape of its input.
 
     Raises:
-      ValueError: ``epsilon`` is 0 and a direction has no variance.
+        ValueError: ``epsilon`` is 0 and a direction has no variance.
+
+    >>> x = np.random.default_rng(0).normal(size=(100, 3)) @ np.diag([1.0, 5.0, 10.0])
+    >>> whitening = fit_zca_whitening(x, epsilon=0.0)
+    >>> bool(np.allclose(whitening.forward, whitening.forward.T))
+    True
     """
     mean, directions, variances = _principal_axes(train_images, contrast)
     deviations = _deviations(variances, epsilon)
@@ -152,9 +177,12 @@ def normalize_contrast(x: jax.Array, epsilon: float = 10.0, *, rank: int = 3) ->
     unsupervised feature learning" (2011).
 
     Args:
-      x: (…, H, W, C), or whatever ``rank`` says.
-      epsilon: keeps flat images from being blown up; in squared units of x.
-      rank: how many trailing axes make one example.
+        x: (…, H, W, C), or whatever ``rank`` says.
+        epsilon: keeps flat images from being blown up; in squared units of x.
+        rank: how many trailing axes make one example.
+
+    Returns:
+        The same shape, floating.
 
     >>> normalize_contrast(jnp.array([[1.0, 3.0]]), 0.0, rank=1).tolist()
     [[-1.0, 1.0]]

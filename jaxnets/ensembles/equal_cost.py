@@ -52,10 +52,10 @@ class EnsembleStudy:
         rate: highest learning rate.
 
     >>> from jaxnets.data import load_dataset
-    >>> from jaxnets.study.small_convnet import SmallConvNet
+    >>> from jaxnets.models import create_model
     >>> part = load_dataset("digits", train_examples=40).train
     >>> study = EnsembleStudy(
-    ...     SmallConvNet(10, widths=(2,)), lambda x: x / 255, part, part, members=2, steps=4,
+    ...     create_model("mlp", hidden=(2,)), lambda x: x / 255, part, part, members=2, steps=4,
     ...     batch_size=20, rate=0.1)
     >>> {kind: len(p) for kind, p in study.one_key(0).items() if kind in ("snapshots", "swa")}
     {'snapshots': 2, 'swa': 1}

@@ -23,6 +23,10 @@ def measure_key(
 
     Returns:
         Kind → `measure_ensemble`; and the accuracy of the first 1, 2, … k independent networks.
+
+    >>> found = {"networks": np.array([[[0.9, 0.1]], [[0.3, 0.7]]])}
+    >>> measure_key(found, np.array([0]))[1]
+    [1.0, 1.0]
     """
     networks = found["networks"]
     growth = [
@@ -36,6 +40,9 @@ def disagreements(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Args:
         found: kind → (k, N, K), of `EnsembleStudy.one_key`.
+
+    Returns:
+        Four kinds of ensembles that have k members.
 
     >>> one = np.eye(2)[None]
     >>> kinds = ("networks", "short", "checkpoints", "snapshots")
@@ -57,6 +64,11 @@ def summarize(
     Returns:
         ``table``: kind → accuracy, loss, …; ``gains`` with verdicts; ``accuracy_by_members``;
         ``loss_is_at_most_the_members_mean`` (Jensen); ``members``; ``keys``.
+
+    >>> one = measure_key(dict.fromkeys(KINDS, np.full((2, 1, 2), 0.5)), np.array([0]))
+    >>> summary = summarize(*zip(one, one, strict=True))
+    >>> summary["members"], summary["keys"], summary["loss_is_at_most_the_members_mean"]
+    (2, 2, True)
     """
 
     def over_keys(kind: str, name: str) -> dict[str, float]:
@@ -107,6 +119,13 @@ def save_picture(
 
     Returns:
         The path.
+
+    >>> import tempfile
+    >>> one = measure_key(dict.fromkeys(KINDS, np.full((2, 1, 2), 0.5)), np.array([0]))
+    >>> summary = summarize(*zip(one, one, strict=True))
+    >>> pairs = dict.fromkeys(("networks", "short"), np.zeros((2, 2)))
+    >>> save_picture(summary, pairs, "digits", Path(tempfile.mkdtemp()) / "ensemble.png").name
+    'ensemble.png'
     """
     figure, axes = new_figure(3, width=17 / 3, height=5, frame=True)
     left, middle, right = axes
@@ -154,6 +173,13 @@ def as_text(summary: dict[str, Any], dataset: str) -> str:
     Args:
         summary: of `summarize`.
         dataset: its name.
+
+    Returns:
+        Lines.
+
+    >>> one = measure_key(dict.fromkeys(KINDS, np.full((2, 1, 2), 0.5)), np.array([0]))
+    >>> as_text(summarize(*zip(one, one, strict=True)), "digits").splitlines()[0]
+    'digits, k = 2, 2 keys; mean ± half of the 95 % interval, %'
     """
     lines = [
         f"{dataset}, k = {summary['members']}, {summary['keys']} keys; mean ± half of the 95 % "

@@ -56,6 +56,9 @@ def mean_disagreement(probabilities: jax.Array) -> jax.Array:
     Args:
         probabilities: (k, N, K), or logits.
 
+    Returns:
+        A scalar.
+
     >>> float(mean_disagreement(jnp.array([[[0.9, 0.1]], [[0.3, 0.7]]])))
     1.0
     """

@@ -59,6 +59,9 @@ def stack_variables(members: Sequence[Variables]) -> Variables:
     Args:
         members: k trees of arrays.
 
+    Returns:
+        One tree of the same structure.
+
     Raises:
         ValueError: no members, or members that differ; the message names the first difference.
 
@@ -118,7 +121,9 @@ def ensemble_predict(
     else:
         (count,) = sizes.pop()
         leaves, structure = jax.tree.flatten(stacked)
-        members = [structure.unflatten([leaf[i] for leaf in leaves]) for i in range(count)]
+        members = [
+            jax.tree.unflatten(structure, [leaf[i] for leaf in leaves]) for i in range(count)
+        ]
         logits = jnp.stack([one(member) for member in members])
     return average_probabilities(logits, weights)
 

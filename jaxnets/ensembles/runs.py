@@ -33,6 +33,11 @@ def load_ensemble(
         ValueError: ``last`` below 1.
         JaxnetsError: no directories, no run there, fewer checkpoints than asked for, or runs on
             different classes or images.
+
+    >>> load_ensemble(["/nowhere"])
+    Traceback (most recent call last):
+    ...
+    jaxnets.errors.JaxnetsError: /nowhere holds no run ...
     """
     if last < 1:
         raise ValueError(f"last must be at least 1, got {last}")
@@ -77,6 +82,11 @@ def measure_runs(
     Raises:
         ValueError: ``last`` below 1.
         JaxnetsError: what `load_ensemble` raises.
+
+    >>> measure_runs([])
+    Traceback (most recent call last):
+    ...
+    jaxnets.errors.JaxnetsError: an ensemble needs at least one run, got none
     """
     ensemble, names = load_ensemble(workdirs, last=last)
     classifier, _ = load_classifier(workdirs[0])
@@ -100,6 +110,9 @@ def describe_runs(found: dict[str, Any]) -> str:
 
     Args:
         found: of `measure_runs`.
+
+    Returns:
+        Lines.
 
     >>> found = {"runs": {"a step 9": 0.5}, "accuracy": 0.5, "loss": 1.0, "mean_loss": 1.5}
     >>> print(describe_runs({**found, "disagreement": 0.25, "test_images": 8}))

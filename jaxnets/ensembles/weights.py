@@ -22,6 +22,9 @@ def average_weights(members: Sequence[Any]) -> Any:
     Args:
         members: k trees of arrays.
 
+    Returns:
+        One tree of the same structure.
+
     Raises:
         ValueError: no members, or members of different shapes.
 

@@ -219,6 +219,8 @@ def spatial_reach(x: np.ndarray, radius: int = 2, strongest: float = 0.05) -> Se
             r = np.abs(unit_correlations(x, (dy, dx)))[apart]
             values.append(r)
             distances.append(np.full(r.size, max(abs(dy), abs(dx))))
-    values, distances = np.concatenate(values), np.concatenate(distances)
-    chosen = np.argsort(-values, kind="stable")[: max(1, round(strongest * values.size))]
-    return (np.bincount(distances[chosen], minlength=radius + 1) / len(chosen)).tolist()
+    strengths = np.concatenate(values)
+    chosen = np.argsort(-strengths, kind="stable")[: max(1, round(strongest * strengths.size))]
+    return (
+        np.bincount(np.concatenate(distances)[chosen], minlength=radius + 1) / len(chosen)
+    ).tolist()

@@ -15,10 +15,17 @@ def entropy(logits: jax.Array) -> jax.Array:
     Returns:
         (…), float32 or wider, in [0, log K]; classes of logit −∞ add nothing.
 
+    Raises:
+        ValueError: ``logits`` has no axis.
+
+    Source: Shannon 1948 (A Mathematical Theory of Communication), §6.
+
     >>> import jax.numpy as jnp
     >>> f"{float(entropy(jnp.zeros(4))):.4f}"  # log 4
     '1.3863'
     """
+    if logits.ndim < 1:
+        raise ValueError("logits: got a single number; expected (…, K)")
     log_p = jax.nn.log_softmax(at_least_float32(logits))
     impossible = jnp.isneginf(log_p)
     return -jnp.where(impossible, 0.0, jnp.exp(log_p) * jnp.where(impossible, 0.0, log_p)).sum(-1)
@@ -32,7 +39,7 @@ def confidence_penalty(
     weights: jax.Array | None = None,
     reduction: str = "mean",
 ) -> jax.Array:
-    """What to add to a loss so that predictions stay uncertain: −β H(p), or β max(0, Γ − H(p)).
+    """Penalty on predictions of low entropy: −β H(p), or β max(0, Γ − H(p)).
 
     −H(p) = KL(p ‖ uniform) − log K: this pulls predictions to the uniform distribution like label
     smoothing does, with the divergence the other way round.

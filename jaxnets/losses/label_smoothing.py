@@ -1,4 +1,4 @@
-"""Label smoothing as a distribution: two published variants, and where the loss is least."""
+"""Label smoothing as a distribution: two published variants, and the minimum of the loss."""
 
 import math
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 def smooth_labels(
     labels: jax.Array, num_classes: int, smoothing: float = 0.1, *, over: str = "all"
 ) -> jax.Array:
-    """Targets that leave some probability to every class.
+    """Smoothed targets: some probability for every class.
 
     Over "all" classes: q'_k = (1 − ε) [k = y] + ε/K, as the paper has it. Over the "others":
     q'_y = 1 − ε and q'_k = ε/(K − 1), which is the first with ε K/(K − 1) in place of ε.
@@ -27,8 +27,7 @@ def smooth_labels(
     Raises:
         ValueError: options out of range, or labels that are not integers.
 
-    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §7 print
-    (0.33, 0.9, 0.33, 0.33), a slip for the second variant.
+    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §7, for "all" classes.
 
     >>> import jax.numpy as jnp
     >>> smooth_labels(jnp.array(1), 4)
@@ -46,12 +45,21 @@ def smooth_labels(
 
 
 def smoothed_logit_gap(num_classes: int, smoothing: float = 0.1, *, over: str = "all") -> float:
-    """How far the right logit is above the others where the smoothed loss is least.
+    """Margin of the correct logit over the others at the minimum of the smoothed loss.
 
     There the softmax equals q', so the gap is log(q'_y / q'_k) = log((1 − ε + ε/K) / (ε/K)) over
     "all" classes, log((1 − ε)(K − 1)/ε) over the "others". Without smoothing it is infinite.
 
-    Args, raises: as `smooth_labels`.
+    Args:
+        num_classes: K.
+        smoothing: ε in [0, 1].
+        over: "all" or "others", as for `smooth_labels`.
+
+    Returns:
+        the gap; −∞ where the correct class gets no probability.
+
+    Raises:
+        ValueError: options out of range.
 
     Source: Szegedy et al. 2016, §7; Müller et al. 2019, §2.
 

@@ -1,4 +1,4 @@
-"""Calibration: are 80 % of the predictions made with 80 % confidence right? And what mends it."""
+"""Calibration: whether 80 % of the predictions made with 80 % confidence are right; temperature."""
 
 from functools import partial
 from typing import NamedTuple
@@ -14,6 +14,9 @@ class Reliability(NamedTuple):
         confidence: mean confidence of the predictions in a bin; 0 where it is empty.
         accuracy: share of them that are right; 0 where it is empty.
         share: of all predictions that fall into the bin.
+
+    >>> reliability(jnp.zeros((4, 2)), jnp.zeros(4, jnp.int32), bins=2).share.tolist()
+    [1.0, 0.0]
     """
 
     confidence: jax.Array
@@ -22,7 +25,7 @@ class Reliability(NamedTuple):
 
 
 def reliability(logits: jax.Array, labels: jax.Array, *, bins: int = 15) -> Reliability:
-    """Sort predictions by confidence into bins of equal width, and see how many are right.
+    """Reliability diagram: accuracy of the predictions in bins of equal confidence.
 
     Confidence is the largest softmax probability; bin b holds those in (b/B, (b + 1)/B].
 
@@ -30,6 +33,9 @@ def reliability(logits: jax.Array, labels: jax.Array, *, bins: int = 15) -> Reli
         logits: (N, K); for probabilities p pass log p.
         labels: class numbers (N,), integer.
         bins: B.
+
+    Returns:
+        confidence, accuracy and share of every bin.
 
     Raises:
         ValueError: shapes that do not fit, or no bin.
@@ -70,10 +76,16 @@ def expected_calibration_error(
 ) -> jax.Array:
     """Mean gap between confidence and accuracy: ECE = Σ_b share_b |accuracy_b − confidence_b|.
 
-    Args, raises: as `reliability`.
+    Args:
+        logits: (N, K); for probabilities p pass log p.
+        labels: class numbers (N,), integer.
+        bins: B.
 
     Returns:
         a float32 scalar in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit, or no bin.
 
     Source: Naeini et al. 2015; Guo et al. 2017, equation 3; 15 bins: Müller et al. 2019.
 
@@ -97,8 +109,8 @@ def fit_temperature(
     Args:
         logits: (N, K), of examples that were not trained on.
         labels: class numbers (N,), integer.
-        limits: of T. Where every prediction is right the best T is 0, and the lower limit comes
-            back; where predictions are worse than guessing, the upper one.
+        limits: of T. Where every prediction is right the best T is 0, and the lower limit is
+            returned; where predictions are worse than guessing, the upper one.
 
     Returns:
         T, a float32 scalar; divide logits by it.
@@ -123,7 +135,7 @@ def fit_temperature(
 @partial(jax.jit, static_argnums=(2, 3), inline=True)
 def _fit_temperature(logits, labels, low, high):
     z = logits.astype(jnp.float32)
-    # Against the largest: then nothing overflows, and sums keep their digits.
+    # Relative to the largest: nothing overflows, and sums keep their digits.
     z = z - z.max(-1, keepdims=True)
     of_label = jnp.take_along_axis(z, labels.astype(jnp.int32)[:, None], -1)[:, 0]
 

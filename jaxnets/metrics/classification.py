@@ -11,7 +11,16 @@ def accuracy(
 ) -> jax.Array:
     """Share of the examples whose class has the largest logit.
 
-    Args, returns, raises: as `top_k_accuracy` with ``k = 1``.
+    Args:
+        logits: (…, K).
+        labels: class numbers (…), or a distribution over classes (…, K) whose largest entry counts.
+        weights: (…), bool or numbers; the result is the weighted mean, 0 where all weights are 0.
+
+    Returns:
+        a float32 scalar in [0, 1].
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     >>> import jax.numpy as jnp
     >>> float(accuracy(jnp.array([[1.0, 3.0], [2.0, 0.0]]), jnp.array([1, 1])))
@@ -77,7 +86,7 @@ def confusion_matrix(
     *,
     weights: jax.Array | None = None,
 ) -> jax.Array:
-    """Count how often each class (row) was taken for each class (column).
+    """Count how often each class (row) was predicted as each class (column).
 
     Args:
         predictions: logits (…, K), floating, of which the largest counts; or class numbers (…).

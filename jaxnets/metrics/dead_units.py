@@ -1,7 +1,7 @@
-"""Dead units: those that no input brings above zero.
+"""Dead units: those that no input activates.
 
-A ReLU that is never above zero over a whole pass of the data gets no gradient from any of it, and
-so stays where it is. A learning rate that is too large kills units in this way.
+A ReLU that is never above zero over a whole pass of the data gets no gradient from any of it and
+cannot recover. A learning rate that is too large kills units in this way.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +26,8 @@ def alive_units(
         activations: name to activations (N, …, C), before or after the ReLU, such as the endpoints
             of a network.
         before: the result for the batches so far.
-        per_position: every place of a feature map is a unit of its own; by default a channel is one
-            unit, alive if it is above zero anywhere in the map.
+        per_position: every position of a feature map is a unit of its own; by default a channel is
+            one unit, alive if it is above zero anywhere in the map.
         threshold: what a unit has to exceed.
 
     Returns:
@@ -61,6 +61,12 @@ def alive_units(
 def dead_ratio(alive: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """Share of dead units in each layer, and in all of them under the name ``all``.
 
+    Args:
+        alive: layer name to a bool array, of `alive_units`.
+
+    Returns:
+        layer name to a float32 scalar in [0, 1].
+
     >>> import jax.numpy as jnp
     >>> ratio = dead_ratio({"fc1": jnp.array([True, False]), "fc2": jnp.array([False, False])})
     >>> {name: float(value) for name, value in ratio.items()}
@@ -68,7 +74,9 @@ def dead_ratio(alive: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """
     ratio = {name: (~mask).mean(dtype=jnp.float32) for name, mask in alive.items()}
     units = sum(mask.size for mask in alive.values())
-    dead = sum(((~mask).sum() for mask in alive.values()), start=jnp.zeros((), jnp.int32))
+    dead = sum(
+        ((~mask).sum(dtype=jnp.int32) for mask in alive.values()), start=jnp.zeros((), jnp.int32)
+    )
     return {**ratio, "all": dead.astype(jnp.float32) / max(units, 1)}
 
 

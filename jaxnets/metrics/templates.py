@@ -1,7 +1,7 @@
-"""How a classifier arranges its features: the plane through three class templates, and tightness.
+"""Geometry of a classifier's features: the plane through three class templates, and tightness.
 
-With it Müller, Kornblith & Hinton showed that label smoothing pulls each class into a tight cluster
-at equal distances from the templates of the other classes.
+Müller, Kornblith & Hinton (2019) used it to show that label smoothing draws each class into a tight
+cluster at equal distances from the templates of the other classes.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,10 @@ class TemplatePlane(NamedTuple):
     Attributes:
         origin: (D,), the mean of the three templates.
         basis: (2, D), orthonormal rows.
-        corners: (3, 2), where the templates lie in the plane.
+        corners: (3, 2), coordinates of the templates in the plane.
+
+    >>> template_plane(jnp.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])).origin.tolist()
+    [1.0, 1.0]
     """
 
     origin: jax.Array
@@ -25,7 +28,7 @@ class TemplatePlane(NamedTuple):
     corners: jax.Array
 
     def project(self, features: jax.Array) -> jax.Array:
-        """Where features (…, D) lie in the plane: (x − origin) · basisᵀ, (…, 2)."""
+        """Coordinates of features (…, D) in the plane: (x − origin) · basisᵀ, (…, 2)."""
         return (features - self.origin) @ self.basis.T
 
 
@@ -68,7 +71,7 @@ def template_plane(templates: jax.Array) -> TemplatePlane:
 
 
 def within_between_ratio(features: jax.Array, labels: jax.Array) -> jax.Array:
-    """How wide classes are, against how far they lie apart: tr(S_within) / tr(S_between).
+    """Spread within classes relative to the spread between them: tr(S_within) / tr(S_between).
 
     S_within is the variance about the class's mean, S_between that of the class means about the
     mean of all; both are weighted by examples, so they sum to the total variance. 0: each class is
@@ -83,6 +86,8 @@ def within_between_ratio(features: jax.Array, labels: jax.Array) -> jax.Array:
 
     Raises:
         ValueError: shapes that do not fit.
+
+    Source: Fukunaga 1990 (Introduction to Statistical Pattern Recognition), §10.2.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.array([[0.0], [2.0], [10.0], [12.0]])

@@ -1,5 +1,7 @@
 """What every network asks of its input, said in words when it does not hold."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -53,7 +55,7 @@ def check_images(
 
 def stem_channels(network: nn.Module, stem: str) -> int | None:
     """Input channels of the stem's kernel, None where there is none yet (initialization)."""
-    node = network.variables.get("params", {})
+    node: Any = network.variables.get("params", {})
     for part in (*stem.split("/"), "kernel"):
         if part not in node:
             return None

@@ -85,8 +85,9 @@ def jaxpr_macs(jaxpr: core.Jaxpr) -> int:
             total += _conv_macs(eqn)
         elif name == "dot_general":
             (contract, _), _ = eqn.params["dimension_numbers"]
-            taps = math.prod(eqn.invars[0].aval.shape[axis] for axis in contract)
-            total += math.prod(eqn.outvars[0].aval.shape) * taps
+            both: tuple[Any, Any] = (eqn.invars[0].aval, eqn.outvars[0].aval)
+            operand, result = (aval.shape for aval in both)
+            total += math.prod(result) * math.prod(operand[axis] for axis in contract)
         elif name == "cond":
             total += max(jaxpr_macs(branch.jaxpr) for branch in eqn.params["branches"])
         else:

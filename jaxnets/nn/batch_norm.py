@@ -25,7 +25,7 @@ class BatchNorm(nn.Module):
     `jax.shard_map` it is the part on one device, unless ``axis_name`` says over which axis to
     share statistics.
 
-    Args (fields):
+    Attributes:
         axis_name: mapped axis over which a training step shares statistics. Not needed, and not
             looked at, in evaluation and initialization: the same module works there unmapped.
         momentum: share of the old running average that stays.
@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
     biased ``var`` and ``count`` of values, for `jaxnets.nn.precise_batch_statistics`.
 
     Raises:
-        ValueError: training on a batch with one value a channel, whose variance says nothing.
+        ValueError: training on a batch with one value a channel, whose variance is 0.
 
     Source: Ioffe & Szegedy 2015, Algorithms 1 and 2.
 
@@ -124,6 +124,15 @@ class BatchNorm(nn.Module):
 
 def pool_moments(a: dict, b: dict) -> dict:
     """Mean, biased variance and count of two sets of values together, from those of each.
+
+    Args:
+        a, b: ``{"mean", "var", "count"}`` of each set.
+
+    Returns:
+        the same of both together.
+
+    Source: Chan, Golub & LeVeque 1979 (Updating Formulae and a Pairwise Algorithm for Computing
+    Sample Variances).
 
     >>> ab = pool_moments(dict(mean=1.0, var=0.0, count=1.0), dict(mean=3.0, var=0.0, count=1.0))
     >>> ab

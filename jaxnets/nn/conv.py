@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxnets.ops import conv
 
@@ -16,17 +17,24 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 class Conv(nn.Module):
     """Convolution over the last axis as channels: y = x ⋆ kernel + bias.
 
-    Args (fields):
+    Attributes:
         features: output channels.
         kernel_size: one int per spatial axis; its length is the number of spatial axes (1 to 3).
         strides, dilation: int or one int per spatial axis.
         padding: int, one pair per spatial axis, or "SAME"/"VALID".
-        groups: number of channel groups; `features` and the input channels must divide by it.
+        groups: channel groups; they divide ``features`` and the input channels.
+        use_bias: whether there is a bias.
         algorithm: see `jaxnets.ops.conv`.
-        dtype: compute dtype (None: that of the input and parameters together); parameters are
-            `param_dtype`.
+        dtype: compute dtype (None: that of the input and parameters together).
+        param_dtype: dtype of the parameters.
+        kernel_init, bias_init: initializers.
 
     Parameters: ``kernel`` (*kernel_size, C_in/groups, features), ``bias`` (features,).
+
+    >>> layer = Conv(8, (3, 3), strides=2, padding=1)
+    >>> y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((2, 5, 5, 4)))
+    >>> y.shape, variables["params"]["kernel"].shape
+    ((2, 3, 3, 8), (3, 3, 4, 8))
     """
 
     features: int
@@ -59,4 +67,4 @@ class Conv(nn.Module):
             groups=self.groups,
             algorithm=self.algorithm,
         )
-        return y if bias is None else y + bias
+        return y if bias is None else y + lax.expand_dims(bias, range(y.ndim - 1))

@@ -13,7 +13,7 @@ from jaxnets.ops.initializers import he_normal
 class Dense(nn.Module):
     """Fully connected layer over the last axis: y = x · kernel + bias.
 
-    Args (fields):
+    Attributes:
         features: output features.
         use_bias: whether there is a bias.
         dtype: compute dtype (None: that of the input and parameters together).

@@ -20,7 +20,7 @@ class DropConnect(nn.Module):
     training pass (`jaxnets.ops.drop_connect_at_test`). That is why the activation is part of the
     layer: without it only the weights' mean would be seen.
 
-    Args (fields):
+    Attributes:
         features: output features.
         rate: probability of a weight (or bias) to be dropped, for each example anew.
         activation: of single numbers, like `jaxnets.ops.relu`.

@@ -15,7 +15,7 @@ def fold_batch_norms(
     *,
     epsilon: float = 1e-5,
 ) -> dict[str, Any]:
-    """Merge normalizations at test time into the convolutions or dense layers in front of them.
+    """Merge normalizations at inference into the convolutions or dense layers in front of them.
 
     Args:
         variables: ``params`` and ``batch_stats``; left as they are.
@@ -29,7 +29,10 @@ def fold_batch_norms(
         statistics gone (and ``batch_stats`` too, once it is empty).
 
     Raises:
-        ValueError: a path that is not there, with the nearest that is.
+        ValueError: a path that does not exist; the message offers the most similar one.
+
+    Source: Jacob et al. 2018 (Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference), §3.2.
 
     >>> import jax.numpy as jnp
     >>> one = jnp.ones(1)

@@ -16,7 +16,7 @@ class FractionalMaxPool(nn.Module):
     paper averages a network's predictions over several random passes instead:
     `jaxnets.noise.monte_carlo` of passes with ``train=True``.
 
-    Args (fields):
+    Attributes:
         ratio, output_size, sequence, overlapping, window, share: see
             `jaxnets.ops.fractional_max_pool`.
 

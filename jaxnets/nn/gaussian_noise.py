@@ -9,7 +9,7 @@ from jaxnets.ops.gaussian_noise import check_std, gaussian_noise
 class GaussianNoise(nn.Module):
     """x + σ z, or x · (1 + σ z), with z ~ N(0, 1) in training; nothing in testing.
 
-    Args (fields):
+    Attributes:
         std: σ.
         multiplicative: a factor instead of a summand ("Gaussian dropout"; `jaxnets.ops.dropout_std`
             gives the σ that corresponds to a dropout rate).

@@ -9,9 +9,11 @@ from jaxnets.ops.local_response_norm import local_response_norm
 class LocalResponseNorm(nn.Module):
     """b_i = a_i / (k + α · Σ_j a_j²)^β over ``size`` neighboring channels; no parameters.
 
-    Args (fields):
+    Attributes:
         size, alpha, beta, k, divide_by_size: see `jaxnets.ops.local_response_norm`; the defaults
             are AlexNet's.
+
+    Source: Krizhevsky et al. 2012, §3.3.
 
     >>> import jax.numpy as jnp
     >>> LocalResponseNorm(alpha=1.0, beta=0.5, k=11.0).apply({}, jnp.array([[3.0, 4.0]]))

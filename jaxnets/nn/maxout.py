@@ -16,10 +16,10 @@ from jaxnets.ops.initializers import he_normal
 class Maxout(nn.Module):
     """The largest of several linear maps: y = max_j (x W_j + b_j).
 
-    Neither saturates nor dies, and can take the form of any convex function, ReLU and |x| among
+    It neither saturates nor dies, and can approximate any convex function, ReLU and |x| among
     them; it costs ``pieces`` times the parameters, k·(d_in·d_out + d_out).
 
-    Args (fields):
+    Attributes:
         features: outputs.
         pieces: number of linear maps, k.
         kernel_size: None for a fully connected layer; one int for each spatial axis for a
@@ -30,7 +30,7 @@ class Maxout(nn.Module):
     Parameters: ``linear/kernel`` (…, C_in, k · features) and ``linear/bias``; the first
     ``features`` columns are W_1.
 
-    Source: Goodfellow et al. 2013 («Maxou»).
+    Source: Goodfellow et al. 2013 (Maxout Networks), §3.
 
     >>> import jax, jax.numpy as jnp
     >>> jax.tree.map(jnp.shape, Maxout(5, pieces=3).init(jax.random.key(0), jnp.ones((2, 4))))

@@ -19,9 +19,9 @@ def precise_batch_statistics(
     unbiased: bool = True,
     rngs: Mapping[str, jax.Array] | None = None,
 ) -> dict[str, Any]:
-    """Statistics of every batch normalization over many batches, each counted alike.
+    """Statistics of every batch normalization over many batches, all weighted equally.
 
-    A running average forgets: it stands for the last few batches, each seen with other weights.
+    A running average covers the last few batches only, each seen with other weights.
     This passes batches through the finished network in training mode and averages what every
     `jaxnets.nn.BatchNorm` saw.
 
@@ -45,7 +45,7 @@ def precise_batch_statistics(
 
     Raises:
         ValueError: no batches, an unknown method, or a network without batch normalization of this
-            package (or with one that ``apply`` did not come past).
+            package (or with one that ``apply`` did not reach).
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxnets.nn import BatchNorm

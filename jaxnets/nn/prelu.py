@@ -12,9 +12,9 @@ from jaxnets.ops.activations import prelu
 class PReLU(nn.Module):
     """x above zero, slope · x below, with a slope that is learned.
 
-    Args (fields):
+    Attributes:
         per_channel: one slope for each channel, or one for all (PyTorch's default).
-        slope_init: what slopes begin with.
+        slope_init: initializer of the slope.
         dtype: compute dtype (None: that of the input and parameter together).
         param_dtype: dtype of the slope.
 

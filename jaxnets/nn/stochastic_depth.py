@@ -10,12 +10,12 @@ from jaxnets.ops.stochastic_depth import stochastic_depth, stochastic_depth_at_t
 class StochasticDepth(nn.Module):
     """Drops a residual block's branch in training: ``shortcut + StochasticDepth(rate)(branch)``.
 
-    Args (fields):
+    Attributes:
         rate: probability of the branch to be dropped; `jaxnets.ops.stochastic_depth_rates` gives
             the paper's, growing with depth.
         per_example: draw for each example; False: once for the whole batch, as first published.
         scale_in_training: scale what is kept by 1 / (1 − rate), so that the test pass does nothing;
-            False is the first published form, which weakens the branch at test time instead.
+            False is the first published form, which scales the branch at test time instead.
 
     The key comes from the collection ``"dropout"`` of `apply`'s ``rngs`` (needed in training only).
 

@@ -1,8 +1,8 @@
-"""Add noise in training, marginalize in testing: one interface for all that does so.
+"""Noise in training, marginalized at test time: one interface for dropout and its relatives.
 
-A source of noise draws (`sample`), gives the exact mean of a function of what it draws wherever
-there is one (`marginalize`), an estimate with its standard error always (`monte_carlo`), and what
-networks customarily take for the mean at test time (`test_pass`).
+A source of noise draws (`sample`), computes the exact expectation of a function of its draws where
+there is one (`marginalize`), estimates it with a standard error (`monte_carlo`), and gives the
+deterministic approximation that networks use at test time (`test_pass`).
 """
 
 from jaxnets.noise.augmentation import Cutout, FlipAndCrop, Mixup

@@ -1,4 +1,4 @@
-"""Noise on images: flips and crops, cutout, mixup."""
+"""Data augmentation as noise on images: flips and crops, cutout, mixup."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,22 +8,22 @@ import jax.numpy as jnp
 from scipy.special import roots_jacobi
 
 from jaxnets.augment import crop, cutout, cutout_at, flip, random_crop, random_flip
-from jaxnets.noise.source import After, NoiseSource, NotExactError, Outcomes, weighted_sum
+from jaxnets.noise.source import Function, NoiseSource, NotExactError, Outcomes, weighted_sum
 from jaxnets.ops.activations import identity
 
 
 @dataclass(frozen=True)
 class FlipAndCrop(NoiseSource):
-    """x (H, W, C) ↦ x cut at a random place from a margin of zeros, and mirrored half the time.
+    """x (H, W, C) ↦ a random crop of x with a margin of zeros, mirrored half the time.
 
     Exact for any function: there are 2 (2p + 1)² outcomes, 162 for a padding of 4. `test_pass` is
     the image itself.
 
-    Args (fields):
+    Attributes:
         padding: p, pixels on each side; 0: no crop.
         flips: whether to mirror.
 
-    Source: He et al. 2015, §4.2.
+    Source: He et al. 2016 (Deep Residual Learning for Image Recognition), §4.2.
 
     >>> left = FlipAndCrop(padding=1).marginalize(jnp.ones((3, 3, 1)))
     >>> f"{float(left.sum()):.3f}"  # 9 · (7/9)²
@@ -52,21 +52,22 @@ class FlipAndCrop(NoiseSource):
 
         return Outcomes(count, at, lambda i: jnp.asarray(1.0 / count, float))
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
-        return after(x)
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
+        return function(x)
 
 
 @dataclass(frozen=True)
 class Cutout(NoiseSource):
-    """x (H, W, C) ↦ x with a square hidden, whose center is any pixel.
+    """x (H, W, C) ↦ x with a square around a random pixel replaced by a constant.
 
     Exact for any function, by all H·W centers. `test_pass` is the image itself.
 
-    Args (fields):
+    Attributes:
         size: side of the square in pixels.
-        fill: what hidden pixels become.
+        fill: value of the replaced pixels.
 
-    Source: DeVries & Taylor 2017.
+    Source: DeVries & Taylor 2017 (Improved Regularization of Convolutional Neural Networks with
+    Cutout), §3.
 
     >>> Cutout(1).marginalize(jnp.ones((2, 2, 1))).ravel().tolist()
     [0.75, 0.75, 0.75, 0.75]
@@ -87,23 +88,23 @@ class Cutout(NoiseSource):
             lambda i: jnp.asarray(1.0 / count, float),
         )
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
-        return after(x)
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
+        return function(x)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixup(NoiseSource):
-    """x ↦ λ x + (1 − λ) x', with λ ~ Beta(α, α) and x' any of the other examples.
+    """x ↦ λ x + (1 − λ) x', with λ ~ Beta(α, α) and x' one of the other examples.
 
     ``x`` may be an image, or a tree such as (image, label distribution) that is mixed as one.
     Exact for polynomials of a given ``degree``: Gauss–Jacobi quadrature over λ, all partners.
     `test_pass` is x itself.
 
-    Args (fields):
+    Attributes:
         others: the other examples, stacked along a first axis, in the structure of x.
         alpha: α > 0.
 
-    Source: Zhang et al. 2018.
+    Source: Zhang et al. 2018 (mixup: Beyond Empirical Risk Minimization), §2.
 
     >>> noise = Mixup(jnp.array([0.0]), alpha=1.0)
     >>> square = noise.marginalize(jnp.float32(3.0), lambda y: y * y, degree=2)
@@ -137,14 +138,14 @@ class Mixup(NoiseSource):
     def mean(self, x: Any) -> Any:
         return jax.tree.map(lambda own, others: (own + others.mean(0)) / 2, x, self.others)
 
-    def marginalize(self, x: Any, after: After = identity, *, degree: int | None = None):
-        if after is identity or degree in (0, 1):
-            return after(self.mean(x))
+    def marginalize(self, x: Any, function: Function = identity, *, degree: int | None = None):
+        if function is identity or degree in (0, 1):
+            return function(self.mean(x))
         if degree is None:
             raise NotExactError(
                 "Mixup: no exact mean of this function, because λ is continuous. Give the degree "
-                "if it is a polynomial, or use monte_carlo(key, x, samples, after), which gives a "
-                "standard error"
+                "if it is a polynomial, or use monte_carlo(key, x, samples, function), which gives "
+                "a standard error"
             )
         # n nodes are exact up to degree 2n − 1.
         nodes, weights = roots_jacobi(degree // 2 + 1, self.alpha - 1, self.alpha - 1)
@@ -156,7 +157,7 @@ class Mixup(NoiseSource):
             lambda i: self._mixed(x, i // n, shares[i % n]),
             lambda i: weights[i % n],
         )
-        return weighted_sum(after, outcomes)
+        return weighted_sum(function, outcomes)
 
-    def test_pass(self, x: Any, after: After = identity) -> jax.Array:
-        return after(x)
+    def test_pass(self, x: Any, function: Function = identity) -> jax.Array:
+        return function(x)

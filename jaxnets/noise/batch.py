@@ -1,4 +1,4 @@
-"""Noise of the company: batch normalization depends on which other examples are in the batch."""
+"""Noise of batch composition: batch normalization depends on the other examples of the batch."""
 
 import itertools
 import math
@@ -8,22 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.noise.source import MOST_OUTCOMES, After, NoiseSource, Outcomes
+from jaxnets.noise.source import MAX_OUTCOMES, Function, NoiseSource, Outcomes
 from jaxnets.ops.activations import identity
 from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference
 
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm(NoiseSource):
-    """x (…, C) ↦ x normalized with the statistics of itself and random companions.
+    """x (…, C) ↦ x normalized with the statistics of itself and random other examples.
 
-    Companions are drawn without replacement from a population that does not hold x itself. Exact
-    for any function while the choices of companions number up to 65,536. `test_pass` normalizes by
+    The others are drawn without replacement from a population that does not hold x itself. Exact
+    for any function for up to 65,536 possible batches. `test_pass` normalizes by
     the statistics of x and the whole population (what running averages estimate), and is exact for
     no function: a batch's variance is in the denominator.
 
-    Args (fields):
-        population: (M, …, C), the other examples.
+    Attributes:
+        population: (M, …, C), the examples to draw from.
         batch_size: examples in a batch, x included.
         epsilon: added to the variance.
 
@@ -49,8 +49,8 @@ class BatchNorm(NoiseSource):
                 f"and some of a population of {len(self.population)}"
             )
 
-    def _with(self, x: jax.Array, companions: jax.Array) -> jax.Array:
-        batch = jnp.concatenate([x[None], self.population[companions]])
+    def _with(self, x: jax.Array, others: jax.Array) -> jax.Array:
+        batch = jnp.concatenate([x[None], self.population[others]])
         return batch_norm(batch, epsilon=self.epsilon)[0][0]
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
@@ -60,7 +60,7 @@ class BatchNorm(NoiseSource):
     def outcomes(self, x: jax.Array) -> Outcomes:
         members, others = len(self.population), self.batch_size - 1
         count = math.comb(members, others)
-        if count > MOST_OUTCOMES:
+        if count > MAX_OUTCOMES:
             choices = None  # never asked for
         else:
             choices = jnp.asarray(
@@ -70,7 +70,7 @@ class BatchNorm(NoiseSource):
             count, lambda i: self._with(x, choices[i]), lambda i: jnp.asarray(1.0 / count, float)
         )
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
-        everyone = jnp.concatenate([x[None], self.population])
-        _, mean, variance = batch_norm(everyone, epsilon=self.epsilon)
-        return after(batch_norm_inference(x, mean, variance, epsilon=self.epsilon))
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
+        whole = jnp.concatenate([x[None], self.population])
+        _, mean, variance = batch_norm(whole, epsilon=self.epsilon)
+        return function(batch_norm_inference(x, mean, variance, epsilon=self.epsilon))

@@ -1,4 +1,4 @@
-"""Noise on depth: residual blocks that are there or not."""
+"""Noise on depth: residual blocks that are randomly skipped."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from jaxnets.noise.source import After, NoiseSource, Outcomes, bits, probability_of
+from jaxnets.noise.source import Function, NoiseSource, Outcomes, bits, probability_of
 from jaxnets.ops.activations import identity
 from jaxnets.ops.dropout import check_rate
 from jaxnets.ops.stochastic_depth import stochastic_depth
@@ -14,19 +14,21 @@ from jaxnets.ops.stochastic_depth import stochastic_depth
 
 @dataclass(frozen=True)
 class StochasticDepth(NoiseSource):
-    """x ↦ the end of a stack of residual blocks, h ← h + b_l f_l(h), each there with 1 − rate_l.
+    """x ↦ output of a stack of residual blocks, h ← h + b_l f_l(h), b_l ~ Bernoulli(1 − rate_l).
 
-    Exact for any function, by all 2^L sub-networks of up to 16 blocks. `test_pass` weakens each
-    branch by its survival instead, which is exact for affine branches and functions only.
+    Exact for any function, by all 2^L sub-networks of up to 16 blocks. `test_pass` scales each
+    branch by its survival probability instead, which is exact for affine branches and
+    functions only.
 
-    Args (fields):
+    Attributes:
         branches: f_1 … f_L, of one example's features.
         rates: probability of each to be dropped, see `jaxnets.ops.stochastic_depth_rates`.
 
     Raises:
         ValueError: not one rate in [0, 1] for each branch.
 
-    Source: Huang et al. 2016, §3; Veit et al. 2016 (an ensemble of 2^L paths).
+    Source: Huang et al. 2016 (Deep Networks with Stochastic Depth), §3; Veit et al. 2016 (Residual
+    Networks Behave Like Ensembles of Relatively Shallow Networks), §3.
 
     >>> stack = StochasticDepth((jnp.sin, jnp.sin), (0.5, 0.5))
     >>> x = jnp.float32(1.0)
@@ -64,7 +66,7 @@ class StochasticDepth(NoiseSource):
 
         return Outcomes(2**depth, at, lambda i: probability_of(bits(i, depth), rates))
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
         for branch, rate in zip(self.branches, self.rates, strict=True):
             x = x + (1.0 - rate) * branch(x)
-        return after(x)
+        return function(x)

@@ -1,4 +1,4 @@
-"""Noise on places: fractional max pooling."""
+"""Noise on pooling regions: fractional max pooling."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from jaxnets.noise.source import MOST_OUTCOMES, After, NoiseSource, Outcomes
+from jaxnets.noise.source import MAX_OUTCOMES, Function, NoiseSource, Outcomes
 from jaxnets.ops.activations import identity
 from jaxnets.ops.fractional_pooling import fractional_max_pool, fractional_regions, pool_places
 from jaxnets.ops.fractional_sequences import all_random_steps
@@ -15,16 +15,16 @@ from jaxnets.ops.fractional_sequences import all_random_steps
 
 @dataclass(frozen=True)
 class FractionalMaxPool(NoiseSource):
-    """x (spatial…, C) ↦ its maxima in random regions, a factor between 1 and 2 fewer.
+    """x (spatial…, C) ↦ maxima of random regions, fewer by a factor between 1 and 2.
 
     Exact for any function by all sequences: pseudo-random ones have m phases an axis, random ones
     are as many as there are orders of ones and twos, both up to 65,536 over all axes. `test_pass`
     takes the pseudo-random regions of the middle phase.
 
-    Args (fields):
+    Attributes:
         ratio, output_size, sequence, overlapping: see `jaxnets.ops.fractional_max_pool`.
 
-    Source: Graham 2014.
+    Source: Graham 2014 (Fractional Max-Pooling), §2.
 
     >>> x = jnp.arange(5.0).reshape(5, 1)
     >>> mean = FractionalMaxPool(output_size=3, overlapping=False).marginalize(x)
@@ -55,7 +55,7 @@ class FractionalMaxPool(NoiseSource):
             counts = [r.steps for r in regions]
         count = math.prod(counts)
         tables = None
-        if count <= MOST_OUTCOMES and self.sequence == "random":
+        if count <= MAX_OUTCOMES and self.sequence == "random":
             tables = [jnp.asarray(all_random_steps(r.total, r.steps), jnp.int32) for r in regions]
 
         def at(i):
@@ -71,6 +71,6 @@ class FractionalMaxPool(NoiseSource):
 
         return Outcomes(count, at, lambda i: jnp.asarray(1.0 / count, float))
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
         middle = jnp.full((1, 1, x.ndim - 1), 0.5, jnp.float32)
-        return after(fractional_max_pool(None, x[None], samples=middle, **self._options())[0])
+        return function(fractional_max_pool(None, x[None], samples=middle, **self._options())[0])

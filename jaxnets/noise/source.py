@@ -1,4 +1,4 @@
-"""What every source of noise can do."""
+"""The interface of every source of noise."""
 
 import abc
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from jaxnets.noise.estimate import Estimate, monte_carlo
 from jaxnets.ops.activations import identity
 from jaxnets.ops.precision import at_least_float32
 
-After = Callable[[Any], jax.Array]
-# Enumerating more is a matter for Monte Carlo.
-MOST_OUTCOMES = 2**16
+Function = Callable[[Any], jax.Array]
+# Beyond this, Monte Carlo is the way.
+MAX_OUTCOMES = 2**16
 
 
 class NotExactError(ValueError):
@@ -21,12 +21,17 @@ class NotExactError(ValueError):
 
 
 class Outcomes(NamedTuple):
-    """All that a source can draw.
+    """All outcomes of a source of noise.
 
     Attributes:
         count: how many.
         at: the noisy x of outcome i (a traced integer).
         probability: of outcome i.
+
+    >>> from jaxnets.noise import Dropout
+    >>> outcomes = Dropout(0.5).outcomes(jnp.ones(2))
+    >>> outcomes.count, outcomes.at(jnp.int32(1)).tolist()
+    (4, [2.0, 0.0])
     """
 
     count: int
@@ -35,10 +40,14 @@ class Outcomes(NamedTuple):
 
 
 class NoiseSource(abc.ABC):
-    """Noise on x: drawn in training, averaged out in testing.
+    """Noise on x: drawn in training, marginalized at test time.
 
-    Subclasses say `sample`; and, as far as they exist, `mean` and `variance` in closed form and all
+    Subclasses define `sample` and, where they exist, `mean` and `variance` in closed form and all
     `outcomes`. ``x`` is one example; vmap over examples (and split the key).
+
+    >>> from jaxnets.noise import GaussianNoise
+    >>> isinstance(GaussianNoise(), NoiseSource)
+    True
     """
 
     @abc.abstractmethod
@@ -54,104 +63,107 @@ class NoiseSource(abc.ABC):
         return self._over_outcomes(x, identity)
 
     def variance(self, x: Any) -> Any:
-        """Variances of the numbers of noisy x, where they are independent of each other.
+        """Variances of the entries of noisy x, where they are independent of each other.
 
         Raises:
             NotExactError: they are not.
         """
         raise NotExactError(
-            f"{type(self).__name__}: its numbers are not independent, or their variances unknown"
+            f"{type(self).__name__}: its entries are not independent, or their variances unknown"
         )
 
     def outcomes(self, x: Any) -> Outcomes | None:
         """Everything that `sample` may return, or None if that is not finite."""
         return None
 
-    def marginalize(self, x: Any, after: After = identity, *, degree: int | None = None):
-        """E[after(noisy x)], exact.
+    def marginalize(self, x: Any, function: Function = identity, *, degree: int | None = None):
+        """E[function(noisy x)], exact.
 
-        By the closed form of the mean where ``after`` is the identity or affine (degree 1); from
+        By the closed form of the mean where ``function`` is the identity or affine (degree 1); from
         means and variances where it is quadratic (degree 2) and noise is independent; by going
         through all outcomes otherwise.
 
         Args:
             x: one example.
-            after: what follows the noise; traceable.
-            degree: of ``after`` as a polynomial, if it is one.
+            function: applied to the noisy x; traceable.
+            degree: of ``function`` as a polynomial, if it is one.
 
         Raises:
-            NotExactError: there is no exact way; `monte_carlo` there is always.
+            NotExactError: there is no exact way; `monte_carlo` always works.
         """
-        if after is identity or degree in (0, 1):
-            return after(self.mean(x))
+        if function is identity or degree in (0, 1):
+            return function(self.mean(x))
         if degree == 2 and type(self).variance is not NoiseSource.variance:
-            return _mean_of_quadratic(after, self.mean(x), self.variance(x))
-        return self._over_outcomes(x, after)
+            return _mean_of_quadratic(function, self.mean(x), self.variance(x))
+        return self._over_outcomes(x, function)
 
     def monte_carlo(
-        self, key: jax.Array, x: Any, samples: int, after: After = identity
+        self, key: jax.Array, x: Any, samples: int, function: Function = identity
     ) -> Estimate:
-        """Estimate of E[after(noisy x)] from ``samples`` draws, with its standard error.
+        """Estimate of E[function(noisy x)] from ``samples`` draws, with its standard error.
 
         Args:
             key: random key.
-            x, after: as for `marginalize`.
+            x, function: as for `marginalize`.
             samples: at least 2.
+
+        Returns:
+            the mean of the draws with its standard error.
         """
-        return monte_carlo(key, lambda key: after(self.sample(key, x)), samples)
+        return monte_carlo(key, lambda key: function(self.sample(key, x)), samples)
 
-    def test_pass(self, x: Any, after: After = identity) -> jax.Array:
-        """What networks take for the mean at test time: after(mean(x)), unless said otherwise."""
-        return after(self.mean(x))
+    def test_pass(self, x: Any, function: Function = identity) -> jax.Array:
+        """The test-time approximation of the mean: function(mean(x)), unless stated otherwise."""
+        return function(self.mean(x))
 
-    def _over_outcomes(self, x: Any, after: After) -> Any:
+    def _over_outcomes(self, x: Any, function: Function) -> Any:
         outcomes = self.outcomes(x)
-        if outcomes is None or outcomes.count > MOST_OUTCOMES:
+        if outcomes is None or outcomes.count > MAX_OUTCOMES:
             why = (
                 "its outcomes are not finite in number"
                 if outcomes is None
-                else f"it has more than {MOST_OUTCOMES} outcomes"
+                else f"it has more than {MAX_OUTCOMES} outcomes"
             )
             raise NotExactError(
                 f"{type(self).__name__}: no exact mean of this function, because {why}. Give "
-                "degree=1 or 2 if it is a polynomial, or use monte_carlo(key, x, samples, after), "
-                "which gives a standard error"
+                "degree=1 or 2 if it is a polynomial, or use monte_carlo(key, x, samples, "
+                "function), which gives a standard error"
             )
-        return weighted_sum(after, outcomes)
+        return weighted_sum(function, outcomes)
 
 
-def weighted_sum(after: After, outcomes: Outcomes) -> Any:
-    """Σ_i p_i after(x_i) over all outcomes, a few of them at once."""
+def weighted_sum(function: Function, outcomes: Outcomes) -> Any:
+    """Σ_i p_i function(x_i) over all outcomes, in batches."""
     count, at, probability = outcomes
-    at_once = min(256, count)
-    chunks, rest = divmod(count, at_once)
+    batch_size = min(256, count)
+    chunks, rest = divmod(count, batch_size)
 
     def term(i):
         p = probability(i)
         return jax.tree.map(
-            lambda y: at_least_float32(y) * p.astype(at_least_float32(y).dtype), after(at(i))
+            lambda y: at_least_float32(y) * p.astype(at_least_float32(y).dtype), function(at(i))
         )
 
     def add(total, indices):
         return jax.tree.map(lambda t, y: t + y.sum(0), total, jax.vmap(term)(indices)), None
 
-    @jax.jit  # made anew for each call: ``after`` may see something else the next time
+    @jax.jit  # made anew for each call: ``function`` may see something else the next time
     def total(indices):
         zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(term, indices[0]))
-        first = indices[: chunks * at_once].reshape(chunks, at_once)
+        first = indices[: chunks * batch_size].reshape(chunks, batch_size)
         sums, _ = jax.lax.scan(add, zero, first)
-        return add(sums, indices[chunks * at_once :])[0] if rest else sums
+        return add(sums, indices[chunks * batch_size :])[0] if rest else sums
 
     return total(jnp.arange(count, dtype=jnp.int32))
 
 
-def _mean_of_quadratic(after: After, mean: jax.Array, variance: jax.Array) -> jax.Array:
+def _mean_of_quadratic(function: Function, mean: jax.Array, variance: jax.Array) -> jax.Array:
     """E f(x) = f(μ) + ½ Σ_i σ_i² ∂²f/∂x_i², by differences that are exact for quadratics."""
     steps = jnp.diag(jnp.sqrt(variance).ravel()).reshape(-1, *mean.shape)
-    middle = after(mean)
+    middle = function(mean)
 
     def curvature(step):
-        return (after(mean + step) + after(mean - step)) / 2 - middle
+        return (function(mean + step) + function(mean - step)) / 2 - middle
 
     return middle + jax.vmap(curvature)(steps).sum(0)
 

@@ -12,18 +12,18 @@ from jaxnets.ops.gaussian_noise import check_std, gaussian_noise
 
 @dataclass(frozen=True)
 class Dropout(NoiseSource):
-    """Every number of x is zero with probability ``rate``.
+    """Every entry of x is zero with probability ``rate``.
 
-    Exact: affine and quadratic functions; any function of up to 16 numbers, by all 2^n masks.
-    `test_pass` takes all units, which is exact for affine functions only.
+    Exact: affine and quadratic functions; any function of up to 16 entries, by all 2^n masks.
+    `test_pass` keeps all units, which is exact for affine functions only.
 
-    Args (fields):
+    Attributes:
         rate: probability of a unit to be dropped, in [0, 1).
-        inverted: scale the kept ones by 1 / (1 − rate).
+        scale_in_training: scale the kept ones by 1 / (1 − rate) (inverted dropout).
 
-    Source: Srivastava et al. 2014.
+    Source: Srivastava et al. 2014 (Dropout), §4.
 
-    >>> source = Dropout(0.5, inverted=False)
+    >>> source = Dropout(0.5, scale_in_training=False)
     >>> x = jnp.array([1.0, 3.0])
     >>> float(source.marginalize(x, jnp.max))  # of 0, 1, 3, 3
     1.75
@@ -32,17 +32,17 @@ class Dropout(NoiseSource):
     """
 
     rate: float = 0.5
-    inverted: bool = True
+    scale_in_training: bool = True
 
     def __post_init__(self):
         check_rate(self.rate)
 
     @property
     def _scale(self) -> float:
-        return 1.0 / (1.0 - self.rate) if self.inverted and self.rate < 1.0 else 1.0
+        return 1.0 / (1.0 - self.rate) if self.scale_in_training and self.rate < 1.0 else 1.0
 
     def sample(self, key: jax.Array, x: jax.Array) -> jax.Array:
-        return dropout(key, x, self.rate, scale_in_training=self.inverted)
+        return dropout(key, x, self.rate, scale_in_training=self.scale_in_training)
 
     def mean(self, x: jax.Array) -> jax.Array:
         return x * ((1.0 - self.rate) * self._scale)
@@ -63,16 +63,17 @@ class Dropout(NoiseSource):
 
 @dataclass(frozen=True)
 class GaussianNoise(NoiseSource):
-    """x + σ z, or x · (1 + σ z), with z ~ N(0, 1) for every number.
+    """x + σ z, or x · (1 + σ z), with z ~ N(0, 1) for every entry.
 
     Exact: affine and quadratic functions (the second is why training with noise is an L2 penalty
     for least squares, Bishop 1995). Others have no exact mean.
 
-    Args (fields):
+    Attributes:
         std: σ ≥ 0.
         multiplicative: a factor instead of a summand.
 
-    Source: Bishop 1995; Srivastava et al. 2014, §10.
+    Source: Bishop 1995 (Training with Noise is Equivalent to Tikhonov Regularization), §2;
+    Srivastava et al. 2014, §10.
 
     >>> noise = GaussianNoise(2.0)
     >>> float(noise.marginalize(jnp.array([3.0]), lambda y: (y**2).sum(), degree=2))  # 9 + 4

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from jaxnets.noise.source import After, NoiseSource, Outcomes, bits, probability_of
+from jaxnets.noise.source import Function, NoiseSource, Outcomes, bits, probability_of
 from jaxnets.ops.activations import identity
 from jaxnets.ops.dense import dense
 from jaxnets.ops.drop_connect import (
@@ -18,18 +18,18 @@ from jaxnets.ops.dropout import check_rate
 
 @dataclass(frozen=True, eq=False)
 class DropConnect(NoiseSource):
-    """x (C_in,) ↦ x · (M ∘ W) + m ∘ b: a fully connected map that loses weights.
+    """x (C_in,) ↦ x · (M ∘ W) + m ∘ b: a fully connected map with random weights dropped.
 
     Exact: affine and quadratic functions of the result, from its moments; any function of a layer
     of up to 16 weights and biases, by all masks. `test_pass` is the paper's: a Gaussian with these
-    moments, for an ``after`` of single numbers.
+    moments, for an elementwise ``function``.
 
-    Args (fields):
+    Attributes:
         kernel: (C_in, C_out).
         bias: (C_out,) or None.
         rate: probability of a weight to be dropped.
 
-    Source: Wan et al. 2013.
+    Source: Wan et al. 2013 (Regularization of Neural Networks using DropConnect), §2 and §3.
 
     >>> layer = DropConnect(jnp.array([[1.0], [3.0]]), None, 0.5)
     >>> float(layer.marginalize(jnp.ones(2), lambda u: jnp.max(u)))  # of 0, 1, 3, 4
@@ -68,5 +68,5 @@ class DropConnect(NoiseSource):
         rate = jnp.asarray(self.rate, float)
         return Outcomes(2**coins, at, lambda i: probability_of(bits(i, coins), rate))
 
-    def test_pass(self, x: jax.Array, after: After = identity) -> jax.Array:
-        return drop_connect_at_test(x, self.kernel, self.bias, self.rate, activation=after)
+    def test_pass(self, x: jax.Array, function: Function = identity) -> jax.Array:
+        return drop_connect_at_test(x, self.kernel, self.bias, self.rate, activation=function)

@@ -1,10 +1,12 @@
-"""Why the sigmoid is out of use: three properties that can be measured."""
+"""Why hidden layers no longer use the sigmoid: three properties that can be measured."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+
+from jaxnets.ops.precision import at_least_float32
 
 
 def sigmoid_gradient_bound(kernels: Sequence[jax.Array]) -> jax.Array:
@@ -20,14 +22,25 @@ def sigmoid_gradient_bound(kernels: Sequence[jax.Array]) -> jax.Array:
         kernels: one matrix (in, out) for each layer.
 
     Returns:
-        the factor, a scalar.
+        the factor, a scalar in float32 or wider.
+
+    Raises:
+        ValueError: no kernel, or one that is no matrix.
+
+    Source: Bengio, Simard & Frasconi 1994 (Learning Long-Term Dependencies with Gradient Descent is
+    Difficult), §IV.
 
     >>> import jax.numpy as jnp
     >>> float(sigmoid_gradient_bound([jnp.eye(3), 2 * jnp.eye(3)]))
     0.125
     """
-    norms = [jnp.linalg.norm(kernel, 2) for kernel in kernels]
-    return math.prod(norms, start=jnp.ones(())) * 0.25 ** len(kernels)
+    if not kernels:
+        raise ValueError("kernels: got none; expected one matrix for each layer")
+    for i, kernel in enumerate(kernels):
+        if kernel.ndim != 2:
+            raise ValueError(f"kernels[{i}]: got shape {kernel.shape}; expected (in, out)")
+    norms = [jnp.linalg.norm(at_least_float32(kernel), 2) for kernel in kernels]
+    return math.prod(norms, start=jnp.asarray(0.25 ** len(kernels), norms[0].dtype))
 
 
 def one_sided_share(kernel_gradient: jax.Array) -> jax.Array:
@@ -43,16 +56,25 @@ def one_sided_share(kernel_gradient: jax.Array) -> jax.Array:
     Returns:
         the share, in [0, 1]; a gradient of zero counts as either sign.
 
+    Raises:
+        ValueError: ``kernel_gradient`` is no matrix.
+
+    Source: LeCun et al. 1998 (Efficient BackProp), §4.3.
+
     >>> import jax.numpy as jnp
     >>> float(one_sided_share(jnp.array([[1.0, 1.0], [2.0, -1.0]])))
     0.5
     """
+    if kernel_gradient.ndim != 2:
+        raise ValueError(
+            f"kernel_gradient: got shape {kernel_gradient.shape}; expected (in, units)"
+        )
     one_sided = (kernel_gradient >= 0).all(0) | (kernel_gradient <= 0).all(0)
     return one_sided.mean(dtype=jnp.float32)
 
 
 def transcendentals(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> int:
-    """How many exponentials and the like one call evaluates, as XLA counts them.
+    """How many transcendental functions (exp, log, tanh, …) one call evaluates, as XLA counts them.
 
     A sigmoid or tanh takes one for each number, a ReLU none. What an exponential costs
     beside a comparison depends on the machine; this count does not.
@@ -60,6 +82,9 @@ def transcendentals(function: Callable[[jax.Array], jax.Array], x: jax.Array) ->
     Args:
         function: elementwise, of one array.
         x: an array, or a `jax.ShapeDtypeStruct`, of the shape to be counted for.
+
+    Returns:
+        their number in the program as traced, before any compiler replaces them.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxnets.ops import relu, sigmoid

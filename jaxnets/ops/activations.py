@@ -1,7 +1,7 @@
 """Activation functions, and finding one by its name.
 
-The notes' advice: ReLU, with care for the learning rate; try Leaky ReLU, Maxout and ELU;
-try tanh without expecting much; do not use sigmoid. `jaxnets.ops.activation_analysis` measures why.
+ReLU is the default, with care for the learning rate; leaky ReLU, maxout and ELU cannot die; tanh
+and the sigmoid saturate. `jaxnets.ops.activation_analysis` measures what speaks against the latter.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,12 @@ def sigmoid(x: jax.Array) -> jax.Array:
     the slope is σ(x)·σ(−x), at most 1/4, and keeps all its digits where 1 − σ(x) would be 0. The
     function saturates on both sides, is never negative, and costs an exponential.
 
+    Args:
+        x: any shape, floating.
+
+    Returns:
+        like ``x``.
+
     >>> import jax.numpy as jnp
     >>> sigmoid(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
     [0.0, 0.5, 1.0]
@@ -41,6 +47,12 @@ def _sigmoid_jvp(primals, tangents):
 def tanh(x: jax.Array) -> jax.Array:
     """tanh(x) = 2σ(2x) − 1: saturates like the sigmoid, but is centered on zero.
 
+    Args:
+        x: any shape, floating.
+
+    Returns:
+        like ``x``.
+
     >>> import jax.numpy as jnp
     >>> tanh(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
     [-1.0, 0.0, 1.0]
@@ -50,6 +62,12 @@ def tanh(x: jax.Array) -> jax.Array:
 
 def scaled_tanh(x: jax.Array) -> jax.Array:
     """1.7159 · tanh(2x/3), which maps 1 to 1 and −1 to −1 and bends most there.
+
+    Args:
+        x: any shape, floating.
+
+    Returns:
+        like ``x``.
 
     Source: LeCun et al. 1998 (Gradient-based learning), appendix A; LeNet-5's activation.
 
@@ -66,6 +84,14 @@ def relu(x: jax.Array) -> jax.Array:
     Does not saturate and costs one comparison, but a unit that is never above zero gets no gradient
     and stays dead; `jaxnets.metrics.dead_units` counts such units.
 
+    Args:
+        x: any shape, floating.
+
+    Returns:
+        like ``x``.
+
+    Source: Nair & Hinton 2010 (Rectified Linear Units Improve Restricted Boltzmann Machines), §2.
+
     >>> import jax.numpy as jnp
     >>> relu(jnp.array([-1.0, 0.0, 2.0])).tolist()
     [0.0, 0.0, 2.0]
@@ -75,6 +101,15 @@ def relu(x: jax.Array) -> jax.Array:
 
 def leaky_relu(x: jax.Array, negative_slope: float = 0.01) -> jax.Array:
     """x above zero, negative_slope · x below: no unit is ever without a gradient.
+
+    Args:
+        x: any shape, floating.
+        negative_slope: below zero.
+
+    Returns:
+        like ``x``.
+
+    Source: Maas et al. 2013 (Rectifier Nonlinearities Improve Neural Network Acoustic Models), §2.
 
     >>> import jax.numpy as jnp
     >>> leaky_relu(jnp.array([-100.0, 2.0])).tolist()
@@ -89,6 +124,9 @@ def prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
     Args:
         x: (…, C).
         slope: (), or (C,): one for each channel; of the dtype of ``x``.
+
+    Returns:
+        like ``x``.
 
     Raises:
         ValueError: ``slope`` of another shape.
@@ -112,7 +150,15 @@ def elu(x: jax.Array, alpha: float = 1.0) -> jax.Array:
     The exponential is taken of min(x, 0) only, so that it can neither overflow nor make the
     gradient of the other branch NaN.
 
-    Source: Clevert, Unterthiner & Hochreiter 2016.
+    Args:
+        x: any shape, floating.
+        alpha: α; the function tends to −α.
+
+    Returns:
+        like ``x``.
+
+    Source: Clevert, Unterthiner & Hochreiter 2016 (Fast and Accurate Deep Network Learning by
+    Exponential Linear Units), §3.
 
     >>> import jax.numpy as jnp
     >>> elu(jnp.array([-1000.0, 0.0, 1000.0])).tolist()
@@ -136,9 +182,9 @@ def maxout(x: jax.Array, pieces: int = 2) -> jax.Array:
         (…, C / pieces).
 
     Raises:
-        ValueError: C cannot be shared out.
+        ValueError: ``pieces`` does not divide C.
 
-    Source: Goodfellow et al. 2013 («Maxou»).
+    Source: Goodfellow et al. 2013 (Maxout Networks), §3.
 
     >>> import jax.numpy as jnp
     >>> maxout(jnp.array([1.0, 5.0, 3.0, 2.0])).tolist()
@@ -153,6 +199,12 @@ def maxout(x: jax.Array, pieces: int = 2) -> jax.Array:
 
 def identity(x: jax.Array) -> jax.Array:
     """x itself: no activation.
+
+    Args:
+        x: anything.
+
+    Returns:
+        ``x``.
 
     >>> identity(3.0)
     3.0
@@ -178,10 +230,16 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def get_activation(name: str | Activation) -> Activation:
-    """The activation function of this name; a function is handed back as it is.
+    """The activation function of this name; a function is returned as it is.
+
+    Args:
+        name: a key of `ACTIVATIONS`, or a function.
+
+    Returns:
+        an elementwise function of one array.
 
     Raises:
-        jaxnets.errors.UnknownNameError: no such name; the message offers the nearest.
+        jaxnets.errors.UnknownNameError: no such name; the message offers the most similar one.
 
     >>> get_activation("relu") is relu
     True

@@ -1,8 +1,8 @@
-"""Batch normalization as pure functions: the training face, the test face, folding.
+"""Batch normalization as pure functions: in training, at inference, and folded into a linear layer.
 
-In front of the non-linearity, every feature is standardized by the statistics of the
-batch and then given a mean and a spread of its own again. At test time the averages
-over training take the place of the batch's statistics.
+In front of the nonlinearity, every feature is standardized by the statistics of the batch and then
+given a learned mean and standard deviation. At inference, averages over training take the place of
+the batch's statistics.
 """
 
 from functools import partial
@@ -79,8 +79,8 @@ def _batch_norm_jvp(epsilon, axis_name, primals, tangents):
     #     dy = t − mean(t) − x̂·mean(x̂·t) + x̂·dscale + dbias.
     # Its transpose, the gradient, then needs two sums over the batch, Σg and Σg·x, from which the
     # gradients of x, scale and bias all follow; what automatic differentiation makes of
-    # `_batch_norm` itself walks over the batch more often. All that multiplies x̂ is collected in
-    # one number a channel, and x̂ is written out as x·a + b, so that no second array as large as x
+    # `_batch_norm` itself reads the batch more often. All that multiplies x̂ is collected in
+    # one number a channel, and x̂ is expanded to x·a + b, so that no second array as large as x
     # has to be kept for the backward pass. (Cancellation there is no worse than x's own rounding.)
     x, scale, bias = primals
     dx, dscale, dbias = tangents
@@ -103,7 +103,7 @@ def batch_norm_inference(
     *,
     epsilon: float = 1e-5,
 ) -> jax.Array:
-    """Batch normalization as at test time, by statistics that were collected before.
+    """Batch normalization at inference, by statistics that were collected before.
 
     y = scale · (x − mean) / √(var + ε) + bias, in float32 or wider.
 
@@ -146,7 +146,7 @@ def fold_batch_norm(
     *,
     epsilon: float = 1e-5,
 ) -> tuple[jax.Array, jax.Array]:
-    """Merge a batch normalization at test time into the linear layer in front of it.
+    """Merge a batch normalization at inference into the linear layer in front of it.
 
     With f = scale / √(var + ε):  kernel' = kernel · f and bias' = (kernel_bias − mean) · f + bias,
     so that kernel' ⋆ x + bias' = scale · (kernel ⋆ x + kernel_bias − mean) / √(var + ε) + bias.
@@ -162,6 +162,9 @@ def fold_batch_norm(
 
     Raises:
         ValueError: a statistic or parameter is not (C,).
+
+    Source: Jacob et al. 2018 (Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference), §3.2.
 
     >>> import jax.numpy as jnp
     >>> one = jnp.ones(1)

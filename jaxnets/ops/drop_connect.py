@@ -1,4 +1,4 @@
-"""DropConnect: weights are dropped instead of units, by another mask for every example."""
+"""DropConnect: dropout of weights instead of units, with a mask of its own for every example."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.ops.activations import identity
-from jaxnets.ops.dense import dense
+from jaxnets.ops.dense import check_dense, dense
 from jaxnets.ops.dropout import check_rate
 from jaxnets.ops.precision import at_least_float32
 
@@ -44,8 +44,8 @@ def drop_connect(
     Raises:
         ValueError: a rate outside [0, 1], or shapes that do not fit.
 
-    Source: Wan et al. 2013 (Regularization of Neural Networks using DropConnect), §2 and §4; notes
-    L104. What some libraries call drop_connect is `stochastic_depth`.
+    Source: Wan et al. 2013 (Regularization of Neural Networks using DropConnect), §2 and §4. What
+    some libraries call drop_connect is `stochastic_depth`.
 
     >>> import jax, jax.numpy as jnp
     >>> y = drop_connect(jax.random.key(0), jnp.ones((9, 2)), jnp.ones((2, 5)), None)
@@ -53,7 +53,7 @@ def drop_connect(
     [0.0, 1.0, 2.0]
     """
     check_rate(rate)
-    _check_shapes(x, kernel, bias)
+    check_dense(x, kernel, bias)
     known = isinstance(rate, int | float)
     if known and rate == 0.0:
         return dense(x, kernel, bias)
@@ -98,10 +98,18 @@ def drop_connect_moments(
     p² where training scales. The outputs of one example are independent of each other, because
     each has its own column of the mask.
 
-    Args, raises: as `drop_connect`, without a key.
+    Args:
+        x: (…, C_in).
+        kernel: (C_in, C_out), W.
+        bias: (C_out,), b, or None.
+        rate: probability of a weight to be dropped, in [0, 1].
+        scale_in_training: whether training divides by 1 − rate.
 
     Returns:
         (mean, variance), each (…, C_out), float32 or wider.
+
+    Raises:
+        ValueError: a rate outside [0, 1], or shapes that do not fit.
 
     Source: Wan et al. 2013, §3.2 and algorithm 2.
 
@@ -111,7 +119,7 @@ def drop_connect_moments(
     (1.0, 0.5)
     """
     check_rate(rate)
-    _check_shapes(x, kernel, bias)
+    check_dense(x, kernel, bias)
     x, kernel = at_least_float32(x), at_least_float32(kernel)
     bias = None if bias is None else at_least_float32(bias)
     total = dense(x, kernel, bias)
@@ -148,8 +156,8 @@ def drop_connect_at_test(
         x, kernel, bias, rate, scale_in_training: as for `drop_connect`.
         activation: of the layer.
         key: for random draws, as the paper has them. None: the Gaussian is cut into ``samples``
-            equally likely pieces and each stands there with its mean. That is repeatable and far
-            more precise, but right only for an activation of single numbers (not for softmax).
+            equally likely pieces, each represented by its mean. That is deterministic and far more
+            precise, but right only for an elementwise activation (not for softmax).
         samples: how many draws or pieces.
 
     Returns:
@@ -215,13 +223,3 @@ def bernoulli_mask(key: jax.Array, keep: float, shape: tuple[int, ...]) -> jax.A
     if isinstance(keep, float) and (keep * 256).is_integer() and 0.0 < keep < 1.0:
         return jax.random.bits(key, shape, jnp.uint8) < int(keep * 256)
     return jax.random.bernoulli(key, keep, shape)
-
-
-def _check_shapes(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> None:
-    if kernel.ndim != 2 or x.ndim < 1 or x.shape[-1] != kernel.shape[0]:
-        raise ValueError(
-            f"kernel: shape {kernel.shape} does not fit x of shape {x.shape}; expected "
-            f"({x.shape[-1] if x.ndim else 'C_in'}, C_out)"
-        )
-    if bias is not None and bias.shape != kernel.shape[1:]:
-        raise ValueError(f"bias: got shape {bias.shape}; expected {kernel.shape[1:]} or None")

@@ -1,4 +1,4 @@
-"""Drop-path where several paths meet: which are kept, and the mean of those (FractalNet)."""
+"""Drop-path where several paths join: which are kept, and the mean of those (FractalNet)."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> j
         like one of the outputs.
 
     Raises:
-        ValueError: no path, or a ``keep`` that does not fit them.
+        ValueError: no path, outputs of several shapes, or a ``keep`` that does not fit them.
 
     Source: Larsson et al. 2016 (FractalNet), §2.1 and figure 2.
 
@@ -30,6 +30,9 @@ def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> j
     """
     if not outputs:
         raise ValueError("outputs: got no path; expected at least one")
+    shapes = {y.shape for y in outputs}
+    if len(shapes) > 1:
+        raise ValueError(f"outputs: got shapes {sorted(shapes)}; expected one shape for all paths")
     if keep is None:
         return sum(outputs) / len(outputs)
     first = outputs[0]
@@ -51,7 +54,7 @@ def keep_paths(key: jax.Array, batch: int, paths: int, rate: float) -> jax.Array
     Args:
         key: random key.
         batch: examples, N.
-        paths: how many meet.
+        paths: how many join.
         rate: probability of a path to be dropped, in [0, 1].
 
     Returns:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def check_rate(rate: float) -> None:
-    """Refuse a static rate outside [0, 1]; a traced one cannot be looked at."""
+    """Raise a ValueError for a static rate outside [0, 1]; the value of a traced one is unknown."""
     if isinstance(rate, int | float) and not 0.0 <= rate <= 1.0:
         raise ValueError(f"rate: got {rate}; expected the share of units to drop, in [0, 1]")
 
@@ -28,7 +28,11 @@ def dropout(
     Returns:
         like ``x``.
 
-    Source: Hinton et al. 2012; Srivastava et al. 2014, §4 and §10.
+    Raises:
+        ValueError: a rate outside [0, 1].
+
+    Source: Hinton et al. 2012 (Improving Neural Networks by Preventing Co-adaptation of Feature
+    Detectors); Srivastava et al. 2014 (Dropout), §4 and §10.
 
     >>> import jax, jax.numpy as jnp
     >>> sorted(set(dropout(jax.random.key(0), jnp.ones(100), 0.5).tolist()))
@@ -49,8 +53,20 @@ def dropout(
 def dropout_at_test(x: jax.Array, rate: float = 0.5) -> jax.Array:
     """The test pass of dropout as first published: y = x · (1 − rate).
 
-    At test time *all* units are there, each weakened by the probability with which it was there in
-    training (notes L203 have it the other way round).
+    At test time all units are present, each scaled by the probability with which it was present in
+    training (the weight scaling rule).
+
+    Args:
+        x: any shape.
+        rate: probability with which training dropped a unit, in [0, 1].
+
+    Returns:
+        like ``x``.
+
+    Raises:
+        ValueError: a rate outside [0, 1].
+
+    Source: Srivastava et al. 2014, §4 and figure 2.
 
     >>> import jax.numpy as jnp
     >>> dropout_at_test(jnp.ones(2), 0.5).tolist()

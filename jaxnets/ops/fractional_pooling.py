@@ -28,7 +28,8 @@ def fractional_max_pool(
     The regions along an axis begin at a sequence of integers with increments 1 and 2: region i is
     [a_i, a_{i+1}] (overlapping) or [a_i, a_{i+1} − 1] (disjoint), so a map shrinks by n/m between 1
     and 2. "random" permutes the increments; "pseudo-random" has them as even as can be,
-    a_i = ⌊α i + φ⌋, with a random phase. With ``window`` = k every region has k cells and starts at
+    a_i = ⌊α i + φ⌋, with a random phase. With ``window`` = k every region has k entries and starts
+    at
     a_i = ⌊(i + u) α⌋ − ⌊u α⌋, α = (n − k)/(m − 1), as in PyTorch. The gradient goes to the first of
     equal maxima.
 
@@ -38,8 +39,8 @@ def fractional_max_pool(
         ratio: n/m, in (1, 2), like √2 or 2^(1/3); m is ⌊n/ratio⌋. Or give
         output_size: m, an int or one for each spatial axis.
         sequence: "pseudo-random" or "random".
-        overlapping: neighboring regions share a cell (the paper found it better).
-        window: cells of every region, instead of ``overlapping``.
+        overlapping: neighboring regions share an entry (the paper found it better).
+        window: entries of every region, instead of ``overlapping``.
         share: whose regions are the same: those of the whole "batch", of each "example", or of
             each "channel" alone (as in PyTorch).
         samples: the numbers u in [0, 1) of pseudo-random sequences instead of a key, (N or 1, C or
@@ -90,7 +91,7 @@ def pool_places(
     regions: Sequence[Regions],
     places: Sequence[tuple[jax.Array, jax.Array]],
 ) -> jax.Array:
-    """Largest values of given regions of one map (spatial…, C): (first, last) cells an axis.
+    """Largest values of given regions of one map (spatial…, C): (first, last) entries an axis.
 
     >>> import jax.numpy as jnp
     >>> first, last = jnp.array([0, 2]), jnp.array([2, 3])
@@ -112,7 +113,7 @@ def fractional_regions(
     overlapping: bool = True,
     sequence: str = "pseudo-random",
 ) -> tuple[Regions, ...]:
-    """What kind of regions lie along each spatial axis of (N, spatial…, C); arguments as above.
+    """The `Regions` along each spatial axis of an array; arguments of `fractional_max_pool`.
 
     >>> [r.out for r in fractional_regions((1, 36, 25, 3), ratio=2**0.5)]
     [25, 17]
@@ -128,21 +129,21 @@ def fractional_regions(
             f"ratio, output_size: got {ratio} and {output_size}; expected one of the two"
         )
     if window is not None and window < 1:
-        raise ValueError(f"window: got {window}; expected at least 1 cell, or None")
+        raise ValueError(f"window: got {window}; expected at least 1 entry, or None")
     sizes = shape[1:-1]
     if ratio is not None:
         if not 1.0 < ratio < 2.0:
             raise ValueError(
                 f"ratio: got {ratio}; expected input size over output size, between 1 and 2"
             )
-        # A hair more, so that 1.25 of 5 is 4 whatever the rounding.
+        # The margin makes 5 / 1.25 come to 4 whatever the rounding.
         outs = tuple(int(n / ratio + 1e-9) for n in sizes)
     else:
         outs = (output_size,) * len(sizes) if isinstance(output_size, int) else tuple(output_size)
     if len(outs) != len(sizes) or min(outs) < 1:
         raise ValueError(
             f"output_size: got {outs}; expected a positive int for each of the {len(sizes)} "
-            f"spatial axes, of {sizes} cells"
+            f"spatial axes, of {sizes} entries"
         )
     regions = tuple(
         Regions(n, out, window, overlapping) for n, out in zip(sizes, outs, strict=True)
@@ -175,7 +176,7 @@ def _max_of_regions(
 ) -> jax.Array:
     best = jnp.take(x, first, axis, mode="clip")
     for offset in range(1, longest):
-        # Shorter regions look at their last cell again.
+        # Shorter regions look at their last entry again.
         value = jnp.take(x, jnp.minimum(first + offset, last), axis, mode="clip")
         # "greater", so that the first of equals keeps its gradient; and a NaN is not hidden.
         wins = (value > best) | jnp.isnan(value)

@@ -9,16 +9,16 @@ import numpy as np
 
 
 def pytorch_starts(u: jax.Array, size: int, out: int, window: int) -> jax.Array:
-    """First cells of ``out`` regions of ``window`` cells, as PyTorch places them.
+    """First entries of ``out`` regions of ``window`` entries, as PyTorch places them.
 
     a_i = ⌊(i + u) α⌋ − ⌊u α⌋ with α = (n − k) / (m − 1) for i < m − 1, and a_{m−1} = n − k. All in
     the dtype of ``u``, roundings included, so that float32 gives what PyTorch's float32 gives.
 
     Args:
         u: a number in [0, 1).
-        size: n, cells along the axis.
+        size: n, length of the axis.
         out: m, regions.
-        window: k, cells of a region.
+        window: k, entries of a region.
 
     Returns:
         (m,) int32.
@@ -84,8 +84,8 @@ def random_steps(key: jax.Array, total: int, steps: int) -> jax.Array:
     (0, 8, [1, 1, 2, 2, 2])
     """
     words, places = jax.random.bits(key, (steps,)), np.arange(steps)
-    # The least words get the twos. Counting how many are less is quick for sequences as short as
-    # these; a sort compiles slowly, and for a constant key is worked out by XLA for many seconds.
+    # The smallest words get the twos. Counting how many are smaller is quick for sequences as short
+    # as these; a sort compiles slowly, and XLA folds it for many seconds where the key is constant.
     less = words[None, :] < words[:, None]
     before = (words[None, :] == words[:, None]) & (places[None, :] < places[:, None])
     increments = 1 + ((less | before).sum(1) < total - steps).astype(jnp.int32)
@@ -108,14 +108,14 @@ def all_random_steps(total: int, steps: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Regions:
-    """The kind of regions along one axis: static facts.
+    """The kind of regions along one axis, all static.
 
-    Args (fields):
-        size: n, cells.
+    Attributes:
+        size: n, length of the axis.
         out: m, regions.
-        window: cells of each region (PyTorch's form), or None: a region begins where a sequence of
-            increments 1 and 2 says, and ends before the next one or, overlapping, on its first
-            cell.
+        window: entries of each region (PyTorch's form), or None: a region begins where a sequence
+            of increments 1 and 2 says, and ends before the next one or, overlapping, on its first
+            entry.
         overlapping: see above.
     """
 
@@ -138,19 +138,19 @@ class Regions:
 
     @property
     def longest(self) -> int:
-        """Cells of the largest region."""
+        """Entries of the largest region."""
         if self.window is not None:
             return self.window
         return -(-self.total // self.steps) + self.overlapping
 
     def pseudo_random(self, u: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(first, last) cells of the regions for a number in [0, 1)."""
+        """(first, last) entries of the regions for a number in [0, 1)."""
         if self.window is not None:
             return self._of_starts(pytorch_starts(u, self.size, self.out, self.window))
         return self.of_boundaries(pseudo_random_steps(u, self.total, self.steps))
 
     def random(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(first, last) cells of the regions for a key."""
+        """(first, last) entries of the regions for a key."""
         if self.window is not None and self.steps == 0:
             return self._of_starts(jnp.full((1,), self.total, jnp.int32))
         boundaries = random_steps(key, self.total, self.steps)
@@ -159,22 +159,22 @@ class Regions:
         return self.of_boundaries(boundaries)
 
     def of_boundaries(self, boundaries: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(first, last) cells of the regions between (out + 1) boundaries."""
+        """(first, last) entries of the regions between (out + 1) boundaries."""
         return boundaries[:-1], boundaries[1:] - (0 if self.overlapping else 1)
 
     def _of_starts(self, starts: jax.Array) -> tuple[jax.Array, jax.Array]:
         return starts, starts + (self.window - 1)
 
     def check(self, axis: int, increments_of_1_and_2: bool) -> None:
-        """Refuse sizes between which no such sequence lies.
+        """Check that such a sequence exists for these sizes.
 
         Raises:
-            ValueError: with what would fit.
+            ValueError: there is none; the message says what would fit.
         """
         if self.window is not None and self.out + self.window - 1 > self.size:
             raise ValueError(
-                f"output_size: got {self.out} regions of {self.window} cells on spatial axis "
-                f"{axis} of {self.size} cells; expected at most "
+                f"output_size: got {self.out} regions of {self.window} entries on spatial axis "
+                f"{axis} of {self.size} entries; expected at most "
                 f"{max(self.size - self.window + 1, 0)} regions"
             )
         if increments_of_1_and_2 and not self.steps <= self.total <= 2 * self.steps:
@@ -182,6 +182,6 @@ class Regions:
             if self.window is not None:
                 least, most = least + 1, most + 1
             raise ValueError(
-                f"output_size: got {self.out} on spatial axis {axis} of {self.size} cells; regions "
-                f"that begin 1 or 2 cells apart number {least} to {most} there"
+                f"output_size: got {self.out} on spatial axis {axis} of {self.size} entries; "
+                f"regions that begin 1 or 2 entries apart number {least} to {most} there"
             )

@@ -46,6 +46,17 @@ def gaussian_noise(
 def dropout_std(rate: float) -> float:
     """σ of the multiplicative noise that has the variance of inverted dropout: √(rate/(1 − rate)).
 
+    Args:
+        rate: probability of a unit to be dropped, in [0, 1).
+
+    Returns:
+        σ for `gaussian_noise` with ``multiplicative=True``.
+
+    Raises:
+        ValueError: a rate outside [0, 1).
+
+    Source: Srivastava et al. 2014, §10.
+
     >>> dropout_std(0.5)
     1.0
     """
@@ -55,6 +66,6 @@ def dropout_std(rate: float) -> float:
 
 
 def check_std(std: float) -> None:
-    """Refuse a static σ that is none; a traced one cannot be looked at."""
+    """Raise a ValueError for a static σ below 0; the value of a traced one is unknown."""
     if isinstance(std, int | float) and not 0.0 <= std < math.inf:
         raise ValueError(f"std: got {std}; expected a standard deviation of at least 0")

@@ -13,8 +13,8 @@ fan_out = ∏ spatial · C_out:
 A uniform distribution of variance v is U(−√(3v), √(3v)). Unlike JAX's functions of the same names
 the normal ones are not cut off at two standard deviations.
 
-In notes L31 "Xavier" is CS231n's 1/√D_in; the paper of Xavier Glorot has the mean of both fans. In
-L33-35, N(2, 2/d) should be N(0, 2/d), and the lower limit of the uniform −√(6/d).
+What CS231n calls Xavier initialization has the variance 1/fan_in; that of Xavier Glorot's paper has
+the mean of both fans in its place. They agree for square layers.
 """
 
 import math
@@ -27,6 +27,15 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """fan_in and fan_out of a kernel (*spatial, C_in, C_out).
 
     For a grouped convolution C_in is that of one group, and so the fan_in is what one output sees.
+
+    Args:
+        shape: of the kernel.
+
+    Returns:
+        (fan_in, fan_out).
+
+    Raises:
+        ValueError: fewer than two axes.
 
     >>> fans((3, 3, 16, 32))
     (144, 288)
@@ -54,6 +63,19 @@ def xavier_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> 
     Assumes weights and inputs symmetric about 0; behind a ReLU the second moment halves with every
     layer.
 
+    Args:
+        key: random key.
+        shape: of the kernel, (*spatial, C_in, C_out).
+        dtype: of the kernel.
+
+    Returns:
+        the kernel.
+
+    Raises:
+        ValueError: a shape of fewer than two axes.
+
+    Source: CS231n (Convolutional Neural Networks for Visual Recognition), weight initialization.
+
     >>> import jax
     >>> w = xavier_normal(jax.random.key(0), (400, 300))
     >>> f"{float(w.var() * 400):.2f}"
@@ -63,7 +85,21 @@ def xavier_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> 
 
 
 def glorot_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """N(0, 2/(fan_in + fan_out)). Source: Glorot & Bengio 2010, eq. 12.
+    """N(0, 2/(fan_in + fan_out)).
+
+    Args:
+        key: random key.
+        shape: of the kernel, (*spatial, C_in, C_out).
+        dtype: of the kernel.
+
+    Returns:
+        the kernel.
+
+    Raises:
+        ValueError: a shape of fewer than two axes.
+
+    Source: Glorot & Bengio 2010 (Understanding the Difficulty of Training Deep Feedforward Neural
+    Networks), eq. 12.
 
     >>> import jax
     >>> w = glorot_normal(jax.random.key(0), (400, 200))
@@ -74,7 +110,20 @@ def glorot_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> 
 
 
 def glorot_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """U(−√(6/(fan_in + fan_out)), +√(…)). Source: Glorot & Bengio 2010, eq. 16.
+    """U(−√(6/(fan_in + fan_out)), +√(…)).
+
+    Args:
+        key: random key.
+        shape: of the kernel, (*spatial, C_in, C_out).
+        dtype: of the kernel.
+
+    Returns:
+        the kernel.
+
+    Raises:
+        ValueError: a shape of fewer than two axes.
+
+    Source: Glorot & Bengio 2010, eq. 16.
 
     >>> import jax
     >>> w = glorot_uniform(jax.random.key(0), (400, 200))
@@ -87,6 +136,17 @@ def glorot_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) ->
 def he_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
     """N(0, 2/fan_in): twice the variance for the half that a ReLU cuts off.
 
+    Args:
+        key: random key.
+        shape: of the kernel, (*spatial, C_in, C_out).
+        dtype: of the kernel.
+
+    Returns:
+        the kernel.
+
+    Raises:
+        ValueError: a shape of fewer than two axes.
+
     Source: He et al. 2015 (Delving Deep into Rectifiers), eq. 10.
 
     >>> import jax
@@ -98,7 +158,20 @@ def he_normal(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.
 
 
 def he_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-    """U(−√(6/fan_in), +√(6/fan_in)), of variance 2/fan_in. Source: corrected.
+    """U(−√(6/fan_in), +√(6/fan_in)), of variance 2/fan_in.
+
+    Args:
+        key: random key.
+        shape: of the kernel, (*spatial, C_in, C_out).
+        dtype: of the kernel.
+
+    Returns:
+        the kernel.
+
+    Raises:
+        ValueError: a shape of fewer than two axes.
+
+    Source: He et al. 2015, eq. 10.
 
     >>> import jax
     >>> w = he_uniform(jax.random.key(0), (400, 300))

@@ -12,8 +12,8 @@ def materialize(x: jax.Array) -> jax.Array:
     XLA on CPU fuses elementwise operations into each of their readers, and does not count what it
     computes again: the sum of a residual block has several readers, one of them the next block's
     sum, and so on, until a transpose in the backward pass works through a whole stage for every
-    number. Its optimization barriers are taken away before it fuses. A loop is not fused with
-    anything: this one writes one number of ``x`` back to its place, twice (a single turn would be
+    entry. XLA removes its optimization barriers before it fuses. A loop is not fused with anything:
+    this one writes one entry of ``x`` back to its position, twice (a single iteration would be
     unrolled), so it costs microseconds and no copy.
 
     Args:
@@ -35,10 +35,10 @@ def _loop(x: jax.Array) -> jax.Array:
         return x
 
     def body(i, x):
-        place = (i,) + (0,) * (x.ndim - 1) if x.ndim else ()
+        position = (i,) + (0,) * (x.ndim - 1) if x.ndim else ()
         # Adding 0 only turns −0 into 0, and XLA does not see through it.
-        number = lax.dynamic_slice(x, place, (1,) * x.ndim) + 0
-        return lax.dynamic_update_slice(x, number, place)
+        entry = lax.dynamic_slice(x, position, (1,) * x.ndim) + 0
+        return lax.dynamic_update_slice(x, entry, position)
 
     return lax.fori_loop(0, 2, body, x)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from jaxnets.ops.precision import at_least_float32
-from jaxnets.ops.windows import Padding, Span, spans_of, window_cells, window_sums
+from jaxnets.ops.windows import Padding, Span, spans_of, window_counts, window_sums
 
 
 def max_pool(
@@ -28,9 +28,9 @@ def max_pool(
 ) -> jax.Array:
     """Largest value in each window of each channel.
 
-    Windows larger than the stride overlap, as AlexNet's 3 with stride 2 do (notes L201 say the
-    opposite). Padding never wins: it counts as −∞. The gradient goes to the first of equal maxima
-    in reading order, as in PyTorch and XLA.
+    Windows larger than the stride overlap, as AlexNet's 3 with stride 2 do. Padding counts as −∞,
+    so it is never the maximum. The gradient goes to the first of equal maxima in reading order, as
+    in PyTorch and XLA.
 
     Args:
         x: (N, spatial…, C), any number of spatial axes.
@@ -45,6 +45,9 @@ def max_pool(
 
     Raises:
         ValueError: arguments that do not fit ``x``, or padding not less than the window.
+
+    Source: Krizhevsky et al. 2012 (ImageNet Classification with Deep Convolutional Neural
+    Networks), §3.4.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.arange(5.0).reshape(1, 5, 1)
@@ -102,8 +105,8 @@ def avg_pool(
     Args:
         x: (N, spatial…, C), any number of spatial axes.
         window, strides, padding, ceil_mode: see `max_pool`.
-        count_include_pad: padding counts as zeros (Caffe, PyTorch); False: it does not count. Cells
-            beyond the padding, where the last window hangs over in ``ceil_mode``, never count.
+        count_include_pad: padding counts as zeros (Caffe, PyTorch); False: it does not count.
+            Entries beyond the padding, which the last window covers in ``ceil_mode``, never count.
 
     Returns:
         (N, out…, C). Sums are formed in float32 or wider.
@@ -133,10 +136,10 @@ def _avg_pool(x: jax.Array, spans: tuple[Span, ...], count_include_pad: bool) ->
     else:
         for axis in reversed(range(1, x.ndim - 1)):
             total = _sum_along(total, axis, spans[axis - 1])
-    cells = window_cells(spans, count_include_pad)
-    if cells.min() == cells.max():
-        return (total / cells.flat[0].item()).astype(x.dtype)
-    return (total / jnp.asarray(cells, total.dtype)).astype(x.dtype)
+    counts = window_counts(spans, count_include_pad)
+    if counts.min() == counts.max():
+        return (total / counts.flat[0].item()).astype(x.dtype)
+    return (total / jnp.asarray(counts, total.dtype)).astype(x.dtype)
 
 
 def _sum_along(x: jax.Array, axis: int, span: Span) -> jax.Array:
@@ -151,6 +154,9 @@ def global_avg_pool(x: jax.Array, *, keepdims: bool = False) -> jax.Array:
     Args:
         x: (N, spatial…, C), floating.
         keepdims: keep the spatial axes, with length 1.
+
+    Returns:
+        (N, C), or (N, 1…, C) with ``keepdims``; the mean is formed in float32 or wider.
 
     Raises:
         ValueError: ``x`` has no spatial axis, or is not floating.
@@ -169,8 +175,8 @@ def global_avg_pool(x: jax.Array, *, keepdims: bool = False) -> jax.Array:
 def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Array:
     """Mean over as many bins as asked for, whatever the input's size.
 
-    Bin i of ``out`` along an axis of length n covers the cells ⌊i·n/out⌋ to ⌈(i+1)·n/out⌉ − 1, as
-    in PyTorch's ``adaptive_avg_pool``; bins may overlap, and outnumber the cells.
+    Bin i of ``out`` along an axis of length n covers the entries ⌊i·n/out⌋ to ⌈(i+1)·n/out⌉ − 1, as
+    in PyTorch's ``adaptive_avg_pool``; bins may overlap, and outnumber the entries.
 
     Args:
         x: (N, spatial…, C), floating.
@@ -200,8 +206,8 @@ def adaptive_avg_pool(x: jax.Array, output_size: int | Sequence[int]) -> jax.Arr
     for axis, out in enumerate(sizes, start=1):
         n = x.shape[axis]
         starts, stops = np.arange(out) * n // out, -(-np.arange(1, out + 1) * n // out)
-        cells = np.arange(n)[:, None]
-        bins = ((cells >= starts) & (cells < stops)) / (stops - starts)
+        index = np.arange(n)[:, None]
+        bins = ((index >= starts) & (index < stops)) / (stops - starts)
         y = lax.dot_general(
             y,
             jnp.asarray(bins, y.dtype),

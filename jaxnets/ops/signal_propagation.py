@@ -1,4 +1,4 @@
-"""What initial weights make of a signal: statistics of activations, layer by layer."""
+"""How a signal propagates through initial weights: statistics of activations, layer by layer."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ Statistics = dict[str, jax.Array]
 
 
 def activation_statistics(x: jax.Array, *, saturation: float = 0.99) -> Statistics:
-    """Numbers that tell whether a layer's activations are alive.
+    """Statistics that show whether a layer's activations vanish, saturate or die.
 
     Args:
         x: activations, any shape.
@@ -40,6 +40,13 @@ def activation_statistics(x: jax.Array, *, saturation: float = 0.99) -> Statisti
 def statistics_by_layer(activations: Mapping[str, jax.Array], **options) -> dict[str, Statistics]:
     """`activation_statistics` of every entry, such as the endpoints of a network.
 
+    Args:
+        activations: name to activations of any shape.
+        **options: of `activation_statistics`.
+
+    Returns:
+        name to statistics.
+
     >>> import jax.numpy as jnp
     >>> float(statistics_by_layer({"conv1": jnp.ones((2, 3))})["conv1"]["mean"])
     1.0
@@ -56,11 +63,11 @@ def propagate(
     activation: Callable[[jax.Array], jax.Array],
     saturation: float = 0.99,
 ) -> Statistics:
-    """Send a batch through a deep plain network of square layers, and watch it.
+    """Statistics of a batch after each square layer of a deep plain network.
 
     h_l = activation(h_{l−1} · W_l) with fresh W_l (width, width), no bias: the experiment with
-    which CS231n shows why weights of 0.01·randn fade out, randn saturates, and 1/√d holds for
-    tanh, √(2/d) for ReLU.
+    which CS231n shows that signals vanish for weights of 0.01·randn, saturate for randn, and keep
+    their size for 1/√d with tanh and √(2/d) with ReLU.
 
     Args:
         key: random key.
@@ -73,6 +80,11 @@ def propagate(
     Returns:
         the statistics' arrays (depth,), entry l − 1 for h_l.
 
+    Raises:
+        ValueError: ``x`` is no matrix, or a depth below 1.
+
+    Source: He et al. 2015 (Delving Deep into Rectifiers), §2.2; CS231n, weight initialization.
+
     >>> import jax
     >>> from jaxnets.ops import he_normal, relu
     >>> x = jax.random.normal(jax.random.key(0), (64, 256))
@@ -80,6 +92,10 @@ def propagate(
     >>> after["second_moment"].shape
     (3,)
     """
+    if x.ndim != 2:
+        raise ValueError(f"x: got shape {x.shape}; expected (N, width)")
+    if depth < 1:
+        raise ValueError(f"depth: got {depth}; expected at least 1 layer")
     width = x.shape[-1]
 
     def layer(h, layer_key):

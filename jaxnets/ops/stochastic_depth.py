@@ -57,6 +57,18 @@ def stochastic_depth(
 def stochastic_depth_at_test(x: jax.Array, rate: float | jax.Array) -> jax.Array:
     """The test pass as first published: y = x · (1 − rate), each branch by its survival.
 
+    Args:
+        x: the branch's output, any shape.
+        rate: probability with which training dropped the branch, in [0, 1].
+
+    Returns:
+        like ``x``.
+
+    Raises:
+        ValueError: a rate outside [0, 1].
+
+    Source: Huang et al. 2016, equation 5.
+
     >>> import jax.numpy as jnp
     >>> stochastic_depth_at_test(jnp.ones(2), 0.25).tolist()
     [0.75, 0.75]
@@ -73,6 +85,9 @@ def stochastic_depth_rates(blocks: int, last: float = 0.5) -> list[float]:
     Args:
         blocks: L.
         last: rate of the last block, in [0, 1].
+
+    Returns:
+        the L rates, from the first block to the last.
 
     Raises:
         ValueError: no block, or a rate outside [0, 1].

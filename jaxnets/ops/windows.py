@@ -1,4 +1,4 @@
-"""Where sliding windows lie: static facts, worked out while tracing."""
+"""Sliding windows along each axis, computed while tracing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ Padding = int | str | Sequence[int | tuple[int, int]]
 class Span:
     """The windows along one axis.
 
-    Args (fields):
-        size: cells of the input.
-        window, stride: in cells.
-        low, high: cells of padding before and behind the input.
-        overhang: cells behind the padding that the last window covers as well, in ceil mode.
+    Attributes:
+        size: length of the input.
+        window, stride: of the windows.
+        low, high: entries of padding before and behind the input.
+        overhang: entries behind the padding that the last window covers as well, in ceil mode.
         out: number of windows.
     """
 
@@ -32,7 +32,7 @@ class Span:
     out: int
 
     def taps(self, x: jax.Array, axis: int, fill: float) -> list[jax.Array]:
-        """First cells of all windows, second cells, …: ``window`` arrays with ``out`` cells."""
+        """First entries of all windows, second entries, …: ``window`` arrays of length ``out``."""
         behind = self.high + self.overhang
         if self.low or behind:
             pads = [(0, 0, 0)] * x.ndim
@@ -52,7 +52,7 @@ def spans_of(
     """The windows of a pooling over (N, spatial…, C), one entry for each spatial axis.
 
     Raises:
-        ValueError: what does not fit, by name.
+        ValueError: an argument that does not fit, by name.
 
     >>> spans_of((1, 5, 1), 2, None, 0, True)
     (Span(size=5, window=2, stride=2, low=0, high=0, overhang=1, out=3),)
@@ -98,10 +98,10 @@ def window_sums(x: jax.Array, spans: Sequence[Span]) -> jax.Array:
     )
 
 
-def window_cells(spans: Sequence[Span], include_pad: bool) -> np.ndarray:
-    """Cells in each window, shaped (1, out…, 1); cells of an overhang never count.
+def window_counts(spans: Sequence[Span], include_pad: bool) -> np.ndarray:
+    """Entries in each window, shaped (1, out…, 1); those of an overhang never count.
 
-    >>> window_cells(spans_of((1, 5, 1), 2, None, 0, True), True).ravel().tolist()
+    >>> window_counts(spans_of((1, 5, 1), 2, None, 0, True), True).ravel().tolist()
     [2, 2, 1]
     """
     rank = len(spans) + 2
@@ -109,8 +109,8 @@ def window_cells(spans: Sequence[Span], include_pad: bool) -> np.ndarray:
     for axis, span in enumerate(spans, start=1):
         start = np.arange(span.out) * span.stride - span.low
         stop = np.minimum(start + span.window, span.size + (span.high if include_pad else 0))
-        cells = stop - (start if include_pad else np.maximum(start, 0))
-        total = total * cells.reshape([-1 if a == axis else 1 for a in range(rank)])
+        count = stop - (start if include_pad else np.maximum(start, 0))
+        total = total * count.reshape([-1 if a == axis else 1 for a in range(rank)])
     return total
 
 

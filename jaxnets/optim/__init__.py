@@ -39,7 +39,7 @@ from jaxnets.optim.schedules import warm_up
 from jaxnets.optim.second_order import (
     Result,
     Status,
-    WolfeRule,
+    StrongWolfe,
     gradient_curvature,
     hutchinson_trace,
     hvp,
@@ -109,7 +109,7 @@ __all__ = [
 __all__ += [
     "Result",
     "Status",
-    "WolfeRule",
+    "StrongWolfe",
     "gradient_curvature",
     "hutchinson_trace",
     "hvp",

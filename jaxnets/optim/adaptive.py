@@ -11,32 +11,59 @@ from jaxnets.optim.trees import check_number, promote, zeros
 
 
 class SquaresState(NamedTuple):
-    """Sum or running mean of squared gradients."""
+    """State of `adagrad` and `rmsprop`.
+
+    Attributes:
+        squares: the sum (AdaGrad) or running mean (RMSProp) of the squared gradients, a tree like
+            the parameters.
+    """
 
     squares: Any
 
 
 class CenteredState(NamedTuple):
-    """Running means of squared gradients and of gradients."""
+    """State of `rmsprop` with ``centered=True``.
+
+    Attributes:
+        squares: the running mean of the squared gradients, a tree like the parameters.
+        mean: the running mean of the gradients, a tree like the parameters.
+    """
 
     squares: Any
     mean: Any
 
 
 class AdaDeltaState(NamedTuple):
-    """Running means of squared gradients and of squared steps."""
+    """State of `adadelta`.
+
+    Attributes:
+        squares: s, the running mean of the squared gradients, a tree like the parameters.
+        steps: d, the running mean of the squared steps, a tree like the parameters.
+    """
 
     squares: Any
     steps: Any
 
 
-def scale_by_adagrad(eps: float = 1e-10, initial: float = 0.0) -> optax.GradientTransformation:
-    """g / (√G + ε) with G the sum of all squared gradients; see `adagrad`."""
+def scale_by_adagrad(
+    eps: float = 1e-10, initial_accumulator_value: float = 0.0
+) -> optax.GradientTransformation:
+    """g / (√G + ε) with G the sum of all squared gradients; see `adagrad`.
+
+    Args:
+        eps: ε, outside the root.
+        initial_accumulator_value: G at the start.
+
+    >>> rule = scale_by_adagrad()
+    >>> direction, _ = rule.update(jnp.array([4.0, -0.5]), rule.init(jnp.zeros(2)))
+    >>> direction.tolist()
+    [1.0, -1.0]
+    """
     check_number("eps", eps, low=0)
-    check_number("initial", initial, low=0)
+    check_number("initial_accumulator_value", initial_accumulator_value, low=0)
 
     def init(params):
-        return SquaresState(zeros(params, initial))
+        return SquaresState(zeros(params, initial_accumulator_value))
 
     def update(grads, state, params=None):
         del params
@@ -49,13 +76,13 @@ def scale_by_adagrad(eps: float = 1e-10, initial: float = 0.0) -> optax.Gradient
 
 
 def adagrad(
-    learning_rate: LearningRate, *, eps: float = 1e-10, initial: float = 0.0
+    learning_rate: LearningRate, *, eps: float = 1e-10, initial_accumulator_value: float = 0.0
 ) -> optax.GradientTransformationExtraArgs:
     """AdaGrad: divide by the root of all squared gradients so far.
 
     .. math:: G ← G + g², \\quad x ← x − η g / (\\sqrt G + ε)
 
-    Duchi, Hazan, Singer, 2011. Steep directions are held back; as G only grows, under a constant
+    Steep directions are held back; as G only grows, under a constant
     gradient the steps shrink as 1/√t until nothing moves.
 
     Equals ``torch.optim.Adagrad``. ``optax.adagrad`` starts G at 0.1 and has ε = 1e-7: after 20
@@ -64,9 +91,21 @@ def adagrad(
     Args:
         learning_rate: η, or a schedule.
         eps: ε, outside the root.
-        initial: G at the start.
+        initial_accumulator_value: G at the start.
+
+    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic
+    optimization" (2011), section 1.1.
+
+    >>> rule = adagrad(0.1)
+    >>> state = rule.init(jnp.zeros(1))
+    >>> for _ in range(4):
+    ...     updates, state = rule.update(jnp.ones(1), state)
+    >>> round(float(updates[0]), 4)  # η / √4
+    -0.05
     """
-    return optax.chain(scale_by_adagrad(eps, initial), scale_by_learning_rate(learning_rate))
+    return optax.chain(
+        scale_by_adagrad(eps, initial_accumulator_value), scale_by_learning_rate(learning_rate)
+    )
 
 
 def scale_by_rmsprop(
@@ -74,23 +113,35 @@ def scale_by_rmsprop(
     eps: float = 1e-8,
     *,
     centered: bool = False,
-    eps_in_root: bool = False,
-    initial: float = 0.0,
+    eps_in_sqrt: bool = False,
+    initial_scale: float = 0.0,
 ) -> optax.GradientTransformation:
-    """g / (√s + ε) with s the leaky mean of squared gradients; see `rmsprop`."""
+    """g / (√s + ε) with s the running mean of squared gradients; see `rmsprop`.
+
+    Args:
+        decay: β, the share of the past.
+        eps: ε.
+        centered: divide by the standard deviation, s − mean(g)² instead of s.
+        eps_in_sqrt: √(s + ε) instead of √s + ε.
+        initial_scale: s at the start.
+
+    >>> rule = scale_by_rmsprop(decay=0.75, eps=0.0)
+    >>> rule.update(jnp.array([3.0, -0.1]), rule.init(jnp.zeros(2)))[0].tolist()
+    [2.0, -2.0]
+    """
     check_number("decay", decay, low=0, below=1)
     check_number("eps", eps, low=0)
-    check_number("initial", initial, low=0)
+    check_number("initial_scale", initial_scale, low=0)
 
     def init(params):
-        squares = zeros(params, initial)
+        squares = zeros(params, initial_scale)
         return CenteredState(squares, zeros(params)) if centered else SquaresState(squares)
 
     def leaky(old, new):
         return jax.tree.map(lambda o, n: decay * o + (1 - decay) * n, old, new)
 
     def divide(g, variance):
-        root = jnp.sqrt(variance + eps) if eps_in_root else jnp.sqrt(variance) + eps
+        root = jnp.sqrt(variance + eps) if eps_in_sqrt else jnp.sqrt(variance) + eps
         return g / root
 
     def update(grads, state, params=None):
@@ -114,20 +165,18 @@ def rmsprop(
     eps: float = 1e-8,
     momentum: float = 0.0,
     centered: bool = False,
-    eps_in_root: bool = False,
-    initial: float = 0.0,
-    rate_inside: bool = False,
+    eps_in_sqrt: bool = False,
+    initial_scale: float = 0.0,
+    learning_rate_in_velocity: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """RMSProp: AdaGrad that forgets.
 
     .. math:: s ← βs + (1−β)g², \\quad x ← x − η g / (\\sqrt s + ε)
 
-    Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning", 2012.
-
     Equals ``torch.optim.RMSprop``. ``optax.rmsprop`` has decay 0.9 and, by default, ε under the
     root. TensorFlow, in which Inception-v3 was trained (decay 0.9, ε = 1.0), has ε under the root,
     s = 1 at the start and the rate inside the velocity: ``rmsprop(rate, decay=0.9, eps=1.0,
-    momentum=0.9, eps_in_root=True, initial=1.0, rate_inside=True)``.
+    momentum=0.9, eps_in_sqrt=True, initial_scale=1.0, learning_rate_in_velocity=True)``.
 
     Args:
         learning_rate: η, or a schedule.
@@ -135,22 +184,45 @@ def rmsprop(
         eps: ε.
         momentum: ρ of a velocity over the scaled gradients; 0 keeps none.
         centered: divide by the standard deviation, s − mean(g)² instead of s.
-        eps_in_root: √(s + ε) instead of √s + ε.
-        initial: s at the start.
-        rate_inside: v ← ρv + η·direction, as TensorFlow, instead of η outside, as PyTorch.
+        eps_in_sqrt: √(s + ε) instead of √s + ε.
+        initial_scale: s at the start.
+        learning_rate_in_velocity: v ← ρv + η·direction, as TensorFlow, instead of η outside, as
+            PyTorch.
+
+    Source: Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning" (2012);
+    Graves, "Generating sequences with recurrent neural networks" (2013), section 4.2, centered.
+
+    >>> rule = rmsprop(0.1, decay=0.75)
+    >>> updates, _ = rule.update(jnp.array([3.0, -0.1]), rule.init(jnp.zeros(2)))
+    >>> [round(float(u), 4) for u in updates]
+    [-0.2, 0.2]
     """
     scale = scale_by_rmsprop(
-        decay, eps, centered=centered, eps_in_root=eps_in_root, initial=initial
+        decay, eps, centered=centered, eps_in_sqrt=eps_in_sqrt, initial_scale=initial_scale
     )
     rate = scale_by_learning_rate(learning_rate)
     if isinstance(momentum, float | int) and momentum == 0:
         return optax.chain(scale, rate)
     ball = heavy_ball(momentum)
-    return optax.chain(scale, rate, ball) if rate_inside else optax.chain(scale, ball, rate)
+    return (
+        optax.chain(scale, rate, ball)
+        if learning_rate_in_velocity
+        else optax.chain(scale, ball, rate)
+    )
 
 
 def scale_by_adadelta(decay: float = 0.9, eps: float = 1e-6) -> optax.GradientTransformation:
-    """g times the ratio of two root mean squares, of past steps and gradients; see `adadelta`."""
+    """g times the ratio of two root mean squares, of past steps and gradients; see `adadelta`.
+
+    Args:
+        decay: ρ, the share of the past.
+        eps: ε, under both roots.
+
+    >>> rule = scale_by_adadelta(decay=0.5, eps=1e-4)
+    >>> direction, _ = rule.update(jnp.array([2.0, -3.0]), rule.init(jnp.zeros(2)))
+    >>> [round(float(d), 4) for d in direction]
+    [0.0141, -0.0141]
+    """
     check_number("decay", decay, low=0, below=1)
     check_number("eps", eps, above=0)
 
@@ -181,11 +253,18 @@ def adadelta(
         s ← ρs + (1−ρ)g², \\quad Δ = \\frac{\\sqrt{d + ε}}{\\sqrt{s + ε}} g, \\quad
         d ← ρd + (1−ρ)Δ², \\quad x ← x − ηΔ
 
-    Zeiler, "ADADELTA: an adaptive learning rate method", 2012. Equals ``torch.optim.Adadelta``.
+    Equals ``torch.optim.Adadelta``.
 
     Args:
         learning_rate: η, 1 in the paper, or a schedule.
-        decay: ρ.
+        decay: ρ, the share of the past.
         eps: ε, under both roots; the size of the first steps is about √ε.
+
+    Source: Zeiler, "ADADELTA: an adaptive learning rate method" (2012), algorithm 1.
+
+    >>> rule = adadelta(decay=0.5, eps=1e-4)
+    >>> updates, _ = rule.update(jnp.array([2.0, -3.0]), rule.init(jnp.zeros(2)))
+    >>> [round(float(u), 4) for u in updates]
+    [-0.0141, 0.0141]
     """
     return optax.chain(scale_by_adadelta(decay, eps), scale_by_learning_rate(learning_rate))

@@ -192,7 +192,7 @@ def train_threads(
     turn = threading.Condition()
     failures: list[BaseException] = []
     # JAX's precision switch belongs to the thread that set it.
-    precision = bool(jax.config.jax_enable_x64)
+    precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
     start = monotonic()
 
     def work(worker: int) -> None:

@@ -10,12 +10,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnets.optim.adam import weight_so_far
+from jaxnets.optim.adam import bias_correction
 from jaxnets.optim.trees import check_count, check_number, need_params, promote
 
 
 class AverageState(NamedTuple):
-    """Number of parameter sets seen, and their average, ready for use."""
+    """State of an `Average`.
+
+    Attributes:
+        count: parameter sets seen so far, int32.
+        average: their average, ready for use, a tree like the parameters, float32 at least.
+    """
 
     count: jax.Array
     average: Any
@@ -26,6 +31,10 @@ class Average(NamedTuple):
 
     It takes any tree of floating-point arrays; give it the parameters together with the statistics
     of batch normalization when those shall be averaged as well.
+
+    Attributes:
+        init: ``params -> state``.
+        update: ``(state, params) -> state``.
     """
 
     init: Callable[[Any], AverageState]
@@ -53,8 +62,13 @@ def polyak(start: int = 0) -> Average:
 
     .. math:: a_t = \\frac{1}{t − s} \\sum_{i=s+1}^t p_i
 
-    Polyak and Juditsky, 1992. GoogLeNet used it for its final model (Szegedy et al. 2014, section
-    6). Up to `start` the average is the latest parameters.
+    GoogLeNet used it for its final model (Szegedy et al. 2014, section 6). Up to `start` the
+    average is the latest parameters.
+
+    Args:
+        start: s, updates that are left out.
+
+    Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992).
 
     >>> mean = polyak()
     >>> state = mean.init(jnp.array(9.0))
@@ -92,7 +106,7 @@ def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> A
 
     def weight(t, dtype):
         if debias:
-            return (1 - decay) / weight_so_far(decay, t, dtype)
+            return (1 - decay) / bias_correction(decay, t, dtype)
         if warm:
             # 1 − (1 + t)/(10 + t) = 9/(10 + t), without the loss of digits.
             return jnp.maximum(1 - decay, 9 / (10 + t.astype(dtype)))
@@ -103,6 +117,9 @@ def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> A
 
 def track(average: Average) -> optax.GradientTransformation:
     """An average as the last link of a chain: it sees the parameters as updated.
+
+    Args:
+        average: from `polyak` or `ema`.
 
     >>> import optax
     >>> rule = optax.chain(optax.sgd(0.5), track(polyak()))
@@ -125,8 +142,17 @@ def track(average: Average) -> optax.GradientTransformation:
 def averaged_params(opt_state: Any, params: Any) -> Any:
     """The average that `track` keeps in an optimizer's state, in the dtypes of `params`.
 
+    Args:
+        opt_state: the state of a chain that ends with `track`.
+        params: a tree of the dtypes wanted.
+
     Raises:
         ValueError: when the state holds no average, or more than one.
+
+    >>> rule = track(ema(0.75))
+    >>> _, state = rule.update(jnp.array(4.0), rule.init(jnp.array(0.0)), jnp.array(0.0))
+    >>> float(averaged_params(state, jnp.array(0.0)))
+    1.0
     """
 
     def is_average(node):

@@ -15,6 +15,9 @@ EPS = 1e-6
 def global_norm(tree: Any) -> jax.Array:
     """√(Σ over all leaves of Σ g²), in float32 at least.
 
+    Args:
+        tree: a tree of floating-point arrays.
+
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
     5.0
     """
@@ -29,42 +32,62 @@ def _stateless(change) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def clip_by_value(limit: float) -> optax.GradientTransformation:
-    """Every entry into [−limit, limit]; ``torch.nn.utils.clip_grad_value_``. Turns the direction.
+def clip_by_value(max_delta: float) -> optax.GradientTransformation:
+    """Every entry into [−max_delta, max_delta], which may turn the direction.
+
+    Equals ``torch.nn.utils.clip_grad_value_`` and ``optax.clip``.
+
+    Args:
+        max_delta: the largest absolute value that is kept.
 
     >>> clip = clip_by_value(1.0)
     >>> clip.update(jnp.array([-3.0, 0.5]), clip.init(None))[0].tolist()
     [-1.0, 0.5]
     """
-    check_number("limit", limit, above=0)
-    return _stateless(lambda g: jax.tree.map(lambda leaf: jnp.clip(leaf, -limit, limit), g))
+    check_number("max_delta", max_delta, above=0)
+    return _stateless(lambda g: jax.tree.map(lambda leaf: jnp.clip(leaf, -max_delta, max_delta), g))
 
 
-def clip_by_leaf_norm(limit: float) -> optax.GradientTransformation:
-    """Every leaf whose norm is above `limit` back to that norm; keeps each leaf's direction."""
-    check_number("limit", limit, above=0)
+def clip_by_leaf_norm(max_norm: float) -> optax.GradientTransformation:
+    """Every leaf whose norm is above `max_norm` back to that norm; keeps each leaf's direction.
+
+    Args:
+        max_norm: the largest Euclidean norm that a leaf keeps.
+
+    >>> clip = clip_by_leaf_norm(1.0)
+    >>> grads = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([0.5])}
+    >>> [round(float(g), 4) for g in clip.update(grads, clip.init(None))[0]["a"]]
+    [0.6, 0.8]
+    """
+    check_number("max_norm", max_norm, above=0)
 
     def clip(leaf):
-        return leaf * jnp.minimum(1.0, limit / (global_norm(leaf) + EPS))
+        return leaf * jnp.minimum(1.0, max_norm / (global_norm(leaf) + EPS))
 
     return _stateless(lambda g: jax.tree.map(clip, g))
 
 
-def clip_by_global_norm(limit: float) -> optax.GradientTransformation:
-    """g ← g · min(1, limit / (‖g‖ + 1e-6)) with the norm of all leaves together.
+def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
+    """g ← g · min(1, max_norm / (‖g‖ + 1e-6)) with the norm of all leaves together.
 
-    Equals ``torch.nn.utils.clip_grad_norm_``. Inception-v3 was trained with a limit of 2. A
+    Equals ``torch.nn.utils.clip_grad_norm_``. Inception-v3 was trained with max_norm = 2. A
     gradient that is not finite stays so: hiding it would hide the mistake.
+
+    Args:
+        max_norm: the largest Euclidean norm that the whole tree keeps.
+
+    Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks"
+    (2013), algorithm 1.
 
     >>> clip = clip_by_global_norm(1.0)
     >>> [f"{g:.4f}" for g in clip.update(jnp.array([3.0, 4.0]), clip.init(None))[0]]
     ['0.6000', '0.8000']
     """
-    check_number("limit", limit, above=0)
+    check_number("max_norm", max_norm, above=0)
 
     def clip(grads):
         norm = global_norm(grads)
-        scale = jnp.minimum(1.0, limit / (norm + EPS))
+        scale = jnp.minimum(1.0, max_norm / (norm + EPS))
         return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads)
 
     return _stateless(clip)

@@ -10,7 +10,14 @@ from jaxnets.optim.trees import check_count, check_number
 
 
 class PlateauState(NamedTuple):
-    """Rate, best value, observations since the best, observations to sit out."""
+    """State of `Plateau`; all are scalars.
+
+    Attributes:
+        rate: the learning rate now.
+        best: the best value observed so far.
+        bad: observations since then without improvement, int32.
+        cooldown: observations still to be left uncounted after a drop, int32.
+    """
 
     rate: jax.Array
     best: jax.Array
@@ -33,14 +40,14 @@ class Plateau(optax.schedules.StatefulSchedule):
     without ``value=`` leaves the schedule alone.
 
     Args:
-        base: η at the start.
+        init_value: η at the start.
         factor: γ.
         patience: observations without improvement that are forgiven.
         threshold: how much better counts as better, 1e-4.
         threshold_mode: "rel" of the best or "abs".
         mode: "min" when lower is better, "max" when higher is.
         cooldown: observations after a drop during which nothing is counted.
-        minimum: η_min.
+        end_value: η_min.
         eps: a drop by less than this is not made.
 
     >>> schedule = Plateau(1.0, patience=1)
@@ -53,7 +60,7 @@ class Plateau(optax.schedules.StatefulSchedule):
 
     def __init__(
         self,
-        base: float,
+        init_value: float,
         factor: float = 0.1,
         patience: int = 10,
         *,
@@ -61,30 +68,32 @@ class Plateau(optax.schedules.StatefulSchedule):
         threshold_mode: str = "rel",
         mode: str = "min",
         cooldown: int = 0,
-        minimum: float = 0.0,
+        end_value: float = 0.0,
         eps: float = 1e-8,
     ):
-        check_number("base", base, low=0)
+        check_number("init_value", init_value, low=0)
         check_number("factor", factor, low=0, below=1)
         check_count("patience", patience)
         check_number("threshold", threshold, low=0)
         check_count("cooldown", cooldown)
-        check_number("minimum", minimum, low=0)
+        check_number("end_value", end_value, low=0)
         check_number("eps", eps, low=0)
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
-        self.base, self.factor, self.patience = base, factor, patience
+        self.init_value, self.factor, self.patience = init_value, factor, patience
         self.threshold, self.threshold_mode, self.mode = threshold, threshold_mode, mode
-        self.cooldown, self.minimum, self.eps = cooldown, minimum, eps
+        self.cooldown, self.end_value, self.eps = cooldown, end_value, eps
 
     def init(self) -> PlateauState:
         """The state before any observation."""
         dtype = jnp.result_type(float)
         worst = jnp.inf if self.mode == "min" else -jnp.inf
         none = jnp.zeros([], jnp.int32)
-        return PlateauState(jnp.asarray(self.base, dtype), jnp.asarray(worst, dtype), none, none)
+        return PlateauState(
+            jnp.asarray(self.init_value, dtype), jnp.asarray(worst, dtype), none, none
+        )
 
     def __call__(self, state: PlateauState, **extra: Any) -> jax.Array:
         """The rate."""
@@ -110,7 +119,7 @@ class Plateau(optax.schedules.StatefulSchedule):
         bad = jnp.where(better | cooling, 0, state.bad + 1)
         cooldown = jnp.maximum(state.cooldown - 1, 0)
         drop = bad > self.patience
-        lower = jnp.maximum(state.rate * self.factor, self.minimum)
+        lower = jnp.maximum(state.rate * self.factor, self.end_value)
         worth = drop & (state.rate - lower > self.eps)
         return PlateauState(
             rate=jnp.where(worth, lower, state.rate),
@@ -139,6 +148,5 @@ class Plateau(optax.schedules.StatefulSchedule):
                 "opt_state holds no plateau schedule; build the optimizer with "
                 "learning_rate=Plateau(...)"
             )
-        return structure.unflatten(
-            [self.update(leaf, value=value) if is_plateau(leaf) else leaf for leaf in leaves]
-        )
+        new = [self.update(leaf, value=value) if is_plateau(leaf) else leaf for leaf in leaves]
+        return jax.tree.unflatten(structure, new)

@@ -14,7 +14,7 @@ from jaxnets.optim.clipping import clip_by_global_norm
 from jaxnets.optim.plateau import Plateau
 from jaxnets.optim.regularize import Mask, l2
 from jaxnets.optim.sgd import LearningRate, momentum, nesterov, sgd
-from jaxnets.optim.trees import check_count
+from jaxnets.optim.trees import check_count, check_number
 
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "adadelta": adadelta,
@@ -30,7 +30,7 @@ _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 
 
 def list_optimizers() -> list[str]:
-    """The names that `create_optimizer` knows.
+    """The names that `create_optimizer` knows, sorted.
 
     >>> list_optimizers()[:3]
     ['adadelta', 'adagrad', 'adam']
@@ -83,7 +83,12 @@ def create_optimizer(
         raise UnknownNameError("optimizer", name, _OPTIMIZERS)
     factory = _OPTIMIZERS[name]
     _check_options("optimizer", name, factory, options, ("learning_rate", "weight_decay", "mask"))
-    before = [] if clip_norm is None else [clip_by_global_norm(clip_norm)]
+    if weight_decay is not None:
+        check_number("weight_decay", weight_decay, low=0)
+    before = []
+    if clip_norm is not None:
+        check_number("clip_norm", clip_norm, above=0)
+        before.append(clip_by_global_norm(clip_norm))
     if name == "adamw":
         options["mask"] = mask
         if weight_decay is not None:
@@ -95,34 +100,34 @@ def create_optimizer(
     return optax.chain(*before, factory(learning_rate, **options))
 
 
-def _step(base, total_steps, *, step_size=None, gamma=0.1):
-    return schedules.step(base, step_size or -(-total_steps // 3), gamma)
+def _step(init_value, total_steps, *, step_size=None, gamma=0.1):
+    return schedules.step(init_value, step_size or -(-total_steps // 3), gamma)
 
 
-def _multi_step(base, total_steps, *, milestones=None, gamma=0.1):
+def _multi_step(init_value, total_steps, *, milestones=None, gamma=0.1):
     if milestones is None:
         milestones = (total_steps // 2, 3 * total_steps // 4)
-    return schedules.multi_step(base, milestones, gamma)
+    return schedules.multi_step(init_value, milestones, gamma)
 
 
-def _exponential(base, total_steps, *, gamma=None, every=1, end_factor=0.01):
+def _exponential(init_value, total_steps, *, gamma=None, every=1, end_factor=0.01):
     if gamma is None:
         gamma, every = end_factor, total_steps
-    return schedules.exponential(base, gamma, every)
+    return schedules.exponential(init_value, gamma, every)
 
 
-def _warm_restarts(base, total_steps, *, first_cycle=None, multiplier=1, end=0.0):
-    return schedules.warm_restarts(base, first_cycle or total_steps, multiplier, end)
+def _warm_restarts(init_value, total_steps, *, first_cycle=None, multiplier=1, end_value=0.0):
+    return schedules.warm_restarts(init_value, first_cycle or total_steps, multiplier, end_value)
 
 
 def _without_total(factory: Callable) -> Callable:
-    """Let a schedule that needs no length pretend to take one."""
+    """A schedule that needs no length, with the signature of those that do."""
 
-    def build(base, total_steps, **options):
+    def build(init_value, total_steps, **options):
         del total_steps
-        return factory(base, **options)
+        return factory(init_value, **options)
 
-    build.__signature__ = inspect.signature(factory)
+    build.__signature__ = inspect.signature(factory)  # type: ignore[attr-defined]
     return build
 
 
@@ -150,7 +155,7 @@ _SCHEDULES: dict[str, Callable[..., Any]] = {
 
 
 def list_schedules() -> list[str]:
-    """The names that `create_schedule` knows.
+    """The names that `create_schedule` knows, sorted.
 
     >>> "cosine" in list_schedules()
     True
@@ -160,7 +165,7 @@ def list_schedules() -> list[str]:
 
 def create_schedule(
     name: str,
-    base: float,
+    init_value: float,
     total_steps: int,
     *,
     warmup_steps: int = 0,
@@ -171,12 +176,12 @@ def create_schedule(
 
     Args:
         name: one of `list_schedules`.
-        base: the first rate after the warm-up, the highest of most schedules.
+        init_value: the first rate after the warm-up, the highest of most schedules.
         total_steps: updates of the whole run; the schedule gets what the warm-up leaves.
         warmup_steps: length of a linear warm-up.
-        warmup_start: share of `base` at count 0.
-        **options: what the schedule takes: ``gamma``, ``milestones``, ``power``, ``end`` …; the
-            papers' schedules that count epochs want ``steps_per_epoch``.
+        warmup_start: share of `init_value` at count 0.
+        **options: what the schedule takes: ``gamma``, ``milestones``, ``power``, ``end_value`` …;
+            the papers' schedules that count epochs want ``steps_per_epoch``.
 
     Returns:
         A function of the number of updates done; for "plateau" a `Plateau`.
@@ -198,14 +203,14 @@ def create_schedule(
             f"warmup_steps must be less than total_steps, got {warmup_steps} of {total_steps}"
         )
     factory = _SCHEDULES[name]
-    hidden = ("base", "total_steps")
+    hidden = ("init_value", "total_steps")
     _check_options("schedule", name, factory, options, hidden)
     parameters = inspect.signature(factory).parameters.values()
     for parameter in parameters:
         required = parameter.default is inspect.Parameter.empty and parameter.name not in hidden
         if required and parameter.name not in options:
             raise ValueError(f"schedule {name!r} needs the option {parameter.name!r}")
-    schedule = factory(base, total_steps - warmup_steps, **options)
+    schedule = factory(init_value, total_steps - warmup_steps, **options)
     if warmup_steps == 0:
         return schedule
     if isinstance(schedule, Plateau):

@@ -20,6 +20,10 @@ def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta"
     The name is that of the leaf, the last part of its path, as Flax gives it: ``kernel``, ``bias``,
     and ``scale`` for the factor of a normalization. A leaf without a name counts as included.
 
+    Args:
+        params: a tree of parameters.
+        excluded: names of leaves.
+
     >>> mask_by_name({"conv": {"kernel": 0, "bias": 0}, "norm": {"scale": 0, "bias": 0}})
     {'conv': {'bias': False, 'kernel': True}, 'norm': {'bias': False, 'scale': False}}
     """
@@ -36,6 +40,10 @@ def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta"
 def mask_by_rank(params: Any, minimum: int = 2) -> Any:
     """True for every leaf of at least `minimum` axes: matrices and kernels, no vectors.
 
+    Args:
+        params: a tree of parameters.
+        minimum: number of axes.
+
     >>> mask_by_rank({"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)})
     {'bias': False, 'kernel': True}
     """
@@ -45,8 +53,15 @@ def mask_by_rank(params: Any, minimum: int = 2) -> Any:
 def full_mask(mask: Mask, params: Any) -> Any:
     """A boolean for every leaf of `params`, out of whatever form of mask the caller gave.
 
+    Args:
+        mask: a tree of booleans or a prefix of one, a function to one, or None for all.
+        params: a tree of parameters.
+
     Raises:
         ValueError: when a leaf of the mask is not a Python boolean, or the trees do not fit.
+
+    >>> full_mask({"a": True, "b": False}, {"a": {"kernel": 0, "bias": 0}, "b": 0})
+    {'a': {'bias': True, 'kernel': True}, 'b': False}
     """
     if mask is None:
         return jax.tree.map(lambda _: True, params)
@@ -67,6 +82,12 @@ def full_mask(mask: Mask, params: Any) -> Any:
 
 def elastic_penalty(params: Any, l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> jax.Array:
     """λ₁‖w‖₁ + λ₂/2 ‖w‖², the term that a loss would add.
+
+    Args:
+        params: a tree of parameters.
+        l1: λ₁.
+        l2: λ₂.
+        mask: which parameters are penalized.
 
     >>> f"{elastic_penalty({'w': jnp.array([1.0, -2.0])}, l1=0.1, l2=0.2):.4f}"
     '0.8000'
@@ -94,6 +115,12 @@ def elastic(l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> optax.Gradie
         l1: λ₁ ≥ 0.
         l2: λ₂ ≥ 0.
         mask: which parameters are penalized.
+
+    Source: Zou and Hastie, "Regularization and variable selection via the elastic net" (2005).
+
+    >>> rule = elastic(l1=0.5, l2=0.25)
+    >>> rule.update(jnp.zeros(3), rule.init(None), jnp.array([2.0, -2.0, 0.0]))[0].tolist()
+    [1.0, -1.0, 0.0]
     """
     check_number("l1", l1, low=0)
     check_number("l2", l2, low=0)
@@ -111,7 +138,16 @@ def elastic(l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> optax.Gradie
 
 
 def l1(strength: float, mask: Mask = None) -> optax.GradientTransformation:
-    """g ← g + λ sign(w), the gradient of λ‖w‖₁; see `elastic`."""
+    """g ← g + λ sign(w), the gradient of λ‖w‖₁; see `elastic`.
+
+    Args:
+        strength: λ ≥ 0.
+        mask: which parameters are penalized.
+
+    >>> rule = l1(0.5)
+    >>> rule.update(jnp.zeros(2), rule.init(None), jnp.array([3.0, -0.1]))[0].tolist()
+    [0.5, -0.5]
+    """
     check_number("strength", strength, low=0)
     return elastic(l1=strength, mask=mask)
 
@@ -119,8 +155,11 @@ def l1(strength: float, mask: Mask = None) -> optax.GradientTransformation:
 def l2(strength: float, mask: Mask = None) -> optax.GradientTransformation:
     """g ← g + λw, the gradient of λ/2 ‖w‖²; see `elastic`.
 
-    What PyTorch and Caffe call ``weight_decay``. AlexNet's decay of 5e-4 is this one (the notes,
-    L208, say L1).
+    What PyTorch and Caffe call ``weight_decay``; AlexNet's decay of 5e-4 is this one.
+
+    Args:
+        strength: λ ≥ 0.
+        mask: which parameters are penalized.
 
     >>> rule = l2(0.1)
     >>> print(rule.update(jnp.zeros(2), rule.init(None), jnp.array([1.0, -2.0]))[0])
@@ -130,23 +169,33 @@ def l2(strength: float, mask: Mask = None) -> optax.GradientTransformation:
     return elastic(l2=strength, mask=mask)
 
 
-def decoupled_decay(strength: float, mask: Mask = None) -> optax.GradientTransformation:
+def decoupled_decay(weight_decay: float, mask: Mask = None) -> optax.GradientTransformation:
     """u ← u + λw after the rule and before the rate: w ← w − η(u + λw).
 
     For plain SGD this is `l2`. After an adaptive rule it is not: L2 is divided by √v like every
     gradient, so weights with large gradients hardly decay; decoupled, all of them decay alike.
-    Loshchilov and Hutter, 2019.
+    Equals ``optax.add_decayed_weights``.
 
     Args:
-        strength: λ ≥ 0.
+        weight_decay: λ ≥ 0.
         mask: which parameters decay.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), section 2.
+
+    >>> rule = decoupled_decay(0.5)
+    >>> rule.update(jnp.zeros(2), rule.init(None), jnp.array([1.0, -2.0]))[0].tolist()
+    [0.5, -1.0]
     """
-    check_number("strength", strength, low=0)
-    return elastic(l2=strength, mask=mask)
+    check_number("weight_decay", weight_decay, low=0)
+    return elastic(l2=weight_decay, mask=mask)
 
 
 def soft_threshold(x: jax.Array, threshold: float | jax.Array) -> jax.Array:
     """sign(x)·max(|x| − threshold, 0), the minimizer of (w−x)²/2 + threshold·|w|.
+
+    Args:
+        x: any array.
+        threshold: ≥ 0.
 
     >>> soft_threshold(jnp.array([-3.0, 0.5, 2.0]), 1.0).tolist()
     [-2.0, 0.0, 1.0]
@@ -159,13 +208,20 @@ def proximal_l1(
 ) -> optax.GradientTransformation:
     """The proximal step of λ‖w‖₁: w ← soft_threshold(w + u, ηλ), with weights exactly at zero.
 
-    Goes last, after the rate: ``optax.chain(sgd(rate), proximal_l1(λ, rate))`` is ISTA
-    (Daubechies, Defrise, De Mol, 2004), which solves the lasso.
+    Goes last, after the learning rate: ``optax.chain(sgd(rate), proximal_l1(λ, rate))`` is ISTA,
+    which solves the lasso.
 
     Args:
         strength: λ ≥ 0.
         learning_rate: η of the rule before it, a number or the same schedule.
         mask: which parameters are thresholded.
+
+    Source: Daubechies, Defrise, De Mol, "An iterative thresholding algorithm for linear inverse
+    problems with a sparsity constraint" (2004).
+
+    >>> rule, w = proximal_l1(1.0, learning_rate=0.5), jnp.array([0.25, 2.0])
+    >>> (w + rule.update(jnp.zeros(2), rule.init(w), w)[0]).tolist()
+    [0.0, 1.5]
     """
     check_number("strength", strength, low=0)
     scheduled = callable(learning_rate)

@@ -4,80 +4,38 @@ Schedules compute in JAX's default float type, accept a traced count, and hold t
 after `total_steps`.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.optim.geometric_schedules import (
+    Schedule,
+    as_float,
+    constant,
+    exponential,
+    multi_step,
+    step,
+)
 from jaxnets.optim.trees import check_count, check_number
 
-Schedule = Callable[[Any], jax.Array]
-
-
-def as_float(count: Any) -> jax.Array:
-    """The count in the default float type, float64 under ``jax.enable_x64``."""
-    return jnp.asarray(count, dtype=jnp.result_type(float))
-
-
-def constant(base: float) -> Schedule:
-    """η_t = η₀.
-
-    >>> float(constant(0.5)(7))
-    0.5
-    """
-    check_number("base", base, low=0)
-    return lambda count: jnp.full_like(as_float(count), base)
-
-
-def step(base: float, step_size: int, gamma: float = 0.1) -> Schedule:
-    """η_t = η₀ γ^⌊t/s⌋: a drop every `step_size` updates.
-
-    ``torch.optim.lr_scheduler.StepLR``, Caffe's ``step``.
-
-    >>> [round(float(step(1.0, 10)(t)), 4) for t in (0, 9, 10, 20)]
-    [1.0, 1.0, 0.1, 0.01]
-    """
-    check_number("base", base, low=0)
-    check_count("step_size", step_size, low=1)
-    check_number("gamma", gamma, low=0)
-    return lambda count: base * as_float(gamma) ** as_float(jnp.asarray(count) // step_size)
-
-
-def multi_step(base: float, milestones: Sequence[int], gamma: float = 0.1) -> Schedule:
-    """η_t = η₀ γ^(number of milestones ≤ t).
-
-    ``torch.optim.lr_scheduler.MultiStepLR``, Caffe's ``multistep``.
-
-    >>> [round(float(multi_step(1.0, (3, 5))(t)), 4) for t in (2, 3, 5)]
-    [1.0, 0.1, 0.01]
-    """
-    check_number("base", base, low=0)
-    check_number("gamma", gamma, low=0)
-    for milestone in milestones:
-        check_count("milestones", milestone)
-    if list(milestones) != sorted(milestones):
-        raise ValueError(f"milestones must increase, got {tuple(milestones)}")
-    marks = np.asarray(milestones, np.int64).clip(max=np.iinfo(np.int32).max).astype(np.int32)
-
-    def rate(count):
-        passed = jnp.sum(jnp.asarray(count)[..., None] >= marks, axis=-1)
-        return base * as_float(gamma) ** as_float(passed)
-
-    return rate
-
-
-def exponential(base: float, gamma: float, every: int = 1) -> Schedule:
-    """η_t = η₀ γ^(t/k), smoothly; with k = 1 ``ExponentialLR`` and Caffe's ``exp``.
-
-    >>> round(float(exponential(1.0, 0.5, every=10)(20)), 4)
-    0.25
-    """
-    check_number("base", base, low=0)
-    check_number("gamma", gamma, above=0)
-    check_count("every", every, low=1)
-    return lambda count: base * as_float(gamma) ** (as_float(count) / every)
+__all__ = [
+    "Schedule",
+    "constant",
+    "cosine",
+    "exponential",
+    "inverse",
+    "inverse_sqrt",
+    "linear",
+    "multi_step",
+    "polynomial",
+    "snapshot_cosine",
+    "snapshot_steps",
+    "step",
+    "warm_restarts",
+    "warm_up",
+]
 
 
 def _remaining(count: Any, total_steps: int) -> jax.Array:
@@ -85,84 +43,126 @@ def _remaining(count: Any, total_steps: int) -> jax.Array:
     return jnp.clip(as_float(total_steps - jnp.asarray(count)) / total_steps, 0.0, 1.0)
 
 
-def linear(base: float, total_steps: int, end: float = 0.0) -> Schedule:
+def linear(init_value: float, total_steps: int, end_value: float = 0.0) -> Schedule:
     """From η₀ to η_end in a straight line; ``torch.optim.lr_scheduler.LinearLR``.
+
+    Args:
+        init_value: η₀.
+        total_steps: T, updates until the end.
+        end_value: η_end.
 
     >>> float(linear(1.0, 4)(1))
     0.75
     """
-    check_number("base", base, low=0)
+    check_number("init_value", init_value, low=0)
     check_count("total_steps", total_steps, low=1)
-    check_number("end", end, low=0)
-    return lambda count: end + (base - end) * _remaining(count, total_steps)
+    check_number("end_value", end_value, low=0)
+    return lambda count: end_value + (init_value - end_value) * _remaining(count, total_steps)
 
 
-def inverse(base: float, gamma: float = 1e-4, power: float = 0.75) -> Schedule:
+def inverse(init_value: float, gamma: float = 1e-4, power: float = 0.75) -> Schedule:
     """η_t = η₀ (1 + γt)^−p: Caffe's ``inv``, with the values that its LeNet uses.
+
+    Args:
+        init_value: η₀.
+        gamma: γ, one over the updates until the decay sets in.
+        power: p.
 
     >>> round(float(inverse(0.01)(10000)), 6)
     0.005946
     """
-    check_number("base", base, low=0)
+    check_number("init_value", init_value, low=0)
     check_number("gamma", gamma, low=0)
-    return lambda count: base * (1 + gamma * as_float(count)) ** -power
+    return lambda count: init_value * (1 + gamma * as_float(count)) ** -power
 
 
-def inverse_sqrt(base: float, timescale: float = 1.0) -> Schedule:
-    """η_t = η₀ / √(1 + t/k): ``inverse(base, 1/k, 0.5)``.
+def inverse_sqrt(init_value: float, timescale: float = 1.0) -> Schedule:
+    """η_t = η₀ / √(1 + t/k): ``inverse(init_value, 1/k, 0.5)``.
+
+    Args:
+        init_value: η₀.
+        timescale: k, updates until the decay sets in.
 
     >>> float(inverse_sqrt(1.0)(3))
     0.5
     """
     check_number("timescale", timescale, above=0)
-    return inverse(base, 1 / timescale, 0.5)
+    return inverse(init_value, 1 / timescale, 0.5)
 
 
-def polynomial(base: float, total_steps: int, power: float = 1.0, end: float = 0.0) -> Schedule:
+def polynomial(
+    init_value: float, total_steps: int, power: float = 1.0, end_value: float = 0.0
+) -> Schedule:
     """η_t = η_end + (η₀ − η_end)(1 − t/T)^p: ``PolynomialLR``, Caffe's ``poly``.
+
+    Args:
+        init_value: η₀.
+        total_steps: T, updates until the end.
+        power: p.
+        end_value: η_end.
 
     >>> float(polynomial(1.0, 4, power=2)(2))
     0.25
     """
-    check_number("base", base, low=0)
+    check_number("init_value", init_value, low=0)
     check_count("total_steps", total_steps, low=1)
     check_number("power", power, low=0)
-    check_number("end", end, low=0)
-    return lambda count: end + (base - end) * _remaining(count, total_steps) ** power
+    check_number("end_value", end_value, low=0)
+    return lambda count: (
+        end_value + (init_value - end_value) * _remaining(count, total_steps) ** power
+    )
 
 
-def cosine(base: float, total_steps: int, end: float = 0.0) -> Schedule:
+def cosine(init_value: float, total_steps: int, end_value: float = 0.0) -> Schedule:
     """η_t = η_end + (η₀ − η_end)(1 + cos(πt/T))/2: half a cosine.
 
     ``CosineAnnealingLR`` up to T; afterwards PyTorch's rate rises again, this one stays at the end.
 
+    Args:
+        init_value: η₀.
+        total_steps: T, updates until the end.
+        end_value: η_end.
+
+    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
+
     >>> round(float(cosine(1.0, 4)(2)), 6)
     0.5
     """
-    check_number("base", base, low=0)
+    check_number("init_value", init_value, low=0)
     check_count("total_steps", total_steps, low=1)
-    check_number("end", end, low=0)
+    check_number("end_value", end_value, low=0)
     return lambda count: (
         # (1 + cos πp)/2 = sin²(π(1−p)/2), which keeps its digits where the rate is small.
-        end + (base - end) * jnp.sin(jnp.pi / 2 * _remaining(count, total_steps)) ** 2
+        end_value
+        + (init_value - end_value) * jnp.sin(jnp.pi / 2 * _remaining(count, total_steps)) ** 2
     )
 
 
-def warm_restarts(base: float, first_cycle: int, multiplier: int = 1, end: float = 0.0) -> Schedule:
+def warm_restarts(
+    init_value: float, first_cycle: int, multiplier: int = 1, end_value: float = 0.0
+) -> Schedule:
     """SGDR: half a cosine over and over, each cycle `multiplier` times as long as the one before.
 
-    Loshchilov and Hutter, 2017; ``CosineAnnealingWarmRestarts(T_0, T_mult, eta_min)``. The starts
-    of the cycles are whole numbers out of a table, so that a restart is never a step late.
+    ``CosineAnnealingWarmRestarts(T_0, T_mult, eta_min)``. The starts of the cycles are whole
+    numbers out of a table, so that a restart is never a step late.
+
+    Args:
+        init_value: η₀.
+        first_cycle: updates in the first cycle.
+        multiplier: how many times as long each next one is.
+        end_value: the rate that a cycle ends at.
+
+    Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
 
     >>> [round(float(warm_restarts(1.0, 2, 2)(t)), 3) for t in range(7)]
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
-    check_number("base", base, low=0)
+    check_number("init_value", init_value, low=0)
     check_count("first_cycle", first_cycle, low=1)
     check_count("multiplier", multiplier, low=1)
-    check_number("end", end, low=0)
+    check_number("end_value", end_value, low=0)
 
-    def place(count):
+    def position(count):
         """How long ago the cycle began, and how long it is."""
         if multiplier == 1:
             return count % first_cycle, first_cycle
@@ -175,21 +175,31 @@ def warm_restarts(base: float, first_cycle: int, multiplier: int = 1, end: float
         return since, jnp.asarray([float(n) for n in lengths])[cycle]
 
     def rate(count):
-        since, length = place(jnp.asarray(count))
-        return end + (base - end) * jnp.sin(jnp.pi / 2 * as_float(length - since) / length) ** 2
+        since, length = position(jnp.asarray(count))
+        return (
+            end_value
+            + (init_value - end_value)
+            * jnp.sin(jnp.pi / 2 * as_float(length - since) / length) ** 2
+        )
 
     return rate
 
 
-def snapshot_cosine(base: float, total_steps: int, cycles: int) -> Schedule:
+def snapshot_cosine(init_value: float, total_steps: int, cycles: int) -> Schedule:
     """Cyclic cosine of snapshot ensembles.
 
     .. math:: α(t) = \\frac{α_0}{2} (\\cos\\frac{π \\bmod(t−1, ⌈T/M⌉)}{⌈T/M⌉} + 1),
         \\quad t = 1 … T
 
-    Huang et al., "Snapshot ensembles: train 1, get M for free", 2017. Here the count
-    starts at 0, as everywhere, so the paper's t is count + 1; take a snapshot whenever
-    `snapshot_steps` says so, where the rate is lowest.
+    Here the count starts at 0, as everywhere, so the paper's t is count + 1; take a snapshot
+    whenever `snapshot_steps` says so, where the rate is lowest.
+
+    Args:
+        init_value: α₀.
+        total_steps: T, updates of the whole run.
+        cycles: M.
+
+    Source: Huang et al., "Snapshot ensembles: train 1, get M for free" (2017), equation 2.
 
     >>> rate = snapshot_cosine(0.1, 300, 6)
     >>> [round(float(rate(t - 1)), 4) for t in (1, 26, 50, 51)]
@@ -197,13 +207,17 @@ def snapshot_cosine(base: float, total_steps: int, cycles: int) -> Schedule:
     """
     check_count("total_steps", total_steps, low=1)
     check_count("cycles", cycles, low=1)
-    return warm_restarts(base, -(-total_steps // cycles))
+    return warm_restarts(init_value, -(-total_steps // cycles))
 
 
 def snapshot_steps(total_steps: int, cycles: int) -> tuple[int, ...]:
     """Numbers of updates after which `snapshot_cosine` has ended a cycle.
 
     When `cycles` does not divide `total_steps`, the run ends within the last cycle.
+
+    Args:
+        total_steps: updates of the whole run.
+        cycles: cycles in it.
 
     >>> snapshot_steps(300, 6)
     (50, 100, 150, 200, 250, 300)
@@ -217,13 +231,14 @@ def snapshot_steps(total_steps: int, cycles: int) -> tuple[int, ...]:
 def warm_up(schedule: Schedule | float, steps: int, start: float = 0.0) -> Schedule:
     """A straight line from `start` times the first rate to the first rate, then the schedule.
 
-    The schedule's own count begins when the line ends. Goyal et al., "Accurate, large minibatch
-    SGD", 2017, go from 1/k to 1 within five epochs.
+    The schedule's own count begins when the line ends.
 
     Args:
         schedule: what follows; a number means a constant.
         steps: length of the line in updates; 0 returns the schedule.
         start: share of the first rate at count 0.
+
+    Source: Goyal et al., "Accurate, large minibatch SGD" (2017), section 2.2.
 
     >>> rate = warm_up(cosine(1.0, 10), 4)
     >>> [float(rate(t)) for t in (0, 1, 4)]

@@ -1,7 +1,7 @@
 """Gradient descent, momentum, and Nesterov's momentum in both published forms."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,23 +10,37 @@ import optax
 from jaxnets.optim.trees import check_number, promote, zeros
 
 # A constant, a function of the step count, or an optax StatefulSchedule such as `Plateau`.
-LearningRate = float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+LearningRate: TypeAlias = (
+    float | jax.Array | Callable[[Any], Any] | optax.schedules.StatefulSchedule
+)
 
 
 class RateState(NamedTuple):
-    """Number of updates so far; the argument of the schedule."""
+    """State of a learning rate that is a schedule.
+
+    Attributes:
+        count: updates so far, int32; the schedule's argument.
+    """
 
     count: jax.Array
 
 
 class StatefulRateState(NamedTuple):
-    """The state of a schedule that listens to a metric."""
+    """State of a learning rate that depends on what it observes.
+
+    Attributes:
+        schedule: the state of the stateful schedule, for example a `PlateauState`.
+    """
 
     schedule: Any
 
 
 class VelocityState(NamedTuple):
-    """One accumulator a parameter."""
+    """State of momentum.
+
+    Attributes:
+        velocity: v, a tree like the parameters.
+    """
 
     velocity: Any
 
@@ -89,15 +103,22 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransfo
 
 
 def heavy_ball(momentum: float = 0.9, *, nesterov: bool = False) -> optax.GradientTransformation:
-    """Accumulate a velocity.
+    """Accumulate a velocity, without a learning rate.
 
     .. math:: v ← ρv + g, \\qquad u = v \\quad\\text{or, Nesterov,}\\quad u = g + ρv
-
-    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
 
     Args:
         momentum: ρ in [0, 1).
         nesterov: return g + ρv, one step of the velocity ahead.
+
+    Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964).
+
+    >>> rule = heavy_ball(0.5)
+    >>> state = rule.init(jnp.zeros(1))
+    >>> for _ in range(3):
+    ...     direction, state = rule.update(jnp.ones(1), state)
+    >>> direction.tolist()  # 1 + 0.5 + 0.25
+    [1.75]
     """
     check_number("momentum", momentum, low=0, below=1)
 
@@ -124,6 +145,9 @@ def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
     Equals ``torch.optim.SGD(lr)``. Along an eigenvector of the Hessian with eigenvalue λ an error
     shrinks by 1 − ηλ a step: it oscillates for η > 1/λ and diverges for η > 2/λ.
 
+    Args:
+        learning_rate: η, or a schedule.
+
     >>> rule = sgd(0.1)
     >>> x = jnp.array([1.0, -2.0])
     >>> updates, _ = rule.update(2 * x, rule.init(x))
@@ -134,46 +158,63 @@ def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
 
 
 def momentum(
-    learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
+    learning_rate: LearningRate, momentum: float = 0.9, *, learning_rate_in_velocity: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     """Gradient descent with the velocity of a heavy ball.
 
     .. math:: v ← ρv + g, \\quad x ← x − ηv
 
-    Equals ``torch.optim.SGD(lr, momentum)``. With `rate_inside` the rate enters the velocity,
-    v ← ρv − ηg, x ← x + v, as the notes, AlexNet and Caffe write it. The two are one as long as η
-    is constant; after a drop of η the second goes on at the old speed for about 1/(1−ρ) steps.
+    Equals ``torch.optim.SGD(lr, momentum)``. With `learning_rate_in_velocity` it is v ← ρv − ηg,
+    x ← x + v, as AlexNet and Caffe have it. The two are one as long as η is constant; after a drop
+    of η the second goes on at the old speed for about 1/(1−ρ) steps.
 
     Args:
         learning_rate: η, or a schedule.
         momentum: ρ in [0, 1).
-        rate_inside: Caffe's form.
+        learning_rate_in_velocity: Caffe's form.
+
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning"
+    (2013), section 2.
+
+    >>> rule = momentum(0.1, 0.5)
+    >>> state = rule.init(jnp.zeros(1))
+    >>> for _ in range(2):
+    ...     updates, state = rule.update(jnp.ones(1), state)
+    >>> round(float(updates[0]), 4)  # -0.1 · (1 + 0.5)
+    -0.15
     """
     rate = scale_by_learning_rate(learning_rate)
     ball = heavy_ball(momentum)
-    return optax.chain(rate, ball) if rate_inside else optax.chain(ball, rate)
+    return optax.chain(rate, ball) if learning_rate_in_velocity else optax.chain(ball, rate)
 
 
 def nesterov(
-    learning_rate: LearningRate, momentum: float = 0.9, *, rate_inside: bool = False
+    learning_rate: LearningRate, momentum: float = 0.9, *, learning_rate_in_velocity: bool = False
 ) -> optax.GradientTransformationExtraArgs:
     """Nesterov's momentum, re-parametrized so that the gradient is taken at the parameters.
 
     .. math:: v ← ρv + g(y), \\quad y ← y − η(g(y) + ρv)
 
-    Equals ``torch.optim.SGD(lr, momentum, nesterov=True)``; Bengio, Boulanger-Lewandowski and
-    Pascanu, "Advances in optimizing recurrent networks", 2013. Its parameters are the look-ahead
+    Equals ``torch.optim.SGD(lr, momentum, nesterov=True)``. Its parameters are the look-ahead
     points y = x + ρv of `nesterov_lookahead`, whose x and v are those of the other form.
 
     Args:
         learning_rate: η, or a schedule.
         momentum: ρ in [0, 1).
-        rate_inside: let the rate enter the velocity; then the two forms are one under a schedule
-            as well, not only under a constant rate.
+        learning_rate_in_velocity: let the rate enter the velocity; then the two forms are one
+            under a schedule as well, not only under a constant rate.
+
+    Source: Bengio, Boulanger-Lewandowski, Pascanu, "Advances in optimizing recurrent networks"
+    (2013), section 3.5.
+
+    >>> rule = nesterov(0.1, 0.5)
+    >>> updates, _ = rule.update(jnp.ones(1), rule.init(jnp.zeros(1)))
+    >>> round(float(updates[0]), 4)  # -0.1 · (1 + 0.5)
+    -0.15
     """
     rate = scale_by_learning_rate(learning_rate)
     ball = heavy_ball(momentum, nesterov=True)
-    return optax.chain(rate, ball) if rate_inside else optax.chain(ball, rate)
+    return optax.chain(rate, ball) if learning_rate_in_velocity else optax.chain(ball, rate)
 
 
 def nesterov_lookahead(
@@ -183,8 +224,14 @@ def nesterov_lookahead(
 
     .. math:: v ← ρv − ηg(x + ρv), \\quad x ← x + v
 
-    Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013;
-    notes L62. The gradient handed to `update` must be taken at `look_ahead(params, state)`.
+    The gradient handed to `update` must be taken at `look_ahead(params, state)`.
+
+    Args:
+        learning_rate: η, or a schedule.
+        momentum: ρ in [0, 1).
+
+    Source: Nesterov, "A method of solving a convex programming problem with convergence rate
+    O(1/k²)" (1983), as in Sutskever et al. (2013), section 2.
 
     >>> rule = nesterov_lookahead(0.1, 0.9)
     >>> x, state = jnp.array(1.0), rule.init(jnp.array(1.0))
@@ -208,6 +255,10 @@ def look_ahead(params: Any, state: Any, momentum: float = 0.9) -> Any:
 
     Raises:
         ValueError: when the state holds no velocity, or more than one.
+
+    >>> state = VelocityState(jnp.array([-0.5]))
+    >>> look_ahead(jnp.array([1.0]), state, momentum=0.5).tolist()
+    [0.75]
     """
 
     def is_velocity(node):

@@ -10,8 +10,13 @@ from jaxnets.optim.trees import check_count
 class Events(NamedTuple):
     """One entry for every update of the server, in the order in which they were applied.
 
-    `worker` computed its gradient at version `version` on batch `batch`; event k makes version
-    k + 1, so that k − version is its staleness. `time` is the clock when it was applied.
+    Event k makes version k + 1 of the parameters, so that k − version is its staleness.
+
+    Attributes:
+        worker: who computed the gradient, shape (steps,), int32.
+        version: of the parameters that it was computed at, shape (steps,), int32.
+        batch: number of the batch that it was computed on, shape (steps,), int32.
+        time: when it was applied, shape (steps,); seconds, or the virtual clock's units.
     """
 
     worker: np.ndarray
@@ -26,7 +31,13 @@ class Events(NamedTuple):
 
 
 class Ticket(NamedTuple):
-    """What a worker holds between reading and pushing."""
+    """What a worker holds between reading and pushing.
+
+    Attributes:
+        number: of the ticket, in the order of issue; also that of the batch.
+        worker: who holds it.
+        version: of the parameters that were read.
+    """
 
     number: int
     worker: int

@@ -17,6 +17,12 @@ def state_dtype(leaf: jax.Array) -> jnp.dtype:
     Sums of squares and slow averages stall in bfloat16 (adding 1/256 of itself changes nothing),
     so the state of a bfloat16 parameter is float32.
 
+    Args:
+        leaf: one array of the parameters or gradients.
+
+    Raises:
+        ValueError: when the leaf is not a real floating-point array.
+
     >>> state_dtype(jnp.zeros(3, jnp.bfloat16))
     dtype('float32')
     """
@@ -35,12 +41,19 @@ def promote(tree: Tree) -> Tree:
 
     Updates leave an optimizer in this precision. ``optax.apply_updates`` then adds them to the
     parameter in float32 and rounds once, to the parameter's own dtype.
+
+    >>> promote({"w": jnp.ones(2, jnp.bfloat16)})["w"].dtype
+    dtype('float32')
     """
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, state_dtype(leaf)), tree)
 
 
 def zeros(params: Tree, fill: float = 0.0) -> Tree:
-    """A tree like `params`, filled with `fill`, each leaf in its `state_dtype`."""
+    """A tree like `params`, filled with `fill`, each leaf in its `state_dtype`.
+
+    >>> zeros(jnp.ones(2, jnp.bfloat16)).tolist()
+    [0.0, 0.0]
+    """
     return jax.tree.map(lambda p: jnp.full_like(p, fill, dtype=state_dtype(p)), params)
 
 
@@ -65,6 +78,14 @@ def check_number(
     """Raise unless `value` is finite, low ≤ value ≤ high and above < value < below.
 
     Only a plain number is looked at. An array may be a tracer, whose value nobody knows yet.
+
+    Args:
+        name: of the argument, for the message.
+        value: what came.
+        low: the least value.
+        high: the greatest value.
+        above: a bound that the value must exceed.
+        below: a bound that the value must stay below.
 
     >>> check_number("decay", 1.5, low=0, below=1)
     Traceback (most recent call last):
@@ -94,6 +115,12 @@ def check_number(
 
 
 def check_count(name: str, value: Any, *, low: int = 0) -> None:
-    """Raise unless `value` is a whole number of at least `low`."""
+    """Raise unless `value` is a whole number of at least `low`.
+
+    >>> check_count("steps", 0, low=1)
+    Traceback (most recent call last):
+    ...
+    ValueError: steps must be a whole number ≥ 1, got 0
+    """
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name} must be a whole number ≥ {low}, got {value!r}")

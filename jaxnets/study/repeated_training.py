@@ -47,7 +47,8 @@ def train_and_keep(
 
     >>> from jaxnets.models import create_model
     >>> net, x = create_model("mlp", hidden=(2,)), jnp.ones((4, 2, 2, 1))
-    >>> state = plain_state(net, net.init(jax.random.key(0), x), optax.sgd(0.1), jax.random.key(1))
+    >>> key = jax.random.key(0)
+    >>> state = plain_state(net, net.init(key, x), optax.sgd(0.1), key=key)
     >>> step = partial(train_step, task=loss_only())
     >>> batches = itertools.repeat({"image": x, "label": jnp.arange(4)})
     >>> state, kept = train_and_keep(state, step, batches, keep_after=[1, 3])
@@ -70,7 +71,7 @@ def train_and_keep(
 
 
 def plain_state(
-    network: nn.Module, variables: Variables, rule: optax.GradientTransformation, key: jax.Array
+    network: nn.Module, variables: Variables, rule: optax.GradientTransformation, *, key: jax.Array
 ) -> TrainState:
     """A `TrainState` that begins with given variables and trains all of them.
 
@@ -80,7 +81,10 @@ def plain_state(
         rule: the optimizer.
         key: for the randomness of the steps.
 
-    >>> plain_state(nn.Dense(1), {"params": {}}, optax.sgd(0.1), jax.random.key(0)).model_state
+    Returns:
+        The state, at step 0.
+
+    >>> plain_state(nn.Dense(1), {"params": {}}, optax.sgd(0.1), key=jax.random.key(0)).model_state
     {}
     """
     model_state = dict(variables)
@@ -109,7 +113,7 @@ class Trainer:
         batch_size: of a run.
         rate: highest learning rate.
         schedule: a name of `optim.list_schedules()`; ``options`` are its options.
-        make_state: (network, variables, rule, key) → state; `jaxnets.transfer.transfer_state`
+        make_state: (network, variables, rule, key=…) → state; `jaxnets.transfer.transfer_state`
             freezes layers.
         prepare: as `train_step` takes it.
         weight_decay: λ.
@@ -151,7 +155,7 @@ class Trainer:
         )
         self._init = jax.jit(partial(_init, network, input_shape))
         # One state whose functions all runs share, so that they share one compiled step.
-        self._template = make_state(network, self.initial(0), rule, jax.random.key(0))
+        self._template = make_state(network, self.initial(0), rule, key=jax.random.key(0))
         self._begin = jax.jit(self._template.tx.init)
         task = loss_only(preprocess=preprocess)
         self._step = jax.jit(partial(train_step, task=task, prepare=prepare), donate_argnums=0)

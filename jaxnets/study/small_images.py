@@ -19,6 +19,9 @@ def load_small(
         side: pixels (default: as they are).
         channels: 1 or 3; gray images are repeated.
 
+    Returns:
+        The data set, with images uint8.
+
     Raises:
         JaxnetsError: ``side`` is larger than the images and no multiple of their side.
 
@@ -44,6 +47,9 @@ def resize_by_blocks(images: np.ndarray, side: int, channels: int) -> np.ndarray
         images: (N, H, H, C), uint8.
         side: pixels.
         channels: gray images become this many channels.
+
+    Returns:
+        (N, side, side, channels), uint8.
 
     Raises:
         JaxnetsError: ``side`` is larger than H and no multiple of it.

@@ -51,6 +51,12 @@ def judge(difference: dict[str, float], border: float = 0.0) -> str:
 def json_values(value: Any) -> Any:
     """The same nested lists and dicts with None for numbers that JSON cannot hold.
 
+    Args:
+        value: nested dicts, lists and tuples.
+
+    Returns:
+        A copy.
+
     >>> json_values({"high": math.inf, "low": (1.0, -math.inf)})
     {'high': None, 'low': [1.0, None]}
     """
@@ -69,6 +75,9 @@ def percent(entry: dict[str, float]) -> str:
     Args:
         entry: of `summarize_keys`.
 
+    Returns:
+        The text.
+
     >>> percent({"mean": 0.612, "low": 0.604, "high": 0.62})
     '61.2 ± 0.8'
     """
@@ -80,6 +89,9 @@ def means_and_spreads(entries: Sequence[dict[str, float]]) -> tuple[list[float],
 
     Args:
         entries: of `summarize_keys`, of shares.
+
+    Returns:
+        Two lists.
 
     >>> means_and_spreads([{"mean": 0.5, "low": 0.25, "high": 0.75}, summarize_keys([0.5])])
     ([50.0, 50.0], [25.0, 0.0])

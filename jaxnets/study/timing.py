@@ -154,7 +154,7 @@ def time_calls(
         if all(sum(wall for wall, _ in found) > patience_seconds for found in walls.values()):
             break
     timings = {
-        name: Timing(*map(tuple, zip(*found, strict=True)), first[name])
+        name: Timing(tuple(own for own, _ in found), tuple(rest for _, rest in found), first[name])
         for name, found in taken.items()
     }
     if max_spread is not None:
@@ -210,14 +210,15 @@ def time_stream(
 
     Returns:
         The last state, the `Timing` of a step (each from one step's end to the next one's), and the
-        seconds, of all steps together, that went into waiting for ``batches``.
+        seconds of these steps together that went into waiting for ``batches``.
     """
     seconds, waited, previous = [], 0.0, None
     clock = time.perf_counter()
-    for _ in range(warmup + steps):
+    for i in range(warmup + steps):
         waiting_since = time.perf_counter()
         batch = next(batches)
-        waited += time.perf_counter() - waiting_since
+        if i >= warmup:
+            waited += time.perf_counter() - waiting_since
         state, metrics = step(state, batch)
         # As in training: the host looks at the metrics of an earlier step and never at the last.
         if previous is not None:

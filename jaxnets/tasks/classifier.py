@@ -29,6 +29,7 @@ class ClassifierInfo:
         image_shape: (H, W, C) that it was trained on.
         mean, std: per channel, in gray levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
+        auxiliary: whether it was trained with auxiliary heads, whose parameters it then has.
     """
 
     model: str
@@ -38,6 +39,7 @@ class ClassifierInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     dataset: str
+    auxiliary: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,7 +62,7 @@ class ClassifierInfo:
         return self.standardization.apply(images)
 
     def network(self) -> nn.Module:
-        return build_network(self.model, self.num_classes, self.dtype)
+        return build_network(self.model, self.num_classes, self.dtype, auxiliary=self.auxiliary)
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity: it can be passed to jax.jit itself

@@ -127,10 +127,10 @@ def paper_recipe(name: str) -> PaperRecipe:
 
 
 # Caffe and its ancestors: the rate enters the velocity, v ← 0.9v − η(g + λw).
-_CAFFE_MOMENTUM = MappingProxyType({"momentum": 0.9, "rate_inside": True})
+_CAFFE_MOMENTUM = MappingProxyType({"momentum": 0.9, "learning_rate_in_velocity": True})
 _MOMENTUM = MappingProxyType({"momentum": 0.9})
 # ÷ 10, three times at most, each time the validation error stalls.
-_THREE_DROPS = MappingProxyType({"factor": 0.1, "patience": 3, "minimum": 1e-5})
+_THREE_DROPS = MappingProxyType({"factor": 0.1, "patience": 3, "end_value": 1e-5})
 
 _settings = partial(
     Recipe, dataset="imagenet2012", warmup_epochs=0.0, label_smoothing=0.0, augment="none"

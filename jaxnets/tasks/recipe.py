@@ -98,7 +98,7 @@ def build_network(
     dtype: str = "float32",
     *,
     synchronize: bool = False,
-    auxiliary: bool = True,
+    auxiliary: bool = False,
 ) -> nn.Module:
     """The network of a recipe.
 
@@ -108,8 +108,8 @@ def build_network(
         dtype: compute dtype.
         synchronize: batch normalization takes its statistics over all devices of a `pmap`; under
             `jit` they are always those of the whole batch.
-        auxiliary: with the auxiliary heads that the network was published with; they have no
-            part in evaluation.
+        auxiliary: with the auxiliary heads that the network was published with (see
+            `has_auxiliary`); they have no part in evaluation.
 
     Raises:
         JaxnetsError: unknown name (the nearest are named).
@@ -117,13 +117,31 @@ def build_network(
     network = create_model(name, num_classes=num_classes)
     has_fields = type(network).__dataclass_fields__
     changes: dict[str, Any] = {}
-    if auxiliary and model_info(name).auxiliary:
+    if auxiliary:
         changes["auxiliary"] = True
     if dtype != "float32":
         changes["dtype"] = DTYPES[dtype]
     if synchronize and "norm" in has_fields:
         changes["norm"] = partial(BatchNorm, axis_name=BATCH_AXIS)
     return network.clone(**changes) if changes else network
+
+
+def has_auxiliary(name: str, image_shape: tuple[int, int, int]) -> bool:
+    """Whether a network was published with auxiliary heads, and can have them on such images.
+
+    >>> has_auxiliary("googlenet", (224, 224, 3)), has_auxiliary("resnet50", (224, 224, 3))
+    (True, False)
+    """
+    if not model_info(name).auxiliary:
+        return False
+    network = build_network(name, 2, auxiliary=True)
+    images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
+    try:
+        jax.eval_shape(lambda x: network.init(keys, x, train=True), images)
+    except ValueError:
+        return False
+    return True
 
 
 def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Plateau:
@@ -194,7 +212,7 @@ def build_task(
     num_classes: int,
     preprocess: Callable[[jax.Array], jax.Array],
     *,
-    auxiliary: bool = True,
+    auxiliary: bool = False,
 ) -> Task:
     """The recipe's task: its loss with label smoothing, and the losses of auxiliary heads.
 

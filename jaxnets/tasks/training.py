@@ -8,14 +8,14 @@ import numpy as np
 
 from jaxnets.data import Dataset, load_dataset
 from jaxnets.data.preprocessing import fit_channel_mean_std
-from jaxnets.models import count_macs, count_parameters
+from jaxnets.models import count_macs, count_parameters, model_info
 from jaxnets.optim import Plateau
 from jaxnets.tasks import recipe as build
 from jaxnets.tasks.classifier import ClassifierInfo
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.tasks.report import first_filters, save_confusion, save_curves, save_filters
 from jaxnets.train import BATCH_AXIS, Fitted, RunOptions, fit, read_metrics
-from jaxnets.train.processes import join
+from jaxnets.train.processes import is_main, join
 from jaxnets.train.run_directory import settings_of
 
 
@@ -42,12 +42,21 @@ def train_classifier(
     join(options)
     dataset = load_dataset(recipe.dataset, data_dir=data_dir, train_examples=recipe.train_examples)
     mapped = options.parallel == "pmap"
+    auxiliary = build.has_auxiliary(recipe.model, dataset.image_shape)
+    if model_info(recipe.model).auxiliary and not auxiliary:
+        options.say(
+            f"images {dataset.image_shape} are too small for {recipe.model}'s auxiliary heads"
+        )
     network = build.build_network(
-        recipe.model, dataset.num_classes, recipe.dtype, synchronize=mapped
+        recipe.model,
+        dataset.num_classes,
+        recipe.dtype,
+        synchronize=mapped,
+        auxiliary=auxiliary,
     )
     steps_per_epoch = max(1, len(dataset.train) // recipe.batch_size)
     schedule = build.build_schedule(recipe, steps_per_epoch)
-    info = describe(recipe, dataset)
+    info = describe(recipe, dataset, auxiliary=auxiliary)
     settings = settings_of(recipe, Recipe)
     workdir = options.workdir or default_workdir(recipe)
     parameters = count_parameters(network, dataset.image_shape)
@@ -55,7 +64,7 @@ def train_classifier(
     fitted = fit(
         network,
         dataset.train,
-        task=build.build_task(recipe, dataset.num_classes, info.preprocess),
+        task=build.build_task(recipe, dataset.num_classes, info.preprocess, auxiliary=auxiliary),
         optimizer=build.build_optimizer(recipe, schedule),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
@@ -72,7 +81,7 @@ def train_classifier(
         f"{recipe.dataset}",
         options=options,
     )
-    if not fitted.interrupted:
+    if is_main() and not fitted.interrupted:
         options.say(_report(fitted.summary, workdir))
     if fitted.finished_before:
         options.say("This run is finished; --restart begins anew.")
@@ -85,7 +94,7 @@ def default_workdir(recipe: Recipe) -> Path:
     return Path("runs/train_classifier") / name
 
 
-def describe(recipe: Recipe, dataset: Dataset) -> ClassifierInfo:
+def describe(recipe: Recipe, dataset: Dataset, *, auxiliary: bool = False) -> ClassifierInfo:
     """What must be known beside the arrays to use the network; statistics of the training set."""
     statistics = fit_channel_mean_std(dataset.train.images)
     return ClassifierInfo(
@@ -96,6 +105,7 @@ def describe(recipe: Recipe, dataset: Dataset) -> ClassifierInfo:
         mean=tuple(map(float, np.ravel(statistics.mean))),
         std=tuple(map(float, np.ravel(statistics.std))),
         dataset=recipe.dataset,
+        auxiliary=auxiliary,
     )
 
 

@@ -73,7 +73,8 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
     wanted = named_leaves(tree)
     require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
     filled = jax.tree.unflatten(jax.tree.structure(tree), [arrays[path] for path in wanted])
-    return template.replace(**filled, key=jax.random.wrap_key_data(arrays["key"]))
+    key = jax.random.wrap_key_data(arrays["key"], impl=jax.random.key_impl(template.key))
+    return template.replace(**filled, key=key)
 
 
 def require_same_arrays(wanted: dict[str, Any], found: dict[str, Any]) -> None:

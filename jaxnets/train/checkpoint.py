@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -66,6 +67,14 @@ def _verify(arrays: Arrays, meta: dict[str, Any], manifest: dict[str, Any]) -> N
             raise DamagedCheckpointError(f"{path} does not match its checksum")
 
 
+def _in_this_process(ocp: Any) -> Any:
+    """Orbax's options for a manager that lives in this process alone."""
+    this = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
+    )
+
+
 class Checkpoints:
     """The checkpoints of one run, in ``directory/<step>/``.
 
@@ -102,10 +111,17 @@ class Checkpoints:
 
             # What of Orbax's log matters to the user comes through `notify` and the errors.
             logging.getLogger("absl").addFilter(_not_from_orbax)
+            # One process writes, whatever the number of them: without its own number as the only
+            # active one, Orbax waits here for the others, who never come.
+            writer = _in_this_process(ocp)
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.directory,
                 options=ocp.CheckpointManagerOptions(
-                    max_to_keep=self._keep, create=True, cleanup_tmp_directories=True
+                    max_to_keep=self._keep,
+                    create=False,
+                    cleanup_tmp_directories=True,
+                    multiprocessing_options=writer,
                 ),
             )
         return self._manager

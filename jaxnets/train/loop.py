@@ -74,6 +74,7 @@ def run_loop(
     after_evaluation: Callable[[TrainState, dict[str, float]], TrainState] | None = None,
     save: Callable[[int, TrainState], None] | None = None,
     save_seconds: float = math.inf,
+    agree: Callable[[bool], bool] = bool,
     stop_requested: Callable[[int], bool] = lambda step: False,
     progress: Any = None,
 ) -> LoopResult:
@@ -89,6 +90,8 @@ def run_loop(
         after_evaluation: (state, metrics) → state; where a schedule or a stopping rule reacts.
         save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
             asked to stop, and at the end.
+        agree: what is made of this process's wish to save; where all processes must save together,
+            `jaxnets.train.processes.agree`.
         stop_requested: asked before every step.
         progress: a tqdm bar that counts examples, or None.
 
@@ -145,7 +148,11 @@ def run_loop(
         )
         # Only where a window of metrics ends, so that a resumed run's metrics repeat as well.
         window_ends = result.step % record_every == 0
-        saving = save is not None and window_ends and time.perf_counter() - last_save > save_seconds
+        saving = (
+            save is not None
+            and window_ends
+            and agree(time.perf_counter() - last_save > save_seconds)
+        )
         if evaluating or saving or result.step == last_step:
             while pending:
                 look_at_oldest()

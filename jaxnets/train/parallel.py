@@ -135,7 +135,8 @@ class DataParallel:
 
         def place(leaf):
             if _is_key(leaf):
-                return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))
+                data = place(jax.random.key_data(leaf))
+                return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
             # A copy, never the caller's own buffer: the first step gives its memory away.
             return jax.make_array_from_process_local_data(self._whole, np.array(leaf))
 
@@ -160,12 +161,13 @@ class DataParallel:
         return jax.tree.map(put, batch)
 
     def gather(self, tree: PyTree) -> PyTree:
-        """What `shard` spread, as NumPy arrays (B, …) of this process's rows."""
+        """What `shard` spread, as NumPy arrays (B, …) of the rows of all processes, on each."""
 
         def get(leaf):
             shards = sorted(leaf.addressable_shards, key=lambda shard: shard.index[0].start or 0)
             data = np.concatenate([np.asarray(shard.data) for shard in shards])
-            return data.reshape(-1, *data.shape[2:]) if self.mode == "pmap" else data
+            data = data.reshape(-1, *data.shape[2:]) if self.mode == "pmap" else data
+            return _of_all_processes(data)
 
         return jax.tree.map(get, tree)
 
@@ -180,6 +182,14 @@ class DataParallel:
             return data[0] if self.mode == "pmap" else data
 
         return jax.tree.map(get, tree)
+
+
+def _of_all_processes(rows: np.ndarray) -> np.ndarray:
+    if jax.process_count() == 1:
+        return rows
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(rows, tiled=True))
 
 
 def _is_key(leaf: Any) -> bool:

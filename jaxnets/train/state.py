@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.struct
 import jax
@@ -44,6 +44,10 @@ class TrainState:
     carry: PyTree = flax.struct.field(default_factory=dict)
     apply_fn: Callable = flax.struct.field(pytree_node=False, default=None)
     tx: optax.GradientTransformation = flax.struct.field(pytree_node=False, default=None)
+
+    if TYPE_CHECKING:  # flax.struct adds it
+
+        def replace(self, **changes: Any) -> "TrainState": ...
 
     def apply_gradients(self, gradients: PyTree, model_state: PyTree | None = None) -> "TrainState":
         """The state after one update: θ ← θ + tx(∇θ), step ← step + 1."""

@@ -64,6 +64,9 @@ def advise(
         small_below: a set is small with fewer examples (default: 100 for each class).
         similar_above: a number above this is "similar".
 
+    Returns:
+        The `Advice`.
+
     Raises:
         ValueError: arguments out of range.
 

@@ -40,6 +40,9 @@ def choose_classes(name: str, dataset: Dataset, classes: Sequence[int]) -> Class
         dataset: where they are taken from.
         classes: their numbers there.
 
+    Returns:
+        The `ClassSubset`.
+
     >>> from jaxnets.data import load_dataset
     >>> np.bincount(choose_classes("x", load_dataset("digits"), [7, 2]).test.labels).tolist()
     [36, 35]
@@ -61,6 +64,9 @@ def random_halves(dataset: Dataset, seed: int) -> tuple[list[int], list[int]]:
         dataset: with K classes.
         seed: of the permutation.
 
+    Returns:
+        Two lists of class numbers, each in order.
+
     >>> from jaxnets.data import load_dataset
     >>> a, b = random_halves(load_dataset("digits"), 0)
     >>> len(a), sorted(a + b) == list(range(10))
@@ -77,6 +83,9 @@ def natural_halves(dataset: Dataset) -> tuple[list[int], list[int]]:
     Args:
         dataset: with K classes.
 
+    Returns:
+        Two lists of class numbers, each in order.
+
     >>> from jaxnets.data import load_dataset
     >>> natural_halves(load_dataset("digits"))
     ([0, 2, 4, 6, 8], [1, 3, 5, 7, 9])
@@ -88,23 +97,26 @@ def natural_halves(dataset: Dataset) -> tuple[list[int], list[int]]:
     return first, [c for c in range(dataset.num_classes) if c not in first]
 
 
-def split_classes(dataset: Dataset, halves: Halves, key: int) -> tuple[ClassSubset, ClassSubset]:
+def split_classes(dataset: Dataset, halves: Halves, number: int) -> tuple[ClassSubset, ClassSubset]:
     """The two halves of a data set's classes, A and B.
 
-    Every second key has them the other way round, so that each half is B as often as A.
+    Every second repetition has them the other way round, so that each half is B as often as A.
 
     Args:
         dataset: with K classes.
-        halves: "random" (another split for every key) or "natural".
-        key: of the repetition.
+        halves: "random" (another split for every repetition) or "natural".
+        number: of the repetition.
+
+    Returns:
+        A and B.
 
     >>> from jaxnets.data import load_dataset
     >>> a, b = split_classes(load_dataset("digits"), "natural", 0)
     >>> a.name, a.num_classes, b.num_classes
     ('A', 5, 5)
     """
-    found = random_halves(dataset, key) if halves == "random" else natural_halves(dataset)
-    a, b = found[::-1] if key % 2 else found
+    found = random_halves(dataset, number) if halves == "random" else natural_halves(dataset)
+    a, b = found[::-1] if number % 2 else found
     return choose_classes("A", dataset, a), choose_classes("B", dataset, b)
 
 
@@ -115,6 +127,9 @@ def take_per_class(split: Split, per_class: int, seed: int) -> Split:
         split: examples.
         per_class: at most so many of each class.
         seed: which ones.
+
+    Returns:
+        A smaller split.
 
     >>> from jaxnets.data import load_dataset
     >>> len(take_per_class(load_dataset("digits").train, 3, 0))
@@ -136,6 +151,9 @@ def scramble_pixels(dataset: Dataset, seed: int = 0) -> Dataset:
     Args:
         dataset: with images (N, H, H, C).
         seed: of the order.
+
+    Returns:
+        A data set of the same shapes.
 
     >>> from jaxnets.data import load_dataset
     >>> digits = load_dataset("digits")

@@ -22,6 +22,9 @@ def head_inputs(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) ->
         variables: its variables.
         x: images (N, H, W, C), ready for the network.
 
+    Returns:
+        Features (N, D).
+
     Raises:
         ValueError: the head is something else.
 
@@ -53,6 +56,9 @@ def endpoint_features(
         variables: its variables.
         x: images (N, H, W, C), ready for the network.
         endpoint: a name that `jaxnets.models.features` gives.
+
+    Returns:
+        Features (N, channels).
 
     Raises:
         UnknownNameError: no such endpoint; the message offers the nearest names.

@@ -64,6 +64,9 @@ def keep() -> optax.GradientTransformation:
 
     Its updates are −0: p + (−0) = p in every bit, whereas −0 + 0 = +0.
 
+    Returns:
+        The transformation.
+
     >>> rule = keep()
     >>> updates, _ = rule.update(jnp.ones(2), rule.init(jnp.ones(2)))
     >>> optax.apply_updates(jnp.array([-0.0, 3.0]), updates).tolist()
@@ -78,6 +81,9 @@ def label_layers(params: Any, frozen: Collection[str]) -> Any:
     Args:
         params: nested dict of parameters.
         frozen: names of layers, or deeper paths.
+
+    Returns:
+        The tree of labels.
 
     >>> label_layers({"a": {"w": 0}, "b": {"w": 0}}, {"a"})
     {'a': {'w': 'frozen'}, 'b': {'w': 'trained'}}
@@ -99,6 +105,9 @@ def freeze(
     Args:
         rule: the optimizer of the trained layers.
         frozen: names of layers, or deeper paths.
+
+    Returns:
+        The transformation.
 
     >>> rule = freeze(optax.sgd(1.0), {"a"})
     >>> params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
@@ -135,6 +144,9 @@ def transfer_state(
         apply_fn: what `frozen_apply` gave for the same ``frozen``, to share compiled steps
             between several states; by default it is made here.
 
+    Returns:
+        The state, at step 0.
+
     Raises:
         UnknownNameError: a layer that the network does not have.
 
@@ -149,15 +161,15 @@ def transfer_state(
     >>> int(state.step)
     0
     """
-    variables = jax.tree.map(jnp.asarray, dict(variables))
-    check_layers(frozen, {"params": variables["params"]})
+    model_state = jax.tree.map(jnp.asarray, dict(variables))
+    params = model_state.pop("params")
+    check_layers(frozen, {"params": params})
     if frozen:
         rule = freeze(rule, frozen)
-    params = variables.pop("params")
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        model_state=variables,
+        model_state=model_state,
         opt_state=rule.init(params),
         key=key,
         apply_fn=apply_fn or (frozen_apply(model.apply, frozen) if frozen else model.apply),

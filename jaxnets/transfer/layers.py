@@ -26,6 +26,9 @@ def layer_names(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
         model: a network.
         input_shape: (H, W, C) of one image.
 
+    Returns:
+        Names.
+
     >>> from jaxnets.models import create_model
     >>> layer_names(create_model("mlp", hidden=(4, 4)), (8, 8, 1))
     ('fc1', 'fc2', 'classifier')
@@ -49,6 +52,12 @@ def layer_names(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
 def layer_of(path: Sequence[str]) -> str:
     """The layer that a module's path belongs to: its first part, of a stage the block.
 
+    Args:
+        path: names from the outermost module inwards.
+
+    Returns:
+        A name, with a slash where it is a block's.
+
     >>> layer_of(("stem", "conv")), layer_of(("stage2", "block0", "conv1")), layer_of(("stage2",))
     ('stem', 'stage2/block0', 'stage2')
     """
@@ -59,9 +68,16 @@ def layer_of(path: Sequence[str]) -> str:
 def head_layers(model: nn.Module, input_shape: Shape) -> tuple[str, ...]:
     """The layers whose shapes depend on the number of classes.
 
+    Args:
+        model: a network.
+        input_shape: (H, W, C) of one image.
+
+    Returns:
+        Names, in the order of computation.
+
     >>> from jaxnets.models import create_model
-    >>> head_layers(create_model("resnet50"), (224, 224, 3))
-    ('head',)
+    >>> head_layers(create_model("mlp", hidden=(4, 4)), (8, 8, 1))
+    ('classifier',)
     """
     if getattr(model, "num_classes", None) is None:
         return ()
@@ -117,6 +133,9 @@ def layers_up_to(model: nn.Module, input_shape: Shape, to: str | None) -> tuple[
         to: an endpoint or group of `layer_groups`, or a layer of `layer_names`; "backbone" stands
             for everything but the head, None for nothing.
 
+    Returns:
+        Names, in the order of computation.
+
     Raises:
         UnknownNameError: no such layer; the message offers the nearest names.
 
@@ -146,13 +165,21 @@ def layers_up_to(model: nn.Module, input_shape: Shape, to: str | None) -> tuple[
 def count_trainable(model: nn.Module, input_shape: Shape, frozen: Collection[str] = ()) -> int:
     """Parameters that are trained when the layers ``frozen`` are not.
 
+    Args:
+        model: a network.
+        input_shape: (H, W, C) of one image.
+        frozen: names of layers, or deeper paths.
+
+    Returns:
+        Their number.
+
     Raises:
         UnknownNameError: no such layer.
 
     >>> from jaxnets.models import create_model
-    >>> net = create_model("resnet50")
-    >>> count_trainable(net, (224, 224, 3), layers_up_to(net, (224, 224, 3), "backbone"))
-    2049000
+    >>> net = create_model("mlp", hidden=(4, 4))
+    >>> count_trainable(net, (8, 8, 1), layers_up_to(net, (8, 8, 1), "backbone"))
+    50
     """
     params = abstract_variables(model, input_shape)["params"]
     check_layers(frozen, {"params": params})
@@ -197,6 +224,13 @@ def copy_layers(
 
 def inside(path: Iterable[str], layers: Collection[str]) -> bool:
     """Whether a path of names lies in one of the layers.
+
+    Args:
+        path: names from the outermost module inwards.
+        layers: names, or paths with slashes.
+
+    Returns:
+        True or False.
 
     >>> inside(("block1", "conv", "kernel"), {"block1/conv"})
     True

@@ -55,6 +55,9 @@ def scale_layers(
             rules in `jaxnets.optim` are.
         factors: layer, or deeper path, → factor ≥ 0.
 
+    Returns:
+        The transformation.
+
     Raises:
         ValueError: a factor below 0 or not finite.
         UnknownNameError: a layer that the parameters do not have (when the state is made).

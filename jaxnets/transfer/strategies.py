@@ -159,7 +159,7 @@ class StrategyStudy:
             out[size, "scratch"] = trainer(*amount[:2], rate)
         return out
 
-    def pretrain(self, subset: ClassSubset, key: int) -> tuple[Any, float | None]:
+    def pretrain(self, key: int, subset: ClassSubset) -> tuple[Any, float | None]:
         """(variables, accuracy on its own classes; None for published weights)."""
         trainer = self.trainers["pretraining", "scratch"]
         if self.published is not None:
@@ -180,7 +180,7 @@ class StrategyStudy:
         """
         known, similar_half = random_halves(self.source, key)
         chosen = np.random.default_rng(key).permutation(self.other.num_classes)[: self.classes]
-        variables, accuracy = self.pretrain(choose_classes("known", self.source, known), key)
+        variables, accuracy = self.pretrain(key, choose_classes("known", self.source, known))
         tick()
         targets = {
             "similar": choose_classes("similar", self.source, similar_half),

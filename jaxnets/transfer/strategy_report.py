@@ -30,6 +30,13 @@ def advise_all(study: StrategyStudy, measured: Sequence[dict[str, Any]]) -> dict
 
     Returns:
         Case → ``{"way", "by_measured_similarity", "why"}``.
+
+    >>> from types import SimpleNamespace
+    >>> amounts = {"small": SimpleNamespace(per_class=5), "large": SimpleNamespace(per_class=500)}
+    >>> similarity = {kind: {"similarity": 0.3} for kind in ("similar", "different")}
+    >>> study = SimpleNamespace(amounts=amounts, classes=5)
+    >>> advise_all(study, [{"similarity": similarity}])["large similar"]["way"]
+    'top'
     """
     small, large = (study.amounts[size].per_class for size in ("small", "large"))
     border = int(np.sqrt(small * large) * study.classes)
@@ -60,6 +67,14 @@ def summarize(
     Returns:
         ``cells``: case → accuracies, the best way, the advised one and its lead; ``claims`` with
         verdicts; ``similarity``; ``pretrained_accuracy``; ``keys``.
+
+    >>> one = {case: dict.fromkeys(WAYS, 0.5) for case in CASES} | {"pretrained_accuracy": None}
+    >>> one["stages"] = {case: {"layer1": 0.4} for case in CASES}
+    >>> names = ("similarity", "pretrained", "random", "pixels")
+    >>> one["similarity"] = {kind: dict.fromkeys(names, 0) for kind in ("similar", "different")}
+    >>> found = summarize([one, one], {case: {"way": "full"} for case in CASES})
+    >>> found["cells"]["small similar"]["advised_minus_best_other"]["other"]
+    'probe'
     """
 
     def difference(case: str, way: str, other: str) -> dict[str, float]:
@@ -136,6 +151,13 @@ def as_text(summary: dict[str, Any], dataset: str, different: str) -> str:
         summary: of `summarize`.
         dataset: whose halves were used.
         different: the other data.
+
+    Returns:
+        Lines.
+
+    >>> summary = {"keys": 2, "cells": {}, "similarity": {}, "claims": {}}
+    >>> as_text(summary, "digits", "mnist").splitlines()[0]
+    'digits halves and mnist, 2 keys: test accuracy, % ± half of the 95 % interval; * is the advice'
     """
     lines = [
         f"{dataset} halves and {different}, {summary['keys']} keys: test accuracy, % "
@@ -170,6 +192,14 @@ def save_picture(summary: dict[str, Any], per_class: dict[str, int], path: Path)
 
     Returns:
         The path.
+
+    >>> import tempfile
+    >>> entry = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    >>> case = {"accuracy": dict.fromkeys(WAYS, entry), "advice": {"way": "full"}}
+    >>> case["stages"] = {"layer1": entry}
+    >>> summary, path = {"cells": dict.fromkeys(CASES, case)}, Path(tempfile.mkdtemp()) / "t.png"
+    >>> save_picture(summary, {"small": 20, "large": 1000}, path).name
+    't.png'
     """
     figure, axes = new_figure(3, 2, width=16 / 3, height=4.25, frame=True)
     colors = {

@@ -19,6 +19,12 @@ KINDS = ("BnB", "AnB", "BnB+", "AnB+")
 def first_layers(n: int) -> tuple[str, ...]:
     """The names of the first n layers of a `SmallConvNet`.
 
+    Args:
+        n: how many.
+
+    Returns:
+        ``layer1`` to ``layern``.
+
     >>> first_layers(2)
     ('layer1', 'layer2')
     """
@@ -31,6 +37,9 @@ def equal_bits(a: Any, b: Any, layers: Sequence[str]) -> bool:
     Args:
         a, b: variables.
         layers: names.
+
+    Returns:
+        True or False.
 
     >>> one, two = ({"params": {"layer1": {"w": np.float32(w)}}} for w in (0.0, -0.0))
     >>> equal_bits(one, one, ["layer1"]), equal_bits(one, two, ["layer1"])

@@ -75,6 +75,12 @@ def save_picture(summary: dict[str, Any], titles: dict[str, str], path: Path) ->
 
     Returns:
         The path.
+
+    >>> import tempfile
+    >>> one = {"baseB": 0.5, "baseB again": 0.5, "bits": True, **dict.fromkeys(KINDS, [0.5])}
+    >>> summary, path = {"random": summarize([one, one])}, Path(tempfile.mkdtemp()) / "t.png"
+    >>> save_picture(summary, {"random": "random halves"}, path).name
+    't.png'
     """
     figure, axes = new_figure(len(summary), width=6.5, height=5, frame=True)
     for axis in axes[1:]:
@@ -116,6 +122,13 @@ def as_text(summary: dict[str, Any], dataset: str) -> str:
     Args:
         summary: split → `summarize`.
         dataset: whose classes were split.
+
+    Returns:
+        Lines.
+
+    >>> one = {"baseB": 0.5, "baseB again": 0.5, "bits": True, **dict.fromkeys(KINDS, [0.5])}
+    >>> as_text({"random": summarize([one, one])}, "digits").splitlines()[0]
+    'digits, random halves, 2 keys: baseB 50.0 ± 0.0 %; points above baseB, n = 1 … 1'
     """
     lines = []
     for split, entry in summary.items():

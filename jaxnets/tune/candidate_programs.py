@@ -62,6 +62,9 @@ def compile_candidates(
         steps: of an epoch.
         together: k, vmapped where it is above 1.
 
+    Returns:
+        The compiled functions.
+
     Raises:
         JaxnetsError: a schedule that waits for plateaus, which has no length of its own.
 

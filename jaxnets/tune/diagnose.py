@@ -49,6 +49,9 @@ class Diagnosis(NamedTuple):
         finding: what the curves do, with figures, in one sentence.
         advice: what to do.
         evidence: the figures that decided.
+
+    >>> Diagnosis("good", "the training loss falls", ADVICE["good"], {"left": 0.1}).kind
+    'good'
     """
 
     kind: Kind
@@ -237,6 +240,9 @@ def smoothing_entropy(label_smoothing: float, num_classes: int) -> float:
     Args:
         label_smoothing: ε.
         num_classes: K.
+
+    Returns:
+        Nats.
 
     >>> round(smoothing_entropy(0.05, 10), 4)
     0.2824

@@ -33,6 +33,13 @@ def draw_curves(
         train_loss, valid_loss, found: what `diagnose` got and gave.
         unit, length: what the x axis counts, and how far the run went in it.
         valid_name: "validation" or "test".
+
+    >>> from jaxnets.tune.diagnose import diagnose
+    >>> losses = np.exp(-np.arange(20.0))
+    >>> figure, (axes,) = new_figure()
+    >>> draw_curves(axes, losses, None, diagnose(losses))
+    >>> axes.get_ylabel()
+    'loss'
     """
     for values, color, name in ((train_loss, TRAIN, "training"), (valid_loss, TEST, valid_name)):
         if values is None:
@@ -63,6 +70,11 @@ def save_curves(
         train_loss, valid_loss, found: what `diagnose` got and gave.
         path: the picture.
         options: of `draw_curves`.
+
+    >>> import tempfile
+    >>> from jaxnets.tune.diagnose import diagnose
+    >>> losses = np.exp(-np.arange(20.0))
+    >>> save_curves(losses, None, diagnose(losses), Path(tempfile.mkdtemp()) / "curves.png")
     """
     figure, (axes,) = new_figure(width=6.4, height=4.2)
     draw_curves(axes, train_loss, valid_loss, found, **options)
@@ -76,6 +88,11 @@ def save_rates(test: RangeTest, grid: RateGrid | None, path: Path | str) -> None
         test: of `range_test`.
         grid: of `rate_grid`, or None.
         path: the picture.
+
+    >>> import tempfile
+    >>> from jaxnets.tune.learning_rate_range import range_test
+    >>> test = range_test(lambda w, _: w**2, np.float32(1.0), steps=20)
+    >>> save_rates(test, None, Path(tempfile.mkdtemp()) / "rates.png")
     """
     figure, (left, right) = new_figure(2, width=5.5, height=4)
     # Behind the divergence there is nothing to see.
@@ -132,6 +149,12 @@ def save_search(studies: Sequence[Study], path: Path | str) -> None:
     Args:
         studies: the rounds of a search.
         path: the picture.
+
+    >>> import tempfile
+    >>> from jaxnets.tune import Study, run_trials
+    >>> study = Study(None, "demo", {"x": Range(1.0, 100.0)}, {}, pruner="none")
+    >>> score = lambda settings, device: iter([[one["x"] for one in settings]])
+    >>> save_search([run_trials(study, score, trials=3)], Path(tempfile.mkdtemp()) / "search.png")
     """
     names = [name for name, part in studies[0].space.items() if isinstance(part, Range)]
     figure, axes = new_figure(max(len(names), 1), width=4.2, height=4)

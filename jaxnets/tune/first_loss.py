@@ -29,6 +29,9 @@ class FirstLoss(NamedTuple):
         logit_std: standard deviation of the logits.
         ok: nothing needs to be mended.
         findings: sentences, the most serious first.
+
+    >>> FirstLoss(2.3, math.log(10), 2.3, 0.1, True, ()).ok
+    True
     """
 
     loss: float
@@ -185,6 +188,9 @@ def with_small_last_layer(
         variables: from ``model.init``.
         num_classes: of the classifier.
         std: standard deviation of its weights.
+
+    Returns:
+        New variables.
 
     Raises:
         JaxnetsError: there is no such kernel, or more than one.

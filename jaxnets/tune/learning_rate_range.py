@@ -23,6 +23,10 @@ class RangeTest(NamedTuple):
         lowest_at: the rate at which the smoothed loss was lowest.
         diverged_at: the rate at which the loss had left its starting level for good, or None.
         finding: one sentence.
+
+    >>> rates, losses = np.array([0.1, 1.0]), np.array([2.0, 1.0])
+    >>> RangeTest(rates, losses, losses, 0.25, 1.0, None, "begin with 0.25").suggestion
+    0.25
     """
 
     rates: np.ndarray

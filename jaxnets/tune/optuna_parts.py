@@ -14,6 +14,9 @@ Pruner = Literal["halving", "hyperband", "none"]
 def import_optuna() -> Any:
     """Optuna, or a `JaxnetsError` that says how to install it.
 
+    Returns:
+        The module, told to be quiet.
+
     >>> import_optuna().__name__
     'optuna'
     """
@@ -36,6 +39,9 @@ def make_pruner(kind: Pruner, epochs: int, reduction: int, first_rung: float) ->
         epochs: measurements of a complete trial.
         reduction: of the trials that reach a rung, one in so many goes on.
         first_rung: the share of the epochs before which no trial is stopped.
+
+    Returns:
+        An Optuna pruner.
 
     Raises:
         JaxnetsError: a share outside (0, 1].
@@ -65,6 +71,9 @@ def make_sampler(kind: Sampler, seed: int, name: str, drawing: int) -> Any:
         name: of the study.
         drawing: its number.
 
+    Returns:
+        An Optuna sampler.
+
     >>> type(make_sampler("tpe", 0, "demo", 3)).__name__
     'TPESampler'
     """
@@ -82,6 +91,9 @@ def distributions_of(space: Space, point: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         space: name to `Range` or `Choice`.
         point: values of some names.
+
+    Returns:
+        Name → an Optuna distribution.
 
     >>> found = distributions_of({"x": Range(1.0, 2.0)}, {"x": 5.0})
     >>> found["x"].low, found["x"].high
@@ -105,6 +117,9 @@ def grid_of(space: Space, points: int) -> list[dict[str, Any]]:
     Args:
         space: name to `Range` or `Choice`.
         points: of each range.
+
+    Returns:
+        Settings, the last name varying fastest.
 
     >>> grid_of({"x": Range(0.0, 1.0, log=False), "z": Choice(("a", "b"))}, 1)
     [{'x': 0.5, 'z': 'a'}, {'x': 0.5, 'z': 'b'}]

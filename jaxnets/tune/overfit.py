@@ -26,6 +26,9 @@ class Overfit(NamedTuple):
         accuracy: of the last evaluation, in evaluation mode.
         losses: (steps,) training losses.
         findings: sentences; what is broken when ``ok`` is False.
+
+    >>> Overfit(True, 10, 1.0, np.ones(10), ("all right",)).ok
+    True
     """
 
     ok: bool

@@ -22,6 +22,10 @@ class RateGrid(NamedTuple):
         verdicts: R words: "falls", "hardly moves" or "diverges".
         best: the rate with the lowest loss at the end.
         finding: one sentence.
+
+    >>> losses = np.array([[2.0, 1.0]])
+    >>> RateGrid(np.array([0.1]), losses, ("falls",), 0.1, "0.1 falls: best 0.1").best
+    0.1
     """
 
     rates: np.ndarray

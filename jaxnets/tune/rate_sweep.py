@@ -22,6 +22,9 @@ def needs_loop(params: Any) -> bool:
     Args:
         params: a network's parameters.
 
+    Returns:
+        True where a scan would be slow.
+
     >>> needs_loop({"dense": jnp.ones((3, 4))})
     False
     """

@@ -111,6 +111,9 @@ def parse_space(lines: Iterable[str]) -> dict[str, Range | Choice]:
     Args:
         lines: one word a name.
 
+    Returns:
+        Name → `Range` or `Choice`.
+
     >>> parse_space(["learning_rate=log:1e-4:1e-1", "augment=none,crop"])
     {'learning_rate': Range(low=0.0001, high=0.1, log=True),
      'augment': Choice(values=('none', 'crop'))}
@@ -158,6 +161,9 @@ def describe_space(space: Space) -> dict[str, str]:
     Args:
         space: name to `Range` or `Choice`.
 
+    Returns:
+        Name → its words.
+
     >>> describe_space({"learning_rate": Range(1e-4, 0.1), "augment": Choice(("none", "crop"))})
     {'learning_rate': 'log:0.0001:0.1', 'augment': 'none,crop'}
     """
@@ -179,6 +185,9 @@ def zoom(space: Space, best: Mapping[str, Any], factor: float) -> dict[str, Rang
         space: where ``best`` was found.
         best: one value a name.
         factor: above 1.
+
+    Returns:
+        The narrower space.
 
     Raises:
         JaxnetsError: a factor that is not above 1.
@@ -207,6 +216,9 @@ def at_the_edge(space: Space, best: Mapping[str, Any], margin: float = 0.05) -> 
         space: where ``best`` was found.
         best: one value a name.
         margin: the share of a range that counts as its limit.
+
+    Returns:
+        Name → "lower" or "upper".
 
     >>> at_the_edge({"learning_rate": Range(1e-4, 1e-1)}, {"learning_rate": 0.099})
     {'learning_rate': 'upper'}

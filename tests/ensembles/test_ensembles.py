@@ -106,6 +106,9 @@ def test_jensen_and_measurements():
         assert found["loss"] <= found["mean_loss"], trial
         mean = p.mean(0)
         assert found["loss"] == pytest.approx(-np.log(mean[np.arange(40), labels]).mean(), rel=1e-5)
+        losses = ensembles.log_loss(jnp.asarray(p, jnp.float32), jnp.asarray(labels))
+        wanted = -np.log(p[:, np.arange(40), labels]).mean(-1)
+        np.testing.assert_allclose(losses, wanted, rtol=1e-5)
         assert found["accuracy"] == pytest.approx((mean.argmax(-1) == labels).mean())
         each = (p.argmax(-1) == labels).mean(-1)
         assert found["mean_accuracy"] == pytest.approx(each.mean(), rel=1e-6)
@@ -203,3 +206,15 @@ def test_runs_that_are_not_there(tmp_path):
         ensembles.load_ensemble([tmp_path])
     with pytest.raises(JaxnetsError, match=r"has 0 checkpoint\(s\), 2 were asked for"):
         ensembles.load_ensemble([tmp_path], last=2)
+    with pytest.raises(JaxnetsError, match="at least one run"):
+        ensembles.measure_runs([])
+
+
+def test_runs_are_described_in_per_cent():
+    measured = {"accuracy": 0.955, "loss": 0.25, "mean_loss": 0.5, "disagreement": 0.125}
+    text = ensembles.describe_runs({**measured, "runs": {"a step 3": 0.9}, "test_images": 1000})
+    assert text.splitlines() == [
+        "  a step 3: accuracy 90.00 %",
+        "together: accuracy 95.50 %, loss 0.2500 (mean of the members 0.5000); two of them "
+        "disagree on 12.50 % of 1,000 images",
+    ]

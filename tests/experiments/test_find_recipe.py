@@ -5,11 +5,13 @@ import json
 
 import pytest
 
-from experiments import diagnose, find_recipe, train_classifier
-from experiments.recipe_search import compare, report
+from experiments import train_classifier
+from experiments.tuning import diagnose, find_recipe
 from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tune import comparison
+from jaxnets.tune.recipe_report import command_line
 
 
 def tiny(path, **changes):
@@ -31,9 +33,9 @@ def test_leaves_a_report_and_goes_on_where_it_was(tmp_path, capsys):
     recipe = Recipe(**json.loads((config.workdir / "recipe.json").read_text()))
     for name, value in first["settings"].items():
         assert getattr(recipe, name) == value
-    assert first["command"] == report.command_line(recipe)
+    assert first["command"] == command_line(recipe)
     text = (config.workdir / "report.md").read_text()
-    assert first["command"] in text and "learned by heart" in text
+    assert first["command"] in text and "all of 20 images are right" in text
     assert "test accuracy after 2 epochs, 2 keys" in capsys.readouterr().out
 
     # As after a kill: the trials and pairs that are on the disk are not run again.
@@ -58,7 +60,7 @@ def test_a_default_that_won_runs_once_a_key_and_fills_the_bar(tmp_path):
 
     recipe = Recipe(model="mlp", epochs=1, warmup_epochs=0.0)
     bar, digits = Bar(), load_dataset("digits", train_examples=100)
-    measured = compare.on_the_test_set(
+    measured = comparison.compare_on_test_set(
         recipe, {}, digits, keys=2, store=tmp_path / "pairs.json", progress=bar
     )
     assert measured["found"] == measured["default"] and measured["difference"] == 0
@@ -94,7 +96,7 @@ def test_command_line_gives_the_recipe_back():
     import tyro
 
     recipe = Recipe(model="mlp", learning_rate=0.0123, augment="none", label_smoothing=0.0)
-    words = report.command_line(recipe).split()[3:]
+    words = command_line(recipe).split()[3:]
     config = tyro.cli(train_classifier.Config, args=words)
     for field in dataclasses.fields(Recipe):
         assert getattr(config, field.name) == getattr(recipe, field.name)

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from experiments import benchmark_training, evaluate, predict, train_classifier
+from experiments import evaluate, predict, train_classifier
 from jaxnets import command
 from jaxnets.data import load_dataset
 from jaxnets.tasks import load_classifier
@@ -288,19 +288,3 @@ def test_plateau_schedule_lowers_the_rate_and_resumes(tmp_path):
 def test_other_ways_of_running(options, tmp_path):
     summary = train("--workdir", tmp_path / "run", "--quiet", *options.split())
     assert summary["test_accuracy"] > 0.3
-
-
-def test_benchmark_measures(tmp_path, capsys):
-    results = benchmark_training.main(
-        benchmark_training.Config(
-            **{**vars(benchmark_training.smoke()), "workdir": tmp_path / "bench"}
-        )
-    )
-    assert results["images_per_second"] == pytest.approx(16 * results["steps_per_second"])
-    assert 0 <= results["waiting_share"] < 1
-    # An MLP's MACs are its weights; the published rate of arithmetic follows from them.
-    assert results["flops_per_second"] == pytest.approx(
-        6 * results["macs_per_image"] * results["images_per_second"]
-    )
-    assert 0 < results["share_of_peak"] < 1
-    assert "images per second" in capsys.readouterr().out

@@ -4,7 +4,7 @@
 
 Entries come from a table of counts of reference implementations (torchvision 0.28.0, timm 1.0.31,
 pytorchcv 0.0.74, Cadene's pretrained-models, Caffe prototxts), or, where none exists, from the
-layer formulas below, written out a second time without looking at the networks' code. ``source``
+layer formulas below, written a second time without looking at the networks' code. ``source``
 names the key of the table or the formula.
 """
 

@@ -33,7 +33,7 @@ def test_formula(smoothing):
 
 
 def test_smoothed_targets_of_the_lecture_example():
-    """K = 4, ε = 0.1: (0.025, 0.925, 0.025, 0.025), not what notes L331 say."""
+    """K = 4, ε = 0.1: (0.025, 0.925, 0.025, 0.025)."""
     logits = jnp.array([[0.3, -1.0, 2.0, 0.0]])
     q = jnp.array([[0.025, 0.925, 0.025, 0.025]])
     smoothed = cross_entropy(logits, jnp.array([1]), label_smoothing=0.1)

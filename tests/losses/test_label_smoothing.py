@@ -44,7 +44,7 @@ def test_targets(over):
 
 
 def test_both_variants_of_the_lectures_example():
-    """K = 4, ε = 0.1. Notes L331 print (0.33, 0.9, 0.33, 0.33), which sums to 1.89."""
+    """K = 4, ε = 0.1: both variants sum to 1; 0.33 in the place of 0.033 would not."""
     label = jnp.array([1])
     np.testing.assert_allclose(smooth_labels(label, 4)[0], [0.025, 0.925, 0.025, 0.025], rtol=1e-6)
     np.testing.assert_allclose(

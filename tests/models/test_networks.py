@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from catalogue import NETWORKS
+from catalogue_networks import NETWORKS
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from jaxnets.models import create_model, features, list_models, model_info

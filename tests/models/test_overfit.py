@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from catalogue import NETWORKS, TURNS, in_turn, turn
+from catalogue_networks import NETWORKS, TURNS, in_turn, turn
 from jax.tree_util import keystr, tree_leaves_with_path
 from sklearn.datasets import load_digits
 

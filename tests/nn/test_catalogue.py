@@ -8,10 +8,8 @@ from catalogue import MODULES
 
 
 @pytest.fixture(autouse=True)
-def no_axis_is_added_silently(request):
-    # Conv adds its bias with one.
-    conv = "conv" in request.node.callspec.id
-    with jax.numpy_rank_promotion("allow" if conv else "raise"):
+def no_axis_is_added_silently():
+    with jax.numpy_rank_promotion("raise"):
         yield
 
 

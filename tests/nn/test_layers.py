@@ -28,12 +28,13 @@ def test_dense_starts_as_he_untruncated():
     assert jnp.abs(w).max() > 4 * np.sqrt(2 / 1000)
 
 
-@pytest.mark.parametrize("inverted", [True, False])
-def test_dropout_keeps_the_expectation(inverted):
-    layer, x = nn.Dropout(0.3, inverted=inverted), jnp.ones(50_000)
+@pytest.mark.parametrize("scale_in_training", [True, False])
+def test_dropout_keeps_the_expectation(scale_in_training):
+    layer, x = nn.Dropout(0.3, scale_in_training=scale_in_training), jnp.ones(50_000)
     trained = layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
     tested = layer.apply({}, x, train=False)
-    np.testing.assert_allclose(tested, jnp.full_like(x, 1.0 if inverted else 0.7), rtol=1e-6)
+    expected = 1.0 if scale_in_training else 0.7
+    np.testing.assert_allclose(tested, jnp.full_like(x, expected), rtol=1e-6)
     # 4 standard deviations of the mean: 4·√(0.21/50000)/0.7 = 1.2 %.
     np.testing.assert_allclose(trained.mean(), tested.mean(), rtol=0.012)
 

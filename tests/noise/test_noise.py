@@ -49,11 +49,11 @@ OTHERS = (normal(5, 2, 3, seed=3), jnp.eye(3)[jnp.array([0, 1, 2, 2, 1])])
 CASES = {
     "dropout": (noise.Dropout(0.3), normal(8), bent, None, noise.Dropout(0.4)),
     "dropout_published": (
-        noise.Dropout(0.3, inverted=False),
+        noise.Dropout(0.3, scale_in_training=False),
         normal(8),
         bent,
         None,
-        noise.Dropout(0.4, inverted=False),
+        noise.Dropout(0.4, scale_in_training=False),
     ),
     "dropout_quadratic": (noise.Dropout(0.3), normal(40), quadratic, 2, noise.Dropout(0.6)),
     "drop_connect": (
@@ -227,10 +227,10 @@ def test_nothing_of_an_earlier_call_is_kept():
     np.testing.assert_allclose(np.subtract(both[1], both[0]), 10.0, rtol=1e-5)
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 256])
-def test_monte_carlo_is_mean_and_standard_error(at_once):
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_monte_carlo_is_mean_and_standard_error(batch_size):
     draw = lambda key: 1000 + jax.random.normal(key, (3,))  # noqa: E731
-    estimate = noise.monte_carlo(jax.random.key(0), draw, 100, at_once=at_once)
+    estimate = noise.monte_carlo(jax.random.key(0), draw, 100, batch_size=batch_size)
     drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 100)), np.float64)
     np.testing.assert_allclose(estimate.mean, drawn.mean(0), rtol=1e-6)
     np.testing.assert_allclose(estimate.standard_error, drawn.std(0, ddof=1) / 10, rtol=1e-3)
@@ -285,7 +285,7 @@ def test_what_is_not_exact_says_so_and_offers_monte_carlo(source, x, reason):
         (lambda: noise.Mixup(jnp.ones(3), 0.0), "alpha: got 0.0"),
         (lambda: noise.Cutout(0).marginalize(IMAGE), "size: got 0"),
         (lambda: noise.FractionalMaxPool(3.0).marginalize(IMAGE), "ratio: got 3.0"),
-        (lambda: noise.monte_carlo(jax.random.key(0), jax.random.normal, 1), "samples, at_once"),
+        (lambda: noise.monte_carlo(jax.random.key(0), jax.random.normal, 1), "samples, batch_size"),
     ],
 )
 def test_mistakes_are_named(make, message):

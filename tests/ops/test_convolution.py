@@ -364,4 +364,4 @@ def test_wrong_arrays_are_named(x, kernel, word):
 
 
 def test_every_algorithm_is_described():
-    assert all(a.says for a in ALGORITHMS.values())
+    assert all(a.summary for a in ALGORITHMS.values())

@@ -85,7 +85,7 @@ def test_every_result_is_the_maxima_of_allowed_regions(sequence, overlapping, sh
                 increments = last - first + (0 if overlapping else 1)
                 assert set(increments) <= {1, 2} and last[-1] == size - 1
                 if sequence == "pseudo-random":
-                    # Even: any stretch of k regions covers ⌊kα⌋ or ⌈kα⌉ cells.
+                    # Even: any stretch of k regions covers ⌊kα⌋ or ⌈kα⌉ entries.
                     a = np.concatenate([[0], np.cumsum(increments)])
                     alpha = a[-1] / len(increments)
                     for k in range(1, len(a)):
@@ -197,12 +197,12 @@ def test_the_layer():
         ({"ratio": float("nan")}, r"ratio: got nan"),
         ({}, r"ratio, output_size: got None and None"),
         ({"ratio": 1.5, "output_size": 4}, r"ratio, output_size: got 1.5 and 4"),
-        ({"output_size": 9}, r"output_size: got 9 on spatial axis 0 of 8 cells; .*4 to 7"),
+        ({"output_size": 9}, r"output_size: got 9 on spatial axis 0 of 8 entries; .*4 to 7"),
         ({"output_size": 3}, r"output_size: got 3 on .*number 4 to 7"),
         ({"output_size": 3, "overlapping": False}, r"output_size: got 3 on .*number 4 to 8"),
         ({"output_size": (4, 4, 4)}, r"output_size: got \(4, 4, 4\)"),
         ({"output_size": 0}, r"output_size: got \(0, 0\)"),
-        ({"output_size": 7, "window": 3}, r"got 7 regions of 3 cells .* at most 6"),
+        ({"output_size": 7, "window": 3}, r"got 7 regions of 3 entries .* at most 6"),
         ({"output_size": 2, "window": 2, "sequence": "random"}, r"number 4 to 7 there"),
         ({"ratio": 1.5, "window": 0}, r"window: got 0"),
         ({"ratio": 1.5, "sequence": "sobol"}, r"sequence: got 'sobol'; expected one of"),

@@ -1,5 +1,6 @@
 """Every optimizer crossed with problems, dtypes, containers; each compiles once."""
 
+import inspect
 from typing import NamedTuple
 
 import jax
@@ -9,12 +10,19 @@ import optax
 import pytest
 
 from jaxnets import optim
+from jaxnets.optim import paper_schedules, schedules
+from jaxnets.optim.averaging import Average
 
 # A rate that suits every problem below; state: numbers kept a parameter, and counters.
 CATALOGUE = {
     "sgd": (lambda rate: optim.create_optimizer("sgd", rate), 0.3, 0, 0),
     "momentum": (lambda rate: optim.create_optimizer("momentum", rate), 0.05, 1, 0),
-    "momentum_inside": (lambda rate: optim.momentum(rate, rate_inside=True), 0.05, 1, 0),
+    "momentum_inside": (
+        lambda rate: optim.momentum(rate, learning_rate_in_velocity=True),
+        0.05,
+        1,
+        0,
+    ),
     "nesterov": (lambda rate: optim.create_optimizer("nesterov", rate), 0.05, 1, 0),
     "adagrad": (lambda rate: optim.create_optimizer("adagrad", rate), 0.3, 1, 0),
     "rmsprop": (lambda rate: optim.create_optimizer("rmsprop", rate), 0.02, 1, 0),
@@ -39,6 +47,53 @@ CATALOGUE = {
         3,
         2,
     ),
+}
+
+# What stands inside a chain, with its state: numbers kept a parameter, and counters.
+TRANSFORMS = {
+    "clip_by_global_norm": (lambda: optim.clip_by_global_norm(1.0), 0, 0),
+    "clip_by_leaf_norm": (lambda: optim.clip_by_leaf_norm(1.0), 0, 0),
+    "clip_by_value": (lambda: optim.clip_by_value(1.0), 0, 0),
+    "decoupled_decay": (lambda: optim.decoupled_decay(0.1), 0, 0),
+    "elastic": (lambda: optim.elastic(0.1, 0.2), 0, 0),
+    "heavy_ball": (lambda: optim.heavy_ball(0.5), 1, 0),
+    "l1": (lambda: optim.l1(0.1), 0, 0),
+    "l2": (lambda: optim.l2(0.1), 0, 0),
+    "nesterov_lookahead": (lambda: optim.nesterov_lookahead(0.1), 1, 0),
+    "proximal_l1": (lambda: optim.proximal_l1(0.1, 0.1), 0, 0),
+    "scale_by_adadelta": (optim.scale_by_adadelta, 2, 0),
+    "scale_by_adagrad": (optim.scale_by_adagrad, 1, 0),
+    "scale_by_adam": (optim.scale_by_adam, 2, 1),
+    "scale_by_learning_rate": (lambda: optim.scale_by_learning_rate(lambda t: 1 / (1 + t)), 0, 1),
+    "scale_by_rmsprop": (optim.scale_by_rmsprop, 1, 0),
+    "track": (lambda: optim.track(optim.polyak()), 1, 1),
+    "ema": (lambda: optim.track(optim.ema(0.9, warm=True)), 1, 1),
+    "polyak": (lambda: optim.track(optim.polyak(1)), 1, 1),
+}
+# Their updates need a loss function or several gradients; tests/optim/second_order has theirs.
+OWN_TESTS = {"lbfgs", "multi_batch_lbfgs"}
+
+# Rates of at most 0.5, which end after 40 updates where they end.
+SCHEDULES = {
+    "constant": schedules.constant(0.5),
+    "cosine": schedules.cosine(0.5, 40, 0.1),
+    "exponential": schedules.exponential(0.5, 0.9),
+    "inverse": schedules.inverse(0.5, 0.1),
+    "inverse_sqrt": schedules.inverse_sqrt(0.5, 10.0),
+    "linear": schedules.linear(0.5, 40, 0.1),
+    "multi_step": schedules.multi_step(0.5, (10, 30)),
+    "polynomial": schedules.polynomial(0.5, 40, 2.0),
+    "snapshot_cosine": schedules.snapshot_cosine(0.5, 40, 3),
+    "step": schedules.step(0.5, 10),
+    "warm_restarts": schedules.warm_restarts(0.5, 5, 2),
+    "warm_up": schedules.warm_up(schedules.linear(0.5, 30), 10),
+    "bvlc_alexnet": paper_schedules.bvlc_alexnet(0.5),
+    "bvlc_googlenet": paper_schedules.bvlc_googlenet(0.5),
+    "bvlc_googlenet_quick": paper_schedules.bvlc_googlenet_quick(0.5, 40),
+    "googlenet": paper_schedules.googlenet(0.5, 2),
+    "inception": paper_schedules.inception(0.5, 2),
+    "resnet_cifar": paper_schedules.resnet_cifar(0.5, 40),
+    "squeezenet": paper_schedules.squeezenet(0.5, 40),
 }
 
 
@@ -121,8 +176,75 @@ def test_loss_falls_in_one_compilation(name, problem, dtype):
     assert len(arrays) + len(counts) == len(jax.tree.leaves(state))
 
 
+def public_functions(module, *kinds) -> set[str]:
+    """Names of a module's functions that are annotated to return one of these."""
+    names = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+    functions = {name: getattr(module, name) for name in names}
+    return {
+        name
+        for name, function in functions.items()
+        if inspect.isfunction(function) and inspect.signature(function).return_annotation in kinds
+    }
+
+
 def test_every_name_is_in_the_catalogue():
     assert set(optim.list_optimizers()) <= set(CATALOGUE)
+    transforms = (optax.GradientTransformation, optax.GradientTransformationExtraArgs, Average)
+    public = public_functions(optim, *transforms)
+    assert {"adam", "l2", "lbfgs", "ema", "create_optimizer"} <= public  # the walk finds them
+    assert public - {"create_optimizer"} <= set(CATALOGUE) | set(TRANSFORMS) | OWN_TESTS
+    rates = public_functions(schedules, schedules.Schedule)
+    rates |= public_functions(paper_schedules, schedules.Schedule)
+    assert rates == set(SCHEDULES)
+
+
+def test_every_public_name_has_an_example():
+    for module in (optim, optim.second_order):
+        for name in module.__all__:
+            value = getattr(module, name)
+            if callable(value):
+                assert ">>>" in value.__doc__, name
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_transform_compiles_once_and_computes_in_float32(name):
+    build, per_parameter, counters = TRANSFORMS[name]
+    rule = build()
+    params = {"w": jnp.array([[1.0, -3.0], [0.5, 0.0]]), "b": (jnp.array([2.0]),)}
+    grads = jax.tree.map(lambda leaf: 0.25 * leaf - 1, params)
+
+    @jax.jit
+    def update(grads, state, params):
+        return rule.update(grads, state, params)
+
+    updates, state = update(grads, rule.init(params), params)
+    updates, state = update(updates, state, params)
+    assert update._cache_size() == 1
+    assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(updates))
+    kept = [leaf for leaf in jax.tree.leaves(state) if leaf.dtype == jnp.float32]
+    assert sum(leaf.size for leaf in kept) == 5 * per_parameter
+    assert len(jax.tree.leaves(state)) == 2 * per_parameter + counters
+    # A bfloat16 gradient is computed on in float32.
+    half = cast((params, grads), jnp.bfloat16)
+    wide = cast(half, jnp.float32)
+    low = update(half[1], rule.init(half[0]), half[0])[0]
+    full = update(wide[1], rule.init(wide[0]), wide[0])[0]
+    # `track` hands its input through as it is.
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(jnp.asarray(a, b.dtype), b), low, full)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_is_traceable_and_holds_its_last_value(name):
+    schedule = SCHEDULES[name]
+    counts = jnp.arange(60)
+    rates = jax.jit(jax.vmap(schedule))(counts)
+    # The compiler may fuse a product and a sum.
+    np.testing.assert_allclose(rates[::7], [schedule(t) for t in counts[::7]], rtol=1e-6, atol=1e-8)
+    assert rates.dtype == jnp.float32
+    assert ((rates >= 0) & (rates <= 0.5 + 1e-6)).all()
+    if "total_steps" in inspect.signature(getattr(schedules, name, lambda: 0)).parameters:
+        assert name == "snapshot_cosine" or (rates[40:] == rates[40]).all()
 
 
 def test_optax_state_is_larger():

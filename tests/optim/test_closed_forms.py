@@ -1,4 +1,4 @@
-"""First-order rules against what algebra says they do (rows B01–B06 of the plan)."""
+"""First-order rules against what algebra says they do."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxnets import optim
-from jaxnets.optim.adam import weight_so_far
+from jaxnets.optim.adam import bias_correction
 
 
 def walk(rule, gradient, x0, steps, at=lambda x, state: x):
@@ -86,7 +86,7 @@ class TestMomentum:
         """v ← 0.9v − 0.0005εw − ε∂L, w ← w + v, the rate falling on the way."""
         rate = optim.schedules.step(0.1, 20)
         rule = optim.create_optimizer(
-            "momentum", rate, momentum=0.9, weight_decay=5e-4, rate_inside=True
+            "momentum", rate, momentum=0.9, weight_decay=5e-4, learning_rate_in_velocity=True
         )
         path, _ = walk(rule, jnp.cos, np.array([0.3, 2.0]), 60)
         w, v, wanted = np.array([0.3, 2.0]), np.zeros(2), []
@@ -99,7 +99,9 @@ class TestMomentum:
 
     def test_where_the_rate_stands_matters_only_when_it_changes(self, x64):
         def apart(rate):
-            inside, _ = walk(optim.momentum(rate, rate_inside=True), jnp.sin, np.ones(1), 40)
+            inside, _ = walk(
+                optim.momentum(rate, learning_rate_in_velocity=True), jnp.sin, np.ones(1), 40
+            )
             outside, _ = walk(optim.momentum(rate), jnp.sin, np.ones(1), 40)
             return np.abs(inside - outside).max()
 
@@ -117,7 +119,7 @@ class TestNesterov:
             return jax.grad(lambda p: (1 - p[0]) ** 2 + 10 * (p[1] - p[0] ** 2) ** 2)(p)
 
         x0 = np.array([-0.7, 0.4])
-        y, _ = walk(optim.nesterov(rate, rho, rate_inside=inside), gradient, x0, 200)
+        y, _ = walk(optim.nesterov(rate, rho, learning_rate_in_velocity=inside), gradient, x0, 200)
         rule = optim.nesterov_lookahead(rate, rho)
         x, states = walk(
             rule, gradient, x0, 200, at=lambda x, state: optim.look_ahead(x, state, rho)
@@ -131,7 +133,7 @@ class TestNesterov:
         # Before the change they are not.
         assert np.abs(y - x).max() > 1e-3
 
-    def test_also_under_a_schedule_with_the_rate_inside(self, x64):
+    def test_also_under_a_schedule_with_the_learning_rate_in_velocity(self, x64):
         rate = optim.schedules.step(2e-3, 50, 0.3)
         y, ahead, _ = self.forms(rate, inside=True)
         np.testing.assert_allclose(y, ahead, rtol=0, atol=1e-12)
@@ -170,9 +172,9 @@ class TestAdaptive:
             decay=0.9,
             eps=1.0,
             momentum=0.9,
-            eps_in_root=True,
-            initial=1.0,
-            rate_inside=True,
+            eps_in_sqrt=True,
+            initial_scale=1.0,
+            learning_rate_in_velocity=True,
         )
         path, _ = walk(rule, jnp.cos, np.array([0.3, 2.0]), 30)
         w, s, mom, wanted = np.array([0.3, 2.0]), np.ones(2), np.zeros(2), []
@@ -211,7 +213,7 @@ class TestAdam:
     def test_corrections_keep_their_digits_in_float32(self):
         """1 − 0.999^t by subtraction would be wrong by 5e-5 at t = 1."""
         t = np.arange(1, 2000)
-        found = weight_so_far(0.999, jnp.asarray(t), jnp.float32)
+        found = bias_correction(0.999, jnp.asarray(t), jnp.float32)
         np.testing.assert_allclose(found, -np.expm1(t * np.log(0.999)), rtol=5e-7)
 
     def test_amsgrad_never_lets_a_rate_grow(self, x64):

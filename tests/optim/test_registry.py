@@ -58,7 +58,7 @@ def test_lengths_are_filled_in_from_the_total():
     assert rates("multi_step", (5, 6), milestones=(6,)) == [1.0, 0.1]
     assert rates("exponential", (0, 45, 90)) == [1.0, 0.1, 0.01]
     assert rates("exponential", (1,), gamma=0.5) == [0.5]
-    assert rates("cosine", (100,), warmup_steps=40, end=0.25) == [0.25]
+    assert rates("cosine", (100,), warmup_steps=40, end_value=0.25) == [0.25]
     assert rates("warm_restarts", (29, 30), first_cycle=30)[1] == 1.0
 
 
@@ -98,8 +98,8 @@ def test_unknown_names_offer_the_nearest(call, message):
         (lambda: optim.create_optimizer("sgd", "0.1"), "learning_rate must be a number"),
         (lambda: optim.create_optimizer("sgd", float("nan")), "learning_rate must be"),
         (lambda: optim.create_optimizer("sgd", float("inf")), "learning_rate must be"),
-        (lambda: optim.create_optimizer("sgd", 0.1, clip_norm=0.0), "limit must be"),
-        (lambda: optim.create_optimizer("sgd", 0.1, weight_decay=-1.0), "strength must be"),
+        (lambda: optim.create_optimizer("sgd", 0.1, clip_norm=0.0), "clip_norm must be"),
+        (lambda: optim.create_optimizer("sgd", 0.1, weight_decay=-1.0), "weight_decay must be"),
         (lambda: optim.create_optimizer("momentum", 0.1, momentum=1.0), "momentum must be"),
         (lambda: optim.create_optimizer("adam", 0.1, b2=1.0), "b2 must be"),
         (lambda: optim.create_optimizer("adam", 0.1, eps=-1e-8), "eps must be"),

@@ -52,7 +52,9 @@ RULES = {
     "nesterov": lambda: create("nesterov", 0.1),
     "nesterov_l2": lambda: create("nesterov", 0.1, momentum=0.9, weight_decay=0.05),
     "adagrad": lambda: create("adagrad", 0.1),
-    "adagrad_options": lambda: create("adagrad", 0.1, eps=1e-3, initial=0.1, weight_decay=0.05),
+    "adagrad_options": lambda: create(
+        "adagrad", 0.1, eps=1e-3, initial_accumulator_value=0.1, weight_decay=0.05
+    ),
     "adagrad_lr_decay": lambda: create("adagrad", optim.schedules.inverse(0.1, 0.01, 1)),
     "rmsprop": lambda: create("rmsprop", 0.01),
     "rmsprop_momentum": lambda: create("rmsprop", 0.01, decay=0.9, eps=1e-3, momentum=0.9),
@@ -131,7 +133,7 @@ def test_schedule_equals_torch(name, stored):
 
 PLATEAUS = {
     "default": {"patience": 2},
-    "cooldown": {"patience": 1, "cooldown": 3, "factor": 0.5, "minimum": 0.01},
+    "cooldown": {"patience": 1, "cooldown": 3, "factor": 0.5, "end_value": 0.01},
     "max_abs": {
         "mode": "max",
         "threshold_mode": "abs",

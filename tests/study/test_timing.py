@@ -144,4 +144,5 @@ def test_a_stream_is_one_step_ahead(monkeypatch):
 
     state, found, waited = time_stream(step, 0, batches(), steps=4, warmup=2)
     assert seen == list(range(6)) and state == 15
-    assert found.seconds == (1.5,) * 4 and waited == pytest.approx(3.0)
+    # Of the steps that count alone: a share of their time is never above one.
+    assert found.seconds == (1.5,) * 4 and waited == pytest.approx(2.0)

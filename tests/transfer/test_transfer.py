@@ -80,6 +80,7 @@ def test_layers_and_groups_of_a_residual_network():
     assert transfer.layers_up_to(resnet(), SHAPE, "stage1") == names[:2]
     assert transfer.layers_up_to(resnet(), SHAPE, "backbone") == names[:-1]
     assert transfer.layers_up_to(resnet(), SHAPE, None) == ()
+    assert transfer.head_layers(resnet(), SHAPE) == names[-1:]
 
 
 def test_branches_and_side_classifiers():
@@ -112,6 +113,20 @@ def test_frozen_layers_keep_every_bit(decay):
         # The last block's running statistics and every trained parameter move.
         assert (before[path] == after[path]) == in_frozen, path
     assert int(state.step) == 3
+
+
+def test_a_frozen_layer_has_no_memory_and_no_updates():
+    """Adam keeps two moments of the trained layer alone; −0 leaves every bit as it is."""
+    params = {"a": {"w": jnp.ones(3)}, "b": {"w": jnp.ones(5)}}
+    assert transfer.label_layers(params, {"a"}) == {"a": {"w": "frozen"}, "b": {"w": "trained"}}
+    rule = transfer.freeze(optax.adam(0.1), {"a"})
+    state = rule.init(params)
+    assert sorted(leaf.size for leaf in jax.tree.leaves(state)) == [1, 5, 5]
+    updates, _ = rule.update(params, state, params)
+    alone, _ = transfer.keep().update(params, optax.EmptyState())
+    for update in (updates["a"]["w"], alone["b"]["w"]):
+        assert not np.any(update) and np.all(np.signbit(update))
+    assert np.all(updates["b"]["w"] < 0)
 
 
 def test_frozen_normalization_is_that_of_evaluation():
@@ -212,6 +227,7 @@ def test_probe_is_the_minimum_of_softmax_regression():
     labels = (x[:, 0] + x[:, 1] / 10 + random.standard_normal(90) > 0.5).astype(int)
     labels = labels + (x[:, 3] > 1)
     probe = transfer.fit_linear_probe(x.astype(np.float32), labels, 3, l2=0.02, tol=1e-6)
+    assert isinstance(probe, transfer.LinearProbe)
     assert probe.converged and not np.any(probe.kernel[4])
     mean, std = x[:, :4].mean(0), x[:, :4].std(0)
     reference = LogisticRegression(C=1 / (0.02 * 90), tol=1e-10, max_iter=10_000)
@@ -301,6 +317,7 @@ def test_advice_is_the_table():
     shares = {k: transfer.advise(20_000, k).trained_share for k in ("similar", "different")}
     assert shares["similar"] < shares["different"]
     advice = transfer.advise(999, 0.3, num_classes=10)
+    assert isinstance(advice, transfer.Advice)
     assert advice.small and advice.similar and "999 examples, fewer than 1,000" in advice.why
     assert not transfer.advise(1000, 0.2, similar_above=0.25).similar
     assert not transfer.advise(1000, 0.2).small

@@ -5,7 +5,7 @@ import pytest
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.tune.curves import typical_curves
-from jaxnets.tune.diagnose import ADVICE, diagnose, smoothing_entropy
+from jaxnets.tune.diagnose import ADVICE, Diagnosis, diagnose, smoothing_entropy
 from jaxnets.tune.figures import save_curves
 
 
@@ -45,7 +45,7 @@ def test_words_and_evidence():
     train, valid = typical_curves("over_fitting", seed=1)
     found = diagnose(train, valid)
     assert "validation loss ends at" in found.finding and "rose since" in found.finding
-    assert found.advice == ADVICE["over_fitting"]
+    assert isinstance(found, Diagnosis) and found.advice == ADVICE["over_fitting"]
     assert found.evidence["gap"] > 0.12
 
 

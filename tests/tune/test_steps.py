@@ -1,4 +1,4 @@
-"""First loss, a small set by heart, range test: closed forms; broken networks are caught."""
+"""First loss, overfitting a small set, range test: closed forms; broken networks are caught."""
 
 import math
 
@@ -15,6 +15,10 @@ from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.models import create_model
 from jaxnets.optim import regularize
 from jaxnets.tune import (
+    FirstLoss,
+    Overfit,
+    RangeTest,
+    RateGrid,
     check_first_loss,
     classification_loss,
     draw_batches,
@@ -68,6 +72,7 @@ class TestFirstLoss:
         found = check_first_loss(
             model, variables, images, labels, num_classes=classes, preprocess=scaled
         )
+        assert isinstance(found, FirstLoss)
         assert found.expected == pytest.approx(expected, abs=1e-6)
         assert found.loss == pytest.approx(expected, abs=1e-2)
         assert found.logit_std < 0.02
@@ -179,8 +184,9 @@ class TestOverfit:
     def learn(self, model, images, labels, **options):
         return overfit_small_set(model, images, labels, preprocess=scaled, **options)
 
-    def test_a_sound_network_learns_by_heart(self, small):
+    def test_a_sound_network_overfits_a_small_set(self, small):
         found = self.learn(Broken("none"), *small)
+        assert isinstance(found, Overfit)
         assert found.ok and found.accuracy == 1.0 and found.steps <= 200
         assert len(found.losses) == found.steps and found.losses[-1] < found.losses[0]
 
@@ -258,6 +264,7 @@ class TestRangeTest:
 
     def test_the_rates_are_exponential_and_the_losses_those_of_gradient_descent(self):
         found = range_test(quadratic([1.0, 4.0]), jnp.ones(2), lowest=1e-4, highest=1e-1, steps=30)
+        assert isinstance(found, RangeTest)
         np.testing.assert_allclose(np.diff(np.log(found.rates)), math.log(1e3) / 29, rtol=1e-6)
         w, scale, expected = np.ones(2), np.array([1.0, 4.0]), []
         for rate in found.rates:
@@ -291,9 +298,9 @@ class TestRangeTest:
         found = range_test(lambda w, _: 1.0 + 0 * w.sum(), jnp.ones(2))
         assert "no rate" in found.finding
 
-    def test_grid_of_the_lecture(self, digits):
+    def test_grid_of_four_rates(self):
         found = rate_grid(quadratic([1.0, 30.0]), jnp.ones(2))
-        assert found.losses.shape == (4, 100)
+        assert isinstance(found, RateGrid) and found.losses.shape == (4, 100)
         # 0.1 · 30 > 2: the largest diverges.
         assert found.verdicts[0] == "diverges" and found.best == 0.01
         assert "best 0.01" in found.finding

@@ -26,28 +26,28 @@ Function = Callable[[jax.Array, jax.Array, Problem], jax.Array]
 class Algorithm:
     """A convolution and its two gradients, each a bilinear function of two arrays.
 
-    Fields:
+    Attributes:
         forward: (x, kernel, problem) to y.
         input_gradient: (g, kernel, problem) to x's gradient.
         kernel_gradient: (x, g, problem) to the kernel's gradient.
-        unsupported: problem to the reason why it cannot be done, or None.
-        says: one line for tables.
+        unsupported: from a problem to the reason why it cannot be done, or None.
+        summary: one line for tables.
     """
 
     forward: Function
     input_gradient: Function
     kernel_gradient: Function
     unsupported: Callable[[Problem], str | None]
-    says: str
+    summary: str
 
 
-def _module(module, says: str) -> Algorithm:
+def _module(module, summary: str) -> Algorithm:
     return Algorithm(
         module.forward,
         module.input_gradient,
         module.kernel_gradient,
         module.unsupported,
-        says,
+        summary,
     )
 
 
@@ -66,7 +66,7 @@ def _winograd(m: int) -> Algorithm:
     )
 
 
-def _inside_blocks(inside: Algorithm, says: str) -> Algorithm:
+def _inside_blocks(inside: Algorithm, summary: str) -> Algorithm:
     """`blocked` with another algorithm for the wider groups."""
 
     def unsupported(problem: Problem) -> str | None:
@@ -80,7 +80,7 @@ def _inside_blocks(inside: Algorithm, says: str) -> Algorithm:
         functools.partial(grouped.input_gradient, inside=inside.input_gradient),
         functools.partial(grouped.kernel_gradient, inside=inside.kernel_gradient),
         unsupported,
-        says,
+        summary,
     )
 
 

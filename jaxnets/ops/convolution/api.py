@@ -50,6 +50,8 @@ def conv(
         ValueError: shapes, dtypes or window that do not fit; an algorithm that cannot do this
             convolution (the message names those that can).
 
+    Source: Dumoulin & Visin 2016 (A Guide to Convolution Arithmetic for Deep Learning), §2; the
+    algorithms' modules cite theirs.
 
     >>> x, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 2, 4))
     >>> conv(x, kernel, strides=2, padding=1, algorithm="im2col")[0, ..., 0]

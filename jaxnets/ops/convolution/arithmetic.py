@@ -1,8 +1,8 @@
 """What a stack of convolutions sees and costs: receptive field, parameters, multiply-adds.
 
-The notes' three ways to make a convolution cheaper, in numbers: several small windows for one large
-(L125, L233, L303), 1×1 projections round an expensive one (L126, L276), and 1×n with n×1 (L127,
-L304).
+Three ways to make a convolution cheaper, in numbers: several small windows for one large (Simonyan
+& Zisserman 2014, §2.3), 1×1 projections around an expensive one (Szegedy et al. 2014, §4; He et al.
+2016, §4.1), and 1×n followed by n×1 (Szegedy et al. 2016, §3.2).
 """
 
 import dataclasses
@@ -14,7 +14,14 @@ from collections.abc import Sequence
 class Layer:
     """One convolution (or pooling: ``features=None`` keeps the channels and has no parameters).
 
-    Fields: window, strides, padding, dilation are ints or (height, width) pairs.
+    Attributes:
+        window, strides, padding, dilation: ints or (height, width) pairs, in pixels.
+        features: output channels, or None.
+        groups: channel groups.
+        use_bias: whether there is a bias.
+
+    >>> stack_cost([Layer(3, 8)], (5, 5, 1))[0].parameters
+    72
     """
 
     window: int | tuple[int, int]
@@ -30,7 +37,7 @@ class Layer:
 class Cost:
     """What one layer, or a stack, comes to.
 
-    Fields:
+    Attributes:
         parameters: weights and biases.
         macs: multiply-adds for one image, padding counted.
         shape: (height, width, channels) of the output.
@@ -38,6 +45,9 @@ class Cost:
         jump: input pixels between neighboring outputs, (height, width).
         start: input coordinate of the first output's center, (height, width); 0 is the first
             pixel's center.
+
+    >>> stack_cost([Layer(3, 8)], (5, 5, 1))[0].shape
+    (3, 3, 8)
     """
 
     parameters: int
@@ -52,6 +62,11 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else tuple(value)
 
 
+def _check_odd(window: int, least: int = 1) -> None:
+    if window < least or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least {least}, got {window}")
+
+
 def stack_cost(layers: Sequence[Layer], shape: tuple[int, int, int]) -> list[Cost]:
     """Cost of every layer's output, its own parameters and MACs, and what it sees of the input.
 
@@ -61,6 +76,9 @@ def stack_cost(layers: Sequence[Layer], shape: tuple[int, int, int]) -> list[Cos
     Args:
         layers: in order.
         shape: (height, width, channels) of one input image.
+
+    Returns:
+        one `Cost` for each layer.
 
     Raises:
         ValueError: a window larger than its padded input, or groups that do not divide.
@@ -108,6 +126,12 @@ def stack_cost(layers: Sequence[Layer], shape: tuple[int, int, int]) -> list[Cos
 def total(costs: Sequence[Cost]) -> Cost:
     """The whole stack: parameters and MACs added, the rest of the last layer.
 
+    Args:
+        costs: of `stack_cost`.
+
+    Returns:
+        their `Cost` as one.
+
     >>> large = total(stack_cost([Layer(7, 64, padding=3)], (56, 56, 64)))
     >>> small = total(stack_cost([Layer(3, 64, padding=1)] * 3, (56, 56, 64)))
     >>> large.field == small.field, round(small.parameters / large.parameters, 3)
@@ -123,12 +147,24 @@ def total(costs: Sequence[Cost]) -> Cost:
 def small_windows(window: int, features: int, shape: tuple[int, int, int]) -> tuple[Cost, Cost]:
     """One ``window``² convolution against 3×3 ones that see as much.
 
+    Args:
+        window: side of the large window, odd and at least 3.
+        features: output channels of every layer.
+        shape: (height, width, channels) of the input.
+
+    Returns:
+        the `Cost` of the one, and that of the several.
+
+    Raises:
+        ValueError: an even window, or one below 3.
+
+    Source: Simonyan & Zisserman 2014 (Very Deep Convolutional Networks), §2.3.
+
     >>> one, several = small_windows(5, 64, (28, 28, 64))
     >>> round(1 - several.macs / one.macs, 2)
     0.28
     """
-    if window < 3 or window % 2 == 0:
-        raise ValueError(f"window must be odd and at least 3, got {window}")
+    _check_odd(window, least=3)
     one = [Layer(window, features, padding=window // 2)]
     several = [Layer(3, features, padding=1)] * (window // 2)
     return total(stack_cost(one, shape)), total(stack_cost(several, shape))
@@ -140,14 +176,24 @@ def bottleneck(
     """A ``window``² convolution against the same behind a 1×1 projection to ``squeeze`` channels.
 
     Args:
+        window: side of the window, odd.
+        features: output channels.
+        squeeze: channels of the projection.
+        shape: (height, width, channels) of the input.
         expand: run the window at ``squeeze`` channels and project up again (ResNet's bottleneck);
             otherwise the window itself goes from ``squeeze`` to ``features`` (Inception's).
 
+    Returns:
+        the `Cost` of the plain convolution, and that of the cheap one.
+
+    Source: Szegedy et al. 2014 (Going Deeper with Convolutions), §4; He et al. 2016 (Deep Residual
+    Learning), §4.1.
 
     >>> plain, cheap = bottleneck(5, 96, 64, (28, 28, 256))
     >>> plain.macs, cheap.macs
     (481689600, 133267456)
     """
+    _check_odd(window)
     plain = [Layer(window, features, padding=window // 2)]
     if expand:
         cheap = [Layer(1, squeeze), Layer(window, squeeze, padding=window // 2), Layer(1, features)]
@@ -162,12 +208,26 @@ def rectangular(window: int, features: int, shape: tuple[int, int, int]) -> tupl
     Equal to it exactly where every n×n slice of the kernel is of rank one; otherwise cheaper and
     different.
 
+    Args:
+        window: n, odd.
+        features: output channels of every layer.
+        shape: (height, width, channels) of the input.
+
+    Returns:
+        the `Cost` of the n×n convolution, and that of the pair.
+
+    Raises:
+        ValueError: an even window.
+
+    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §3.2.
+
     >>> for n in (3, 7):
     ...     square, thin = rectangular(n, 192, (17, 17, 192))
     ...     print(round(1 - thin.parameters / square.parameters, 3))
     0.333
     0.714
     """
+    _check_odd(window)
     half = window // 2
     thin = [
         Layer((1, window), features, padding=(0, half)),

@@ -1,8 +1,8 @@
 """Convolution as a primitive with fast gradients that can be differentiated again, in any mode.
 
 A convolution is linear in x and linear in its kernel, and ⟨g, x ⋆ k⟩ is linear in all three of x, k
-and g.  Its derivatives in g, x and k are the forward pass, the input gradient and the kernel
-gradient: three bilinear functions, of which each one's transposes are the other two.  So three JAX
+and g. Its derivatives in g, x and k are the forward pass, the input gradient and the kernel
+gradient: three bilinear functions, of which each one's transposes are the other two. So three JAX
 primitives that know each other close under differentiation: reverse mode, forward mode, and
 derivatives of derivatives of any order run on the chosen algorithms.  (`jax.custom_vjp` forbids
 forward mode, `jax.custom_jvp` would transpose by JAX's slow rules.)
@@ -24,7 +24,11 @@ from jaxnets.ops.convolution.problem import Problem
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Which algorithm runs each of the three functions."""
+    """Which algorithm runs each of the three functions.
+
+    Attributes:
+        forward, input_gradient, kernel_gradient: names in `ALGORITHMS`.
+    """
 
     forward: str
     input_gradient: str
@@ -119,8 +123,8 @@ for _p in (conv_p, input_gradient_p, kernel_gradient_p):
 
 def apply(x: jax.Array, kernel: jax.Array, problem: Problem, plan: Plan) -> jax.Array:
     """x ⋆ kernel with each of the three functions run as ``plan`` says."""
-    # A kernel that is the same on all devices meets pictures that are not: the conversion is what
-    # makes shard_map add the devices' gradients up.
+    # Where the kernel is the same on all devices and images are not, this conversion makes
+    # shard_map add up the devices' gradients.
     axes = window.varying(x), window.varying(kernel)
     if axes[1] - axes[0]:
         x = lax.pcast(x, tuple(axes[1] - axes[0]), to="varying")

@@ -1,7 +1,7 @@
 """`auto`: which algorithm runs a convolution and its gradients, by shape, dtype and backend.
 
-The rule is a short walk through the kinds of convolution, with the limits of `table`.  It looks at
-static facts only, so it costs nothing at run time and always gives the same answer.
+The rule goes through the kinds of convolution, with the limits of `table`. It looks at static
+shapes only, so it costs nothing at run time and is deterministic.
 """
 
 import jax.numpy as jnp
@@ -56,9 +56,12 @@ def choose(problem: Problem, dtype, backend: str) -> Plan:
     """The plan of ``algorithm="auto"`` for ``problem``.
 
     Args:
-        problem: static facts of the convolution.
+        problem: shapes and window of the convolution.
         dtype: of x and the kernel; float64 stays with exact algorithms.
         backend: "cpu", "gpu" or "tpu"; without a table of its own everything is "direct".
+
+    Returns:
+        one algorithm for each of the three functions.
 
     >>> from jaxnets.ops.convolution.problem import Problem
     >>> p = Problem((8, 56, 56, 144), (3, 3, 1, 144), (1, 1), ((1, 1),) * 2, (1, 1), groups=144)

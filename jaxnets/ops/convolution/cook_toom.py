@@ -14,8 +14,20 @@ def matrices(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bᵀ (α, α), G (α, r) and Aᵀ (m, α) of F(m, r), α = m + r − 1, exact rationals as float64.
 
     Cook–Toom: evaluate at α − 1 points and at infinity; the correlation is the transpose of the
-    polynomial product.  Bᵀ's rows are the numerators of the Lagrange polynomials, G takes their
-    denominators. F(2, 3) and F(4, 3) are the matrices that the paper prints, up to signs.
+    polynomial product. Bᵀ's rows are the numerators of the Lagrange polynomials, G takes their
+    denominators. F(2, 3) and F(4, 3) are the matrices that Lavin & Gray print, up to signs.
+
+    Args:
+        m: outputs of one piece.
+        r: taps.
+
+    Returns:
+        (Bᵀ, G, Aᵀ).
+
+    Raises:
+        ValueError: more points are needed than `POINTS` has.
+
+    Source: Winograd 1980 (Arithmetic Complexity of Computations); Lavin & Gray 2015, §3.
 
     >>> matrices(2, 3)[0].astype(int).tolist()
     [[-1, 0, 1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]

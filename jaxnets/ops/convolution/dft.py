@@ -2,12 +2,12 @@
 
 An axis of n pixels costs n multiply-adds a value here and about log₂ n in a fast transform, but a
 matrix product runs at the machine's full rate, keeps channels fastest, takes and gives only the
-pixels that exist (padding and cropping are missing rows), and needs no "good" length.  Up to about
+pixels that exist (padding and cropping are missing rows), and needs no "good" length. Up to about
 `LIMIT` pixels an axis that is several times faster on CPU than `jnp.fft`.
 
 Layout: spectra are real arrays (frequencies, 2, rest): all axes' frequencies in a row, of the first
 axis only the half that a real input needs; 2 is the real and the imaginary part; rest is whatever
-stood behind the spatial axes.
+followed the spatial axes.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,10 @@ def spectrum(x: jax.Array, lengths: Sequence[int], positions: Sequence[np.ndarra
     Args:
         x: real, one leading axis per entry of ``lengths``.
         lengths: period of each axis.
-        positions: where on the circle each axis' pixels stand: evenly spaced integers.
+        positions: of each axis's pixels within the period: evenly spaced integers.
+
+    Returns:
+        real spectra in the layout above, in the dtype of ``x``.
     """
     if max(lengths) > LIMIT:
         return _fast_spectrum(x, lengths, positions)

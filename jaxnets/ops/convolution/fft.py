@@ -2,8 +2,10 @@
 
 A network's "convolution" is a cross-correlation, so the kernel's spectrum is conjugated (which
 flips it), and a product of spectra is a *circular* convolution, so the circle is made long enough
-that what comes round meets only zeros; the notes leave both out.  Real input halves the work.  The
-cost grows with the picture, not with the window: this is for large kernels.
+that what wraps around meets only zeros. Real input halves the work. The cost grows with the image,
+not with the window: this is for large kernels.
+
+Source: Mathieu, Henaff & LeCun 2013 (Fast Training of Convolutional Networks through FFTs).
 """
 
 import dataclasses
@@ -35,7 +37,7 @@ class _Circle:
 
 
 def _circle(problem: Problem, circular: bool = False) -> _Circle:
-    # Zero padding on either side is one gap between x's end and its beginning next time round.
+    # Zero padding on either side is one gap between x's end and its beginning one period later.
     lengths = tuple(
         size if circular else max(size + max(pair), extent, out)
         for size, pair, extent, out in zip(
@@ -55,16 +57,16 @@ def _spectrum(x: jax.Array, circle: _Circle, positions) -> jax.Array:
     return dft.spectrum(x.astype(window.accumulator(x.dtype)), circle.lengths, positions)
 
 
-def _pictures(x: jax.Array, circle: _Circle, positions, groups: int) -> jax.Array:
-    """Spectra of pictures: (N, spatial…, C) to (frequencies, 2, N, G, C/G)."""
+def _images(x: jax.Array, circle: _Circle, positions, groups: int) -> jax.Array:
+    """Spectra of images: (N, spatial…, C) to (frequencies, 2, N, G, C/G)."""
     x = jnp.moveaxis(x, 0, -2)
     return _spectrum(x.reshape(*x.shape[:-1], groups, -1), circle, positions)
 
 
-def _kernels(kernel: jax.Array, circle: _Circle, groups: int, turned: bool) -> jax.Array:
+def _kernels(kernel: jax.Array, circle: _Circle, groups: int, transposed: bool) -> jax.Array:
     """Spectra of kernels: (frequencies, 2, G, C/G, D/G), or with D/G before C/G."""
     kernel = kernel.reshape(*kernel.shape[:-1], groups, -1)
-    kernel = jnp.moveaxis(kernel, -3, -1 if turned else -2)
+    kernel = jnp.moveaxis(kernel, -3, -1 if transposed else -2)
     return _spectrum(kernel, circle, circle.kernel)
 
 
@@ -82,8 +84,8 @@ def _complex(part: Callable[[int, int], jax.Array], conjugate: bool) -> jax.Arra
 
 
 # In the three functions f are frequencies, a and b the real and imaginary parts of the two factors,
-# n images, g groups, c and d a group's input and output channels.  All parts are multiplied with
-# all parts in one product a frequency: small matrix products are dear one by one.
+# n images, g groups, c and d a group's input and output channels. All parts are multiplied with
+# all parts in one product a frequency: small matrix products are slow one by one.
 
 
 def forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
@@ -92,8 +94,8 @@ def forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
 
 
 def _forward(x: jax.Array, kernel: jax.Array, problem: Problem, circle: _Circle) -> jax.Array:
-    xs = _pictures(x, circle, circle.x, problem.groups)
-    ks = _kernels(kernel, circle, problem.groups, turned=True)
+    xs = _images(x, circle, circle.x, problem.groups)
+    ks = _kernels(kernel, circle, problem.groups, transposed=True)
     if problem.depthwise:
         ys = _complex(lambda i, j: xs[:, i] * ks[:, j, None, :, :, 0], conjugate=True)
     else:
@@ -105,8 +107,8 @@ def _forward(x: jax.Array, kernel: jax.Array, problem: Problem, circle: _Circle)
 def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
     """x's gradient: F⁻¹[F(g) · F(kernel)], a true convolution."""
     circle = _circle(problem)
-    gs = _pictures(g, circle, circle.y, problem.groups)
-    ks = _kernels(kernel, circle, problem.groups, turned=False)
+    gs = _images(g, circle, circle.y, problem.groups)
+    ks = _kernels(kernel, circle, problem.groups, transposed=False)
     if problem.depthwise:
         xs = _complex(
             lambda i, j: (gs[:, i] * ks[:, j, None, :, 0]).sum(-1, keepdims=True), conjugate=False
@@ -120,8 +122,8 @@ def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Arr
 def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     """The kernel's gradient: the correlation of x with g, at the window's taps."""
     circle = _circle(problem)
-    xs = _pictures(x, circle, circle.x, problem.groups)
-    gs = _pictures(g, circle, circle.y, problem.groups)
+    xs = _images(x, circle, circle.x, problem.groups)
+    gs = _images(g, circle, circle.y, problem.groups)
     if problem.depthwise:
         ks = _complex(lambda i, j: (xs[:, i] * gs[:, j]).sum(1)[:, :, None], conjugate=True)
     else:
@@ -132,7 +134,9 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
 
 
 def circular_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Correlate round a torus, y[i] = Σₖ x[(i + k) mod size]·kernel[k]: spectra without padding.
+    """Correlate with periodic boundaries: y[i] = Σₖ x[(i + k) mod size]·kernel[k].
+
+    Products of spectra are periodic by themselves, so this one needs no padding.
 
     Args:
         x: (N, spatial…, C_in), every spatial axis at least as long as the window.
@@ -140,6 +144,9 @@ def circular_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Returns:
         (N, spatial…, C_out).
+
+    Raises:
+        ValueError: shapes that do not fit.
 
     >>> x = jnp.arange(4.0).reshape(1, 4, 1)
     >>> circular_conv(x, jnp.ones((2, 1, 1))).ravel().round(4)

@@ -1,8 +1,8 @@
 """`blocked`: a grouped convolution as one of fewer, wider groups with block-diagonal kernels.
 
-XLA on CPU runs every group for itself, and its gradients a hundred times slower than that.  Some
-groups put together form a *block*: its kernel is dense, with zeros where an output would see
-another group's inputs.  That multiplies the arithmetic by the groups of a block, but a matrix
+XLA on CPU runs every group by itself, and its gradients a hundred times slower than that. Some
+groups together form a *block*: its kernel is dense, with zeros where an output would see
+another group's inputs. That multiplies the arithmetic by the groups of a block, but a matrix
 product of eight channels runs so much nearer to the machine's limit than two products of four
 channels that it wins.
 """
@@ -21,7 +21,7 @@ WIDTH = 8  # input channels of a block that are aimed at
 
 def unsupported(problem: Problem) -> str | None:
     """Why this algorithm cannot do ``problem``, or None if it can."""
-    return None if problem.groups > 1 else "groups=1 has nothing to put together"
+    return None if problem.groups > 1 else "groups=1 has nothing to merge"
 
 
 def groups_in_block(problem: Problem, width: int = WIDTH) -> int:
@@ -37,7 +37,7 @@ def groups_in_block(problem: Problem, width: int = WIDTH) -> int:
 
 
 def merged(problem: Problem, width: int = WIDTH) -> Problem:
-    """The same convolution with as many groups put together as `groups_in_block` says."""
+    """The same convolution with as many groups merged as `groups_in_block` says."""
     together = groups_in_block(problem, width)
     fan_in, out = problem.kernel_shape[-2:]
     return problem.replace(

@@ -1,7 +1,7 @@
 """`pointwise`: a 1×1 convolution is one matrix product over the channels.
 
 Each pixel's channels are a row; forward is X·K, the input gradient G·Kᵀ and the kernel gradient
-Xᵀ·G, three plain products. XLA on CPU runs the last as a convolution whose window is the picture,
+Xᵀ·G, three plain products. XLA on CPU runs the last as a convolution whose window is the image,
 many times slower than the product.
 """
 

@@ -1,6 +1,6 @@
-"""`Problem`: one convolution's static facts, checked once, in one place.
+"""`Problem`: the static description of one convolution, checked once, in one place.
 
-Every algorithm gets a `Problem` and the two arrays; none of them checks arguments again.  A
+Every algorithm gets a `Problem` and the two arrays; none of them checks arguments again. A
 `Problem` is hashable, so it can be a static argument of a jitted function.
 """
 
@@ -12,15 +12,19 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-Padding = int | str | Sequence[int | tuple[int, int]]
+from jaxnets.ops.windows import Padding
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """Shapes and window of one convolution y = x ⋆ kernel, all static.
 
-    Shapes are (N, spatial…, C_in) and (window…, C_in/groups, C_out); ``padding`` holds one
-    (before, after) pair per spatial axis.
+    Attributes:
+        x_shape: (N, spatial…, C_in).
+        kernel_shape: (window…, C_in/groups, C_out).
+        strides, dilation: one int per spatial axis.
+        padding: one (before, after) pair per spatial axis.
+        groups: channel groups.
     """
 
     x_shape: tuple[int, ...]
@@ -180,7 +184,7 @@ def make_problem(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Problem:
-    """Check everything that can be wrong with a convolution's arguments and return its `Problem`.
+    """Check a convolution's arguments and return its `Problem`; arguments as for `conv`.
 
     Raises:
         ValueError: naming the argument, with both shapes.

@@ -1,7 +1,7 @@
 """`strassen`: matrix products by seven half-size products instead of eight.
 
 Strassen, "Gaussian elimination is not optimal", Numer. Math. 13 (1969): k levels of recursion take
-7ᵏ products of blocks, so n × n matrices take about n^log₂7 = n^2.807 multiplications.  Here both a
+7ᵏ products of blocks, so n × n matrices take about n^log₂7 = n^2.807 multiplications. Here both a
 matrix product of its own (`matmul`) and, over im2col's columns, a convolution.
 """
 
@@ -15,8 +15,8 @@ from jaxnets.ops.convolution import im2col, window
 from jaxnets.ops.convolution.problem import Problem
 
 # Up to this side XLA's own product wins: the eighteen additions cost more memory traffic than the
-# eighth product costs arithmetic (experiments/convolution/strassen.py
-# measures the crossover).
+# eighth product costs arithmetic
+# (experiments/convolution/strassen.py measures the crossover).
 CUTOFF = 2048
 
 
@@ -88,13 +88,19 @@ def _recurse(a: jax.Array, b: jax.Array, depth: int) -> jax.Array:
 def matmul(a: jax.Array, b: jax.Array, cutoff: int = CUTOFF) -> jax.Array:
     """Product of ``a`` (…, M, K) and ``b`` (…, K, N) by Strassen's recursion.
 
-    Sides are padded with zeros to a multiple of 2^levels.  The error grows faster than that of the
+    Sides are padded with zeros to a multiple of 2^levels. The error grows faster than that of the
     definition, as n^log₂12·ε instead of n²·ε (Higham, Accuracy and Stability, §23.2.2): each level
     subtracts quantities larger than the result.
 
     Args:
         a, b: matrices of one floating dtype, summed in float32 at least.
         cutoff: largest side that is multiplied in the ordinary way.
+
+    Returns:
+        (…, M, N), of the dtype of ``a``.
+
+    Raises:
+        ValueError: shapes that do not fit, or a cutoff below 1.
 
     >>> a = jnp.arange(12.0).reshape(3, 4)
     >>> bool(jnp.allclose(matmul(a, a.T, cutoff=1), a @ a.T))

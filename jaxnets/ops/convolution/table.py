@@ -8,8 +8,8 @@ least_macs: multiply-adds below which nothing is worth a choice.
 depthwise_fft_taps, dense_fft_taps: window positions from which spectra win.
 winograd_channels: the fewest channels, in and out, for F(4×4, 3×3).
 winograd_pixels_per_channel: output pixels of the batch per channel for it: transforming the kernel
-    must be small beside transforming the pictures.
-strided_blocked_channels: input channels of a group up to which strided groups are put together.
+    must be cheap compared to transforming the images.
+strided_blocked_channels: input channels of a group up to which strided groups are merged.
 few_channels: input channels up to which a 3×3 window is laid out as columns.
 first_layer_channels: the same for larger and for strided windows, as in first layers.
 columns_outputs_per_input: output channels for each input channel from which windows above 3×3 of

@@ -1,4 +1,4 @@
-"""Small moves that several algorithms share: pad or crop, pick the pixels under one tap, flip."""
+"""Steps that several algorithms share: pad or crop, pick the pixels under one tap, flip."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def onto_tap(y: jax.Array, problem: Problem, tap: Sequence[int]) -> jax.Array:
 
 
 def flip(kernel: jax.Array, groups: int = 1) -> jax.Array:
-    """Turn the window round and swap input and output channels: the kernel of x's gradient.
+    """Reverse the window and swap input and output channels: the kernel of x's gradient.
 
     (window…, C_in/G, C_out) → (window…, C_out/G, C_in), group by group.
     """

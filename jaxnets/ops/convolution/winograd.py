@@ -5,10 +5,10 @@ An m-pixel piece of a correlation with r taps needs m + r − 1 products instead
     y = Aᵀ [(G g) ⊙ (Bᵀ d)],    d the m + r − 1 input pixels under the piece.
 
 Nested over two axes, F(4×4, 3×3) takes 36 products a tile where the definition takes 144, and over
-channels each of the 36 positions is one matrix product (tiles, C)·(C, D).  What is left is memory
+channels each of the 36 positions is one matrix product (tiles, C)·(C, D). What is left is memory
 traffic: the transforms are written as sums of slices stacked along a new leading axis, which XLA
 fuses into one pass an axis, and images are taken in blocks whose transformed tiles fit `BLOCK`
-bytes, because memory that a call asks for anew is paid for page by page.
+bytes, because fresh memory costs a page fault for every page.
 
 Errors: Bᵀ of F(4, 3) has entries up to 5 and Aᵀ up to 8, so float32 results of F(4×4, 3×3) differ
 from the definition by about 1e-5 to 1e-4 of the largest output (5e-4 is promised), F(2×2, 3×3) by
@@ -139,7 +139,7 @@ def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
 
 
 def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
-    """Aᵀ M A, put together to (N, out…, D)."""
+    """Aᵀ M A, assembled to (N, out…, D)."""
     products = _join_groups(products, problem.groups)
     pieces, counts = _tiles(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
@@ -256,7 +256,7 @@ def forward(x: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> ja
 
 
 def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
-    """x's gradient: the same algorithm on g with the kernel turned round."""
+    """x's gradient: the same algorithm on g with the kernel flipped."""
     return forward(g, window.flip(kernel, problem.groups), problem.transposed(), m)
 
 
@@ -267,7 +267,7 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) ->
         d, e = _input_tiles(x, problem, m), _gradient_tiles(g, problem, m)
         return lax.dot_general(d, e, (((1,), (1,)), ((0,), (0,))))
 
-    # Half the block: padded pictures and half-transformed tiles lie beside two sets of tiles here.
+    # Half the block: padded images and half-transformed tiles lie beside two sets of tiles here.
     images, _ = _block(problem, m, BLOCK / 2)
     if images == problem.batch:
         u = tiles_product(x, g, problem)
@@ -288,7 +288,17 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) ->
 )
 @dataclasses.dataclass(frozen=True)
 class TransformedKernel:
-    """A kernel in the tiles' domain: ``values`` (α², C, D) of a ``window`` for pieces of ``m``."""
+    """A kernel in the tiles' domain, as `transform_kernel` makes it.
+
+    Attributes:
+        values: (α², C, D), α = m + r − 1 for r taps.
+        window: taps per axis.
+        m: output pixels a tile and axis.
+        dtype: of the kernel that was transformed.
+
+    >>> transform_kernel(jnp.ones((3, 3, 8, 16))).window
+    (3, 3)
+    """
 
     values: jax.Array
     window: tuple[int, ...]
@@ -302,6 +312,14 @@ def transform_kernel(kernel: jax.Array, m: int = 4) -> TransformedKernel:
     Args:
         kernel: of 1 to 3 window axes with up to five taps each.
         m: output pixels a tile and axis: 2 (most exact), 4 (fastest) or 6 (for many channels).
+
+    Returns:
+        the transformed kernel, a pytree.
+
+    Raises:
+        ValueError: a window or ``m`` that does not fit.
+
+    Source: Lavin & Gray 2015 (Fast Algorithms for Convolutional Neural Networks), §4.1.
 
     >>> transform_kernel(jnp.ones((3, 3, 8, 16))).values.shape
     (36, 8, 16)
@@ -320,6 +338,17 @@ def conv_transformed(
     x: jax.Array, transformed: TransformedKernel, *, padding: Padding = 0
 ) -> jax.Array:
     """Convolve with a kernel of `transform_kernel`; stride 1, differentiable in both arguments.
+
+    Args:
+        x: (N, spatial…, C), of the kernel's dtype.
+        transformed: the kernel.
+        padding: see `conv`.
+
+    Returns:
+        (N, out…, D).
+
+    Raises:
+        ValueError: ``x`` does not fit the kernel.
 
     >>> x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 2))
     >>> conv_transformed(x, transform_kernel(kernel), padding=1)[0, 4, 4]

@@ -1,14 +1,18 @@
 """BFGS with a dense inverse Hessian: n² numbers, for small problems and as the yardstick."""
 
+import dataclasses
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from jaxnets.optim.second_order.lbfgs import worth_keeping
-from jaxnets.optim.second_order.model import EXACT, Model
+from jaxnets.optim.second_order._xla import dot, matmul
+from jaxnets.optim.second_order.direction import Direction, SearchDirection
+from jaxnets.optim.second_order.lbfgs import curvature_condition
 
 
 def update_inverse(inverse: jax.Array, step: jax.Array, change: jax.Array) -> jax.Array:
-    """The BFGS update of an inverse Hessian (the notes' L79 "BGFS").
+    """The BFGS update of an inverse Hessian.
 
         H₊ = (I - ρ s yᵀ) H (I - ρ y sᵀ) + ρ s sᵀ,   ρ = 1 / sᵀy
 
@@ -21,7 +25,8 @@ def update_inverse(inverse: jax.Array, step: jax.Array, change: jax.Array) -> ja
         change: y = ∇f(x₊) - ∇f(x), shape (n,), with sᵀy > 0.
 
     Returns:
-        H₊, shape (n, n), symmetric to the last bit.
+        H₊, shape (n, n), symmetric: to the last bit, or to rounding where a compiler fuses the
+        products with the sum.
 
     Source: Nocedal and Wright (2006), equation 6.17; derived step by step in
     ``notebooks/bfgs_derivation.ipynb``.
@@ -31,40 +36,66 @@ def update_inverse(inverse: jax.Array, step: jax.Array, change: jax.Array) -> ja
     >>> [round(float(v), 6) for v in update_inverse(jnp.eye(2), s, y) @ y]
     [1.0, 2.0]
     """
-    return _rank_two(inverse, step, change, 1 / jnp.vdot(step, change, precision=EXACT))
+    return _rank_two(inverse, step, change, 1 / dot(step, change))
 
 
 def _rank_two(inverse, step, change, rho):
     """H - ρ (s uᵀ + u sᵀ) + (ρ² yᵀu + ρ) s sᵀ with u = H y, as one symmetric correction."""
-    image = jnp.matmul(inverse, change, precision=EXACT)
-    weight = 0.5 * rho * (rho * jnp.vdot(change, image, precision=EXACT) + 1)
+    image = matmul(inverse, change)
+    weight = 0.5 * rho * (rho * dot(change, image) + 1)
     half = step[:, None] * (weight * step - rho * image)[None, :]
     return inverse + (half + half.T)
 
 
-def model(rescale: bool = True) -> Model:
-    """BFGS as a `Model`; the first pair sets the scale γ = sᵀy / yᵀy of H₀ = γI."""
+class BFGSState(NamedTuple):
+    """State of `BFGS`.
 
-    def empty(x):
-        return jnp.eye(x.size, dtype=x.dtype), jnp.zeros((), jnp.int32)
+    Attributes:
+        inverse: H, the approximate inverse Hessian, symmetric, shape (n, n).
+        count: pairs taken in so far, an int32 scalar.
+    """
 
-    def forget(state, when):
+    inverse: jax.Array
+    count: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class BFGS(SearchDirection):
+    """d = -H g with the inverse Hessian H of Broyden, Fletcher, Goldfarb and Shanno.
+
+    A pair without positive curvature leaves H as it is.
+
+    Attributes:
+        rescale: start from H₀ = γI with γ = sᵀy / yᵀy of the first pair; else from I.
+
+    Source: Nocedal and Wright (2006), algorithm 6.1, and equation 6.20 for γ.
+
+    >>> import jax.numpy as jnp
+    >>> method, x = BFGS(), jnp.array([1.0, 0.0])
+    >>> state, direction = method.update(method.init(x), x, 2 * x, x, 2 * x)  # f(x) = x·x
+    >>> (x + direction.vector).tolist(), bool(direction.first_order)
+    ([0.0, 0.0], False)
+    """
+
+    rescale: bool = True
+
+    def init(self, x: jax.Array) -> BFGSState:
+        return BFGSState(jnp.eye(x.size, dtype=x.dtype), jnp.zeros((), jnp.int32))
+
+    def reset(self, state: BFGSState, when: jax.Array) -> BFGSState:
+        identity = jnp.eye(state.inverse.shape[0], dtype=state.inverse.dtype)
+        return BFGSState(jnp.where(when, identity, state.inverse), jnp.where(when, 0, state.count))
+
+    def update(self, state, step, change, x, gradient) -> tuple[BFGSState, Direction]:
         inverse, count = state
-        identity = jnp.eye(inverse.shape[0], dtype=inverse.dtype)
-        return jnp.where(when, identity, inverse), jnp.where(when, 0, count)
-
-    def learn(state, step, change, x, gradient):
-        inverse, count = state
-        curvature, squared, keep = worth_keeping(step, change)
+        curvature, squared, keep = curvature_condition(step, change)
         safe = jnp.where(keep, curvature, 1)
-        if rescale:
+        if self.rescale:
             scale = jnp.where(keep & (count == 0), safe / jnp.where(keep, squared, 1), 1)
             inverse = scale * inverse
         # A pair that is not kept gets ρ = 0 and zero vectors: H stays as it is.
         kept = keep.astype(step.dtype)
         inverse = _rank_two(inverse, kept * step, kept * change, kept / safe)
         count = count + keep.astype(jnp.int32)
-        direction = -jnp.matmul(inverse, gradient, precision=EXACT)
-        return (inverse, count), direction, count == 0, 0
-
-    return Model(empty=empty, forget=forget, learn=learn)
+        direction = -matmul(inverse, gradient)
+        return BFGSState(inverse, count), Direction(direction, count == 0, 0)

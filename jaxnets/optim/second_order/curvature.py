@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnets.optim.second_order.model import EXACT
+from jaxnets.optim.second_order._xla import dot, matmul
 from jaxnets.optim.second_order.objective import flat_objective, flatten
 
 
@@ -47,9 +47,7 @@ def gradient_curvature(fun: Callable, x: Any) -> jax.Array:
     """
     product, vector = _flat_product(fun, x)
     gradient = flat_objective(fun, flatten(x, "x"))(vector)[1]
-    return jnp.vdot(gradient, product(gradient), precision=EXACT) / jnp.vdot(
-        gradient, gradient, precision=EXACT
-    )
+    return dot(gradient, product(gradient)) / dot(gradient, gradient)
 
 
 def lanczos(
@@ -85,26 +83,23 @@ def lanczos(
         raise ValueError(f"needs 1 <= top <= steps <= {size} (parameters): top={top}, {steps=}")
     start = jax.random.normal(key, (size,), dtype)
 
-    def times(matrix, vector):
-        return jnp.matmul(matrix, vector, precision=EXACT)
-
     def orthogonal(basis, vector):
         for _ in range(2):  # twice is enough
-            vector = vector - times(times(basis, vector), basis)
+            vector = vector - matmul(matmul(basis, vector), basis)
         return vector
 
     def extend(carry, index):
         basis, here = carry
         basis = basis.at[index].set(here)
         image = product(here)
-        alpha = jnp.vdot(here, image, precision=EXACT)
+        alpha = dot(here, image)
         rest = orthogonal(basis, image)
-        beta = jnp.sqrt(jnp.vdot(rest, rest, precision=EXACT))
+        beta = jnp.sqrt(dot(rest, rest))
         # An invariant subspace: go on with a fresh direction, joined by β = 0.
         ended = beta <= 1e2 * jnp.finfo(dtype).eps * jnp.sqrt(jnp.vdot(image, image))
         fresh = orthogonal(basis, jax.random.normal(jax.random.fold_in(key, index), (size,), dtype))
         following = jnp.where(ended, fresh, rest)
-        length = jnp.sqrt(jnp.vdot(following, following, precision=EXACT))
+        length = jnp.sqrt(dot(following, following))
         following = following / jnp.where(length > 0, length, 1)
         return (basis, following), (alpha, jnp.where(ended, 0, beta))
 
@@ -142,7 +137,7 @@ def hutchinson_trace(
 
     def sample(key):
         signs = jax.random.rademacher(key, (vector.size,), vector.dtype)
-        return jnp.vdot(signs, product(signs), precision=EXACT)
+        return dot(signs, product(signs))
 
     values = jax.lax.map(sample, jax.random.split(key, samples))
     return jnp.mean(values), jnp.std(values, ddof=1) / jnp.sqrt(samples)

@@ -1,277 +1,258 @@
-"""The loop that L-BFGS, BFGS, Newton and L-BFGS-B share: search along a direction, learn, repeat.
+"""The loop that all methods share: search along a direction, move, learn, choose the next one.
 
-One ``while_loop`` holds everything; inside it a second one runs the line search. The start is
-treated as a search of length zero, so the user's function is compiled once, not twice.
+One ``while_loop`` holds everything; inside it a second one runs the line search. The start counts
+as a line search of length zero, so that the user's function stands in the program once, not twice.
 """
 
-import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxnets.optim.second_order import line_search
-from jaxnets.optim.second_order.model import EXACT, Model
-from jaxnets.optim.second_order.packing import Packed, pack, unpack
+from jaxnets.optim.second_order._xla import Packed, compute_if, dot, pack, unpack
+from jaxnets.optim.second_order.direction import Direction, SearchDirection
+from jaxnets.optim.second_order.line_search import (
+    FAILED,
+    SEARCHING,
+    Search,
+    advance_packed,
+    init_search,
+)
+from jaxnets.optim.second_order.progress import (
+    Scalars,
+    blank_scalars,
+    next_status,
+    stalled_iterations,
+)
+from jaxnets.optim.second_order.result import Result, Status, Trace
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 
-class Status(enum.IntEnum):
-    """Why a minimization ended.
+class _Problem(NamedTuple):
+    """What does not change from one iteration to the next.
 
-    >>> Status.CONVERGED.message
-    'the gradient norm is at most tol'
+    Attributes:
+        evaluate: ``x -> (value, gradient, aux)`` on flat vectors.
+        method: gives the directions.
+        line_search: constants of the line search.
+        tol: gradient norm at which the run has converged.
+        max_iterations: accepted steps at most.
     """
 
-    RUNNING = 0
-    CONVERGED = 1
-    MAX_ITERATIONS = 2
-    ROUNDING = 3
-    LINE_SEARCH_FAILED = 4
-    NON_FINITE = 5
-
-    @property
-    def message(self) -> str:
-        """The status in words."""
-        return {
-            Status.RUNNING: "still running",
-            Status.CONVERGED: "the gradient norm is at most tol",
-            Status.MAX_ITERATIONS: "max_iterations reached before the gradient norm fell to tol",
-            Status.ROUNDING: "rounding ended progress: neither value nor gradient norm improves "
-            "any more in this precision, and the gradient norm is above tol",
-            Status.LINE_SEARCH_FAILED: "no step along steepest descent lowers the value, though "
-            "its slope says it should: is the gradient right, is the function smooth here?",
-            Status.NON_FINITE: "the value or the gradient at the start is NaN or infinite",
-        }[self]
-
-
-class Trace(NamedTuple):
-    """How a run went, one entry an iteration, entry 0 the start; NaN and -1 where not reached."""
-
-    value: jax.Array
-    gradient_norm: jax.Array
-    evaluations: jax.Array
-
-
-class Outcome(NamedTuple):
-    """What `descend` returns, on flat vectors; `minimize` wraps it."""
-
-    x: jax.Array
-    value: jax.Array
-    gradient: jax.Array
-    gradient_norm: jax.Array
-    iterations: jax.Array
-    evaluations: jax.Array
-    products: jax.Array
-    status: jax.Array
-    aux: Any
-    trace: Trace | None
-
-
-class _Numbers(NamedTuple):
-    """The scalars of the loop; they travel packed."""
-
-    value: jax.Array
-    gradient_norm: jax.Array
-    iterations: jax.Array
-    evaluations: jax.Array
-    products: jax.Array
-    status: jax.Array
-    slope: jax.Array  # along the direction that comes
-    fresh: jax.Array
-    expected: jax.Array  # |slope| of the last direction that knew curvature
-    stalled: jax.Array
-    best_value: jax.Array
-    best_norm: jax.Array
+    evaluate: Callable
+    method: SearchDirection
+    line_search: StrongWolfe
+    tol: jax.Array
+    max_iterations: jax.Array
 
 
 class _Loop(NamedTuple):
-    numbers: Packed
+    """What one iteration hands to the next.
+
+    Attributes:
+        scalars: a packed `Scalars`.
+        x: the present point, (n,).
+        gradient: there, (n,).
+        direction: the direction that comes, (n,).
+        aux: what the function returned beside its value at x.
+        trace: the record so far, or None.
+        method: the state of the search direction.
+    """
+
+    scalars: Packed
     x: jax.Array
     gradient: jax.Array
     direction: jax.Array
     aux: Any
     trace: Trace | None
-    model: Any
+    method: Any
 
 
-# Iterations in a row without a lower value (beyond rounding) or a clearly smaller gradient.
-PATIENCE = 10
+class _Point(NamedTuple):
+    """A point with all that is known there."""
+
+    x: jax.Array
+    value: jax.Array
+    gradient: jax.Array
+    aux: Any
 
 
 def descend(
     evaluate: Callable,
     x: jax.Array,
-    model: Model,
+    method: SearchDirection,
     *,
     tol: jax.Array,
     max_iterations: jax.Array,
-    rule: line_search.WolfeRule,
+    line_search: StrongWolfe,
     record: int = 0,
-) -> Outcome:
-    """Minimize from x with the directions of a model; jit-, vmap- and shard_map-clean.
+) -> Result:
+    """Minimize from x along the directions of a method; jit-, vmap- and shard_map-clean.
 
     Args:
         evaluate: ``x -> (value, gradient, aux)`` on flat vectors.
         x: the start, shape (n,).
-        model: the method.
-        tol: stop when ``model.norm`` is at most this.
+        method: the search direction.
+        tol: stop when ``method.gradient_norm`` is at most this.
         max_iterations: stop after so many accepted steps.
-        rule: the line search's constants.
+        line_search: the line search's constants.
         record: length of the trace to keep; 0 keeps none.
+
+    Returns:
+        A `Result` whose x and gradient are vectors.
+
+    >>> import jax
+    >>> from jaxnets.optim.second_order import LBFGS, StrongWolfe
+    >>> def evaluate(x):
+    ...     return x @ x, 2 * x, None
+    >>> options = {"tol": 1e-3, "max_iterations": 9, "line_search": StrongWolfe()}
+    >>> result = jax.jit(lambda x: descend(evaluate, x, LBFGS(5), **options))(jnp.ones(3))
+    >>> result.x.tolist(), int(result.evaluations)
+    ([0.0, 0.0, 0.0], 3)
     """
-    dtype = x.dtype
-    eps = jnp.finfo(dtype).eps
-    integer = jnp.zeros((), jnp.int32)
-    number = jnp.zeros((), dtype)
-    aux = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(evaluate, x)[2]
-    )
-    trace = None
-    if record:
-        blank = jnp.full(record, jnp.nan, dtype)
-        trace = Trace(blank, blank, jnp.full(record, -1, jnp.int32))
-    sample = _Numbers(
-        value=number,
-        gradient_norm=number + jnp.inf,
-        iterations=integer - 1,
-        evaluations=integer,
-        products=integer,
-        status=integer,
-        slope=number,
-        fresh=jnp.ones((), bool),
-        expected=number + jnp.inf,
-        stalled=integer,
-        best_value=number + jnp.inf,
-        best_norm=number + jnp.inf,
-    )
-    begin = _Loop(
-        numbers=pack(sample),
-        x=x,
-        gradient=jnp.zeros_like(x),
-        direction=jnp.zeros_like(x),
-        aux=aux,
-        trace=trace,
-        model=model.empty(x),
-    )
-
-    def dot(a, b):
-        return jnp.vdot(a, b, precision=EXACT)
-
-    def iterate(loop: _Loop) -> _Loop:
-        old = unpack(loop.numbers, sample)
-        first = old.iterations < 0
-        slope = old.slope
-        # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
-        guess = jax.lax.cond(
-            old.fresh,
-            lambda: 1 / jnp.maximum(1, jnp.sqrt(dot(loop.gradient, loop.gradient))),
-            lambda: jnp.ones((), dtype),
-        )
-        search = like = line_search.start(
-            old.value, slope, guess, model.longest(loop.x, loop.direction, old.fresh)
-        )
-
-        def try_step(carry):
-            step = unpack(carry[0], like).step
-            value, gradient, aux = evaluate(model.place(loop.x, loop.direction, step))
-            slope = dot(gradient, loop.direction)
-            packed = line_search.advance_packed(carry[0], like, value, slope, rule, accept=first)
-            return packed, value, gradient, aux
-
-        packed, value, gradient, aux = jax.lax.while_loop(
-            lambda carry: unpack(carry[0], like).outcome == line_search.SEARCHING,
-            try_step,
-            (pack(search), old.value, loop.gradient, loop.aux),
-        )
-        search = unpack(packed, search)
-        found = search.outcome != line_search.FAILED
-
-        def keep(new, previous):
-            return jax.tree.map(lambda a, b: jnp.where(found, a, b), new, previous)
-
-        place = jnp.where(first, loop.x, model.place(loop.x, loop.direction, search.step))
-        new_x, value, gradient, aux = keep(
-            (place, value, gradient, aux), (loop.x, old.value, loop.gradient, loop.aux)
-        )
-        step = new_x - loop.x
-        change = jnp.where(first, 0, gradient - loop.gradient)
-
-        norm = model.norm(new_x, gradient).astype(dtype)
-        rounding = eps * jnp.abs(value)
-        better = (value < old.best_value - rounding) | (norm < 0.9 * old.best_norm)
-        stalled = jnp.where(better | first, 0, old.stalled + found)
-        expected = jnp.where(old.fresh, old.expected, jnp.abs(slope))
-
-        # A failed search: forget the curvature and try steepest descent once, then give up.
-        forgotten = model.forget(loop.model, ~found)
-        state, direction, fresh, products = model.learn(forgotten, step, change, new_x, gradient)
-        onward = dot(gradient, direction)
-        uphill = onward >= 0
-        fresh = fresh | uphill
-
-        def downhill():
-            steepest = model.steepest(new_x, gradient)
-            return steepest, dot(gradient, steepest)
-
-        direction, onward = jax.lax.cond(uphill, downhill, lambda: (direction, onward))
-
-        given_up = ~found & old.fresh
-        lost = jnp.minimum(expected, jnp.abs(slope)) <= 100 * rounding
-        stuck = found & ~first & (value == old.value)
-        stuck = jax.lax.cond(stuck, lambda: jnp.all(step == 0), lambda: jnp.zeros((), bool))
-        status = _decide(
-            (first & ~(jnp.isfinite(value) & jnp.isfinite(norm)), Status.NON_FINITE),
-            (norm <= tol, Status.CONVERGED),
-            ((given_up & lost) | stuck | (stalled >= PATIENCE), Status.ROUNDING),
-            (given_up, Status.LINE_SEARCH_FAILED),
-            (old.iterations + 1 >= max_iterations, Status.MAX_ITERATIONS),
-        )
-        iterations = old.iterations + found.astype(jnp.int32)
-        evaluations = old.evaluations + search.trials
-        trace = loop.trace
-        if record:
-            trace = Trace(
-                loop.trace.value.at[iterations].set(value),
-                loop.trace.gradient_norm.at[iterations].set(norm),
-                loop.trace.evaluations.at[iterations].set(evaluations),
-            )
-        numbers = _Numbers(
-            value=value,
-            gradient_norm=norm,
-            iterations=iterations,
-            evaluations=evaluations,
-            products=old.products + products,
-            status=status,
-            slope=onward,
-            fresh=fresh,
-            expected=expected,
-            stalled=stalled,
-            best_value=jnp.minimum(value, old.best_value),
-            best_norm=jnp.minimum(norm, old.best_norm),
-        )
-        return _Loop(pack(numbers), new_x, gradient, direction, aux, trace, state)
+    problem = _Problem(evaluate, method, line_search, tol, max_iterations)
+    blank = blank_scalars(x.dtype)
 
     def running(loop: _Loop) -> jax.Array:
-        return unpack(loop.numbers, sample).status == Status.RUNNING
+        return unpack(loop.scalars, blank).status == Status.RUNNING
 
-    done = jax.lax.while_loop(running, iterate, begin)
-    numbers = unpack(done.numbers, sample)
-    return Outcome(
+    def iterate(loop: _Loop) -> _Loop:
+        return _iterate(problem, loop, blank)
+
+    done = jax.lax.while_loop(running, iterate, _start(problem, x, blank, record))
+    scalars = unpack(done.scalars, blank)
+    return Result(
         x=done.x,
-        value=numbers.value,
+        value=scalars.value,
         gradient=done.gradient,
-        gradient_norm=numbers.gradient_norm,
-        iterations=numbers.iterations,
-        evaluations=numbers.evaluations,
-        products=numbers.products,
-        status=numbers.status,
+        gradient_norm=scalars.gradient_norm,
+        iterations=scalars.iterations,
+        evaluations=scalars.evaluations,
+        hessian_products=scalars.hessian_products,
+        status=scalars.status,
         aux=done.aux,
         trace=done.trace,
     )
 
 
-def _decide(*cases) -> jax.Array:
-    """The first status whose condition holds, else RUNNING."""
-    conditions, statuses = zip(*cases, strict=True)
-    return jnp.select(list(conditions), [jnp.int32(s) for s in statuses], jnp.int32(Status.RUNNING))
+def _start(problem: _Problem, x: jax.Array, blank: Scalars, record: int) -> _Loop:
+    """The loop's state before the function has been evaluated: a direction of length zero."""
+    shapes = jax.eval_shape(problem.evaluate, x)[2]
+    trace = None
+    if record:
+        unknown = jnp.full(record, jnp.nan, x.dtype)
+        trace = Trace(unknown, unknown, jnp.full(record, -1, jnp.int32))
+    return _Loop(
+        scalars=pack(blank),
+        x=x,
+        gradient=jnp.zeros_like(x),
+        direction=jnp.zeros_like(x),
+        aux=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes),
+        trace=trace,
+        method=problem.method.init(x),
+    )
+
+
+def _iterate(problem: _Problem, loop: _Loop, blank: Scalars) -> _Loop:
+    """One iteration: line search, move, new direction, and whether to go on."""
+    method = problem.method
+    old = unpack(loop.scalars, blank)
+    search, trial = _search_line(problem, loop, old)
+    found = search.outcome != FAILED
+    point = _accept(problem, loop, old, search, trial, found)
+
+    step = point.x - loop.x
+    change = jnp.where(old.iterations < 0, 0, point.gradient - loop.gradient)
+    # A failed search: forget the curvature and try steepest descent once, then give up.
+    state = method.reset(loop.method, ~found)
+    state, proposal = method.update(state, step, change, point.x, point.gradient)
+    direction, slope, first_order = _make_descent(method, point, proposal)
+
+    norm = method.gradient_norm(point.x, point.gradient).astype(point.x.dtype)
+    new = Scalars(
+        value=point.value,
+        gradient_norm=norm,
+        iterations=old.iterations + found.astype(jnp.int32),
+        evaluations=old.evaluations + search.trials,
+        hessian_products=old.hessian_products + proposal.hessian_products,
+        status=old.status,
+        slope=slope,
+        first_order=first_order,
+        expected=jnp.where(old.first_order, old.expected, jnp.abs(old.slope)),
+        stalled=stalled_iterations(old, point.value, norm, found),
+        best_value=jnp.minimum(point.value, old.best_value),
+        best_norm=jnp.minimum(norm, old.best_norm),
+    )
+    new = new._replace(
+        status=next_status(old, new, step, found, problem.tol, problem.max_iterations)
+    )
+    trace = None if loop.trace is None else _record(loop.trace, new)
+    return _Loop(pack(new), point.x, point.gradient, direction, point.aux, trace, state)
+
+
+def _search_line(problem: _Problem, loop: _Loop, old: Scalars) -> tuple[Search, tuple]:
+    """Run the line search along the direction; its end, and (value, gradient, aux) there."""
+    x, direction = loop.x, loop.direction
+    # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
+    guess = compute_if(
+        old.first_order,
+        lambda: 1 / jnp.maximum(1, jnp.sqrt(dot(loop.gradient, loop.gradient))),
+        jnp.ones((), x.dtype),
+    )
+    max_step = problem.method.max_step(x, direction)
+    like = init_search(old.value, old.slope, guess, max_step)
+
+    def searching(carry):
+        return unpack(carry[0], like).outcome == SEARCHING
+
+    def try_step(carry):
+        step = unpack(carry[0], like).step
+        value, gradient, aux = problem.evaluate(problem.method.move(x, direction, step))
+        packed = advance_packed(
+            carry[0],
+            like,
+            value,
+            dot(gradient, direction),
+            problem.line_search,
+            accept=old.iterations < 0,
+        )
+        return packed, value, gradient, aux
+
+    begin = (pack(like), old.value, loop.gradient, loop.aux)
+    packed, *trial = jax.lax.while_loop(searching, try_step, begin)
+    return unpack(packed, like), tuple(trial)
+
+
+def _accept(
+    problem: _Problem, loop: _Loop, old: Scalars, search: Search, trial: tuple, found: jax.Array
+) -> _Point:
+    """The point where the search ended; where it failed, the one where it began."""
+    moved = problem.method.move(loop.x, loop.direction, search.step)
+    x = jnp.where(old.iterations < 0, loop.x, moved)
+    here = _Point(loop.x, old.value, loop.gradient, loop.aux)
+    return jax.tree.map(lambda a, b: jnp.where(found, a, b), _Point(x, *trial), here)
+
+
+def _make_descent(
+    method: SearchDirection, point: _Point, proposal: Direction
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Direction, slope and first_order; a direction that does not descend is replaced."""
+    slope = dot(point.gradient, proposal.vector)
+    uphill = slope >= 0
+
+    def steepest():
+        direction = method.steepest_descent(point.x, point.gradient)
+        return direction, dot(point.gradient, direction)
+
+    direction, slope = compute_if(uphill, steepest, (proposal.vector, slope))
+    return direction, slope, proposal.first_order | uphill
+
+
+def _record(trace: Trace, new: Scalars) -> Trace:
+    """The trace with this iteration written in."""
+    return Trace(
+        trace.value.at[new.iterations].set(new.value),
+        trace.gradient_norm.at[new.iterations].set(new.gradient_norm),
+        trace.evaluations.at[new.iterations].set(new.evaluations),
+    )

@@ -14,64 +14,29 @@ SIAM J. Sci. Comput. 16 (1995), sections 2-5; the projected subspace step is of 
 Nocedal, ACM TOMS 38 (2011).
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxnets.optim.second_order.lbfgs import worth_keeping
-from jaxnets.optim.second_order.model import EXACT, Model
-from jaxnets.optim.second_order.objective import flatten
-
-
-def flat_bounds(bounds: Any, x0: Any) -> tuple[jax.Array, jax.Array]:
-    """Check (lower, upper) against x0 and lay both out as vectors.
-
-    Raises:
-        ValueError: not a pair, not broadcastable to x0, NaN, or a lower bound above an upper one.
-
-    >>> low, high = flat_bounds((0.0, jnp.inf), {"a": jnp.ones(2)})
-    >>> low.tolist(), high.tolist()
-    ([0.0, 0.0], [inf, inf])
-    """
-    if not (isinstance(bounds, (tuple, list)) and len(bounds) == 2):
-        raise ValueError(f"bounds must be a pair (lower, upper), got {type(bounds).__name__}")
-    sides = []
-    for name, side in zip(("lower", "upper"), bounds, strict=True):
-        if jax.tree.structure(side) != jax.tree.structure(x0):
-            if np.ndim(side) != 0 or (not np.isscalar(side) and not hasattr(side, "dtype")):
-                raise ValueError(
-                    f"the {name} bound has the structure {jax.tree.structure(side)}; it must be "
-                    f"one number or a tree like x0, {jax.tree.structure(x0)}"
-                )
-            side = jax.tree.map(lambda leaf, side=side: jnp.full_like(leaf, side), x0)
-
-        def fit(bound, leaf, name=name):
-            if np.broadcast_shapes(np.shape(bound), np.shape(leaf)) != np.shape(leaf):
-                raise ValueError(
-                    f"the {name} bound {np.shape(bound)} does not fit {np.shape(leaf)}"
-                )
-            return jnp.broadcast_to(jnp.asarray(bound, jnp.result_type(leaf)), np.shape(leaf))
-
-        try:
-            sides.append(flatten(jax.tree.map(fit, side, x0), name).vector)
-        except ValueError as error:
-            raise ValueError(f"bounds do not fit x0: {error}") from None
-    low, high = sides
-    if not isinstance(low, jax.core.Tracer) and not isinstance(high, jax.core.Tracer):
-        wrong = np.flatnonzero(~(np.asarray(low) <= np.asarray(high)))
-        if wrong.size:
-            i = int(wrong[0])
-            raise ValueError(
-                f"bounds cross: {wrong.size} lower bounds are not at most their upper bounds; "
-                f"the first is entry {i}: lower {float(low[i])}, upper {float(high[i])}"
-            )
-    return low, high
+from jaxnets.optim.second_order import bounds
+from jaxnets.optim.second_order._xla import dot, matmul, write_row
+from jaxnets.optim.second_order.direction import Direction, SearchDirection
+from jaxnets.optim.second_order.lbfgs import curvature_condition
 
 
 class BoxHistory(NamedTuple):
-    """The last m pairs with their products: S and Y (m, n), SSᵀ and SYᵀ (m, m), θ, count."""
+    """The last m pairs with their products, in a ring of slots.
+
+    Attributes:
+        steps: S, (m, n), one s a row.
+        changes: Y, (m, n), one y a row.
+        step_products: SSᵀ, (m, m).
+        mixed_products: SYᵀ, (m, m).
+        theta: θ = yᵀy / sᵀy of the newest pair, a scalar; 1 before the first.
+        count: pairs taken in so far, an int32 scalar; the next goes to slot count mod m.
+    """
 
     steps: jax.Array
     changes: jax.Array
@@ -81,49 +46,46 @@ class BoxHistory(NamedTuple):
     count: jax.Array
 
 
-def _times(a, b):
-    return jnp.matmul(a, b, precision=EXACT)
+def push(history: BoxHistory, step: jax.Array, change: jax.Array) -> BoxHistory:
+    """Take in a pair, in place of the oldest; one without positive curvature is left out.
 
-
-def _push(history: BoxHistory, step: jax.Array, change: jax.Array) -> BoxHistory:
-    memory = history.steps.shape[0]
-    slot = history.count % memory
-    curvature, squared, keep = worth_keeping(step, change)
-
-    def write(block, vector):
-        old = jax.lax.dynamic_slice_in_dim(block, slot, 1)
-        return jax.lax.dynamic_update_slice_in_dim(
-            block, jnp.where(keep, vector[None], old), slot, 0
-        )
-
-    steps, changes = write(history.steps, step), write(history.changes, change)
-    here = jnp.arange(memory) == slot
+    Args:
+        history: the pairs so far.
+        step: s, shape (n,).
+        change: y, shape (n,).
+    """
+    memory_size = history.steps.shape[0]
+    slot = history.count % memory_size
+    curvature, squared, keep = curvature_condition(step, change)
+    (steps,) = write_row((history.steps,), slot, step, keep)
+    (changes,) = write_row((history.changes,), slot, change, keep)
+    here = jnp.arange(memory_size) == slot
 
     def renew(matrix, row, column):
         new = jnp.where(here[:, None], row[None, :], matrix)
         return jnp.where(keep, jnp.where(here[None, :], column[:, None], new), matrix)
 
-    products = _times(steps, step)
+    products = matmul(steps, step)
     step_products = renew(history.step_products, products, products)
-    mixed = renew(history.mixed_products, _times(changes, step), _times(steps, change))
+    mixed = renew(history.mixed_products, matmul(changes, step), matmul(steps, change))
     theta = squared / jnp.where(keep, curvature, 1)
     return BoxHistory(
-        steps,
-        changes,
-        step_products,
-        mixed,
-        jnp.where(keep, theta, history.theta),
-        history.count + keep.astype(jnp.int32),
+        steps=steps,
+        changes=changes,
+        step_products=step_products,
+        mixed_products=mixed,
+        theta=jnp.where(keep, theta, history.theta),
+        count=history.count + keep.astype(jnp.int32),
     )
 
 
 def compact(history: BoxHistory) -> tuple[jax.Array, jax.Array]:
     """Wᵀ of shape (2m, n) and M of shape (2m, 2m); empty slots are zero in both."""
-    memory = history.steps.shape[0]
-    slots = jnp.arange(memory)
+    memory_size = history.steps.shape[0]
+    slots = jnp.arange(memory_size)
     valid = slots < history.count
     # Chronological rank of each slot: 0 is the oldest.
-    rank = jnp.where(history.count < memory, slots, (slots - history.count) % memory)
+    rank = jnp.where(history.count < memory_size, slots, (slots - history.count) % memory_size)
     both = valid[:, None] & valid[None, :]
     younger = (rank[:, None] > rank[None, :]) & both
     lower = jnp.where(younger, history.mixed_products, 0)
@@ -138,36 +100,50 @@ def compact(history: BoxHistory) -> tuple[jax.Array, jax.Array]:
     return jnp.where(jnp.tile(valid, 2)[:, None], rows, 0), middle
 
 
-def cauchy_point(
-    x: jax.Array,
-    gradient: jax.Array,
-    low: jax.Array,
-    high: jax.Array,
-    theta: jax.Array,
-    rows: jax.Array,
-    middle: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """The first minimizer of the model along P(x - t g), t ≥ 0 (Byrd et al., algorithm CP).
+class BoxModel(NamedTuple):
+    """The quadratic model around a point, and the box.
 
-    Args:
-        x, gradient, low, high: shape (n,), low ≤ x ≤ high.
+    Attributes:
+        x: the point, shape (n,), inside the box.
+        gradient: ∇f(x), shape (n,).
+        lower: shape (n,).
+        upper: shape (n,).
         theta: θ of B = θI - W M Wᵀ.
         rows: Wᵀ, (2m, n).
         middle: M, (2m, 2m).
+    """
+
+    x: jax.Array
+    gradient: jax.Array
+    lower: jax.Array
+    upper: jax.Array
+    theta: jax.Array
+    rows: jax.Array
+    middle: jax.Array
+
+
+def cauchy_point(model: BoxModel) -> tuple[jax.Array, jax.Array]:
+    """The first minimizer of the model along P(x - t g), t ≥ 0.
+
+    The path is a polygon: at each breakpoint another variable meets its bound. Piece by piece the
+    model's slope and curvature along it are updated, until the slope turns positive.
 
     Returns:
         The Cauchy point, (n,), and c = Wᵀ(x_c - x), (2m,).
+
+    Source: Byrd et al. (1995), algorithm CP.
     """
-    wall = jnp.where(gradient < 0, high, low)
+    x, gradient, lower, upper, theta, rows, middle = model
+    wall = jnp.where(gradient < 0, upper, lower)
     breaks = jnp.where(gradient != 0, (x - wall) / jnp.where(gradient == 0, 1, gradient), jnp.inf)
     moving = breaks > 0
     direction = jnp.where(moving, -gradient, 0)
     order = jnp.argsort(jnp.where(moving, breaks, jnp.inf))
     tiny = jnp.finfo(x.dtype).tiny
 
-    p = _times(rows, direction)
-    slope = -jnp.vdot(direction, direction, precision=EXACT)
-    bend = -theta * slope - jnp.vdot(p, _times(middle, p), precision=EXACT)
+    p = matmul(rows, direction)
+    slope = -dot(direction, direction)
+    bend = -theta * slope - dot(p, matmul(middle, p))
     zero = jnp.zeros((), x.dtype)
     # `order` puts the resting variables last, so the moving ones start at index 0.
     begin = (jnp.zeros((), jnp.int32), zero, p, jnp.zeros_like(p), slope, bend)
@@ -189,7 +165,7 @@ def cauchy_point(
         stretch = until - t
         g = gradient[which]
         row = jax.lax.dynamic_index_in_dim(rows, which, 1, keepdims=False)
-        image = _times(middle, row)
+        image = matmul(middle, row)
         c = c + stretch * p
         offset = wall[which] - x[which]
         slope = slope + stretch * bend + g * g + theta * g * offset - g * jnp.vdot(image, c)
@@ -198,71 +174,97 @@ def cauchy_point(
 
     _, t, _, _, slope, bend = jax.lax.while_loop(passes, cross, begin)
     t = t + jnp.maximum(-slope / jnp.maximum(bend, least), 0)
-    point = jnp.where(moving, jnp.clip(x + t * direction, low, high), x)
+    point = jnp.where(moving, jnp.clip(x + t * direction, lower, upper), x)
     point = jnp.where(moving & (breaks <= t), wall, point)
-    return point, _times(rows, point - x)
+    return point, matmul(rows, point - x)
 
 
-def subspace_minimum(x, gradient, low, high, theta, rows, middle, cauchy, c) -> jax.Array:
+def subspace_minimum(model: BoxModel, cauchy: jax.Array, c: jax.Array) -> jax.Array:
     """Minimize the model over the variables that are free at the Cauchy point, inside the box.
 
     The unconstrained minimizer over the free variables is projected onto the box; where that is
     no descent direction, the step toward it is cut at the first bound instead.
+
+    Args:
+        model: the quadratic model.
+        cauchy: the Cauchy point x_c, (n,).
+        c: Wᵀ(x_c - x), (2m,).
+
+    Returns:
+        A point of the box, (n,).
+
+    Source: Byrd et al. (1995), section 5.1, "direct primal method"; Morales and Nocedal (2011).
     """
-    free = (cauchy > low) & (cauchy < high)
-    reduced = gradient + theta * (cauchy - x) - _times(_times(middle, c), rows)
+    x, gradient, lower, upper, theta, rows, middle = model
+    free = (cauchy > lower) & (cauchy < upper)
+    reduced = gradient + theta * (cauchy - x) - matmul(matmul(middle, c), rows)
     reduced = jnp.where(free, reduced, 0)
     free_rows = jnp.where(free[None, :], rows, 0)
-    weights = _times(middle, _times(free_rows, reduced))
+    weights = matmul(middle, matmul(free_rows, reduced))
     system = (
         jnp.eye(rows.shape[0], dtype=x.dtype)
-        - _times(middle, _times(free_rows, free_rows.T)) / theta
+        - matmul(middle, matmul(free_rows, free_rows.T)) / theta
     )
     weights = jnp.linalg.solve(system, weights)
-    move = -reduced / theta - _times(weights, free_rows) / theta**2
+    move = -reduced / theta - matmul(weights, free_rows) / theta**2
     move = jnp.where(jnp.all(jnp.isfinite(move)), move, 0)
-    projected = jnp.clip(cauchy + move, low, high)
-    room = jnp.where(move > 0, high - cauchy, jnp.where(move < 0, low - cauchy, jnp.inf))
+    projected = jnp.clip(cauchy + move, lower, upper)
+    room = jnp.where(move > 0, upper - cauchy, jnp.where(move < 0, lower - cauchy, jnp.inf))
     share = jnp.min(jnp.where(move != 0, room / jnp.where(move == 0, 1, move), jnp.inf), initial=1)
-    cut = jnp.clip(cauchy + jnp.maximum(share, 0) * move, low, high)
-    descends = jnp.vdot(gradient, projected - x, precision=EXACT) < 0
+    cut = jnp.clip(cauchy + jnp.maximum(share, 0) * move, lower, upper)
+    descends = dot(gradient, projected - x) < 0
     return jnp.where(descends, projected, cut)
 
 
-def model(memory: int, low: jax.Array, high: jax.Array) -> Model:
-    """L-BFGS-B as a `Model`; convergence is judged by the projected gradient."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class LBFGSB(SearchDirection):
+    """The direction of L-BFGS-B, towards the model's minimum in the box.
 
-    def empty(x):
-        blank = jnp.zeros((memory, x.size), x.dtype)
-        small = jnp.zeros((memory, memory), x.dtype)
+    Attributes:
+        memory_size: m, pairs kept; an iteration solves systems of size 2m.
+        lower: shape (n,), -inf where there is no bound.
+        upper: shape (n,), +inf where there is no bound.
+
+    >>> import jax.numpy as jnp
+    >>> method, x = LBFGSB(3, jnp.zeros(2), jnp.ones(2)), jnp.array([0.5, 0.5])
+    >>> gradient = jnp.array([2.0, -0.25])
+    >>> _, direction = method.update(method.init(x), 0 * x, 0 * x, x, gradient)
+    >>> method.move(x, direction.vector, 1.0).tolist()
+    [0.0, 0.75]
+    """
+
+    memory_size: int
+    lower: jax.Array
+    upper: jax.Array
+
+    def init(self, x: jax.Array) -> BoxHistory:
+        blank = jnp.zeros((self.memory_size, x.size), x.dtype)
+        small = jnp.zeros((self.memory_size, self.memory_size), x.dtype)
         return BoxHistory(
             blank, blank, small, small, jnp.ones((), x.dtype), jnp.zeros((), jnp.int32)
         )
 
-    def forget(history, when):
-        return history._replace(
-            theta=jnp.where(when, 1, history.theta), count=jnp.where(when, 0, history.count)
+    def reset(self, state: BoxHistory, when: jax.Array) -> BoxHistory:
+        return state._replace(
+            theta=jnp.where(when, 1, state.theta), count=jnp.where(when, 0, state.count)
         )
 
-    def learn(history, step, change, x, gradient):
-        history = _push(history, step, change)
+    def update(self, state, step, change, x, gradient) -> tuple[BoxHistory, Direction]:
+        history = push(state, step, change)
         rows, middle = compact(history)
-        box = (x, gradient, low, high, history.theta, rows, middle)
-        goal = subspace_minimum(*box, *cauchy_point(*box))
-        return history, goal - x, history.count == 0, 0
+        model = BoxModel(x, gradient, self.lower, self.upper, history.theta, rows, middle)
+        goal = subspace_minimum(model, *cauchy_point(model))
+        return history, Direction(goal - x, history.count == 0, 0)
 
-    def longest(x, direction, fresh):
-        room = jnp.where(direction > 0, high - x, low - x)
-        ratio = jnp.where(direction != 0, room / jnp.where(direction == 0, 1, direction), jnp.inf)
-        # Rounding may put a bound a hair below step 1; `place` clips anyway.
-        return jnp.maximum(jnp.min(ratio), 1)
+    def gradient_norm(self, x: jax.Array, gradient: jax.Array) -> jax.Array:
+        return jnp.max(jnp.abs(self.steepest_descent(x, gradient)))
 
-    return Model(
-        empty=empty,
-        forget=forget,
-        learn=learn,
-        norm=lambda x, gradient: jnp.max(jnp.abs(jnp.clip(x - gradient, low, high) - x)),
-        longest=longest,
-        place=lambda x, direction, step: jnp.clip(x + step * direction, low, high),
-        steepest=lambda x, gradient: jnp.clip(x - gradient, low, high) - x,
-    )
+    def max_step(self, x: jax.Array, direction: jax.Array) -> jax.Array:
+        # Rounding may put a bound a hair below step 1; `move` clips anyway.
+        return jnp.maximum(bounds.max_step_inside(x, direction, self.lower, self.upper), 1)
+
+    def move(self, x: jax.Array, direction: jax.Array, step: jax.Array) -> jax.Array:
+        return bounds.project(x + step * direction, self.lower, self.upper)
+
+    def steepest_descent(self, x: jax.Array, gradient: jax.Array) -> jax.Array:
+        return bounds.projected_gradient_step(x, gradient, self.lower, self.upper)

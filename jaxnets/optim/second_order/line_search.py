@@ -1,14 +1,9 @@
-"""A strong-Wolfe line search as a small state machine: one trial in, the next trial out.
-
-Along φ(t) = f(x + t d) the search wants both
-
-    φ(t) ≤ φ(0) + c₁ t φ'(0)        (sufficient decrease)
-    |φ'(t)| ≤ c₂ |φ'(0)|            (curvature)
+"""A line search for the strong Wolfe conditions: a small state machine, one trial in, the next out.
 
 It follows Moré and Thuente (1994): an interval that holds a good step is narrowed by cubic and
 quadratic interpolation, safeguarded by bisection. Three things are added to the textbook:
 
-- a trial with a NaN or an infinity moves the search back and bars everything beyond it;
+- a trial with a NaN or an infinity moves the search back, never to go as far again;
 - values that differ by less than the rounding of φ count as equal, and then the slopes decide
   (the idea of Hager and Zhang's approximate Wolfe test): a slope keeps about twice as many correct
   digits as the value near a minimum;
@@ -16,6 +11,9 @@ quadratic interpolation, safeguarded by bisection. Three things are added to the
 
 The machine never calls f itself, so that ``minimize``, the Optax transform and a caller's own
 loop use the same code, also under ``vmap``.
+
+Source: Moré and Thuente, "Line search algorithms with guaranteed sufficient decrease", ACM TOMS 20
+(1994), sections 2 and 3; Hager and Zhang, SIAM J. Optim. 16 (2005), section 2.
 """
 
 from typing import NamedTuple
@@ -23,68 +21,73 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnets.optim.second_order.packing import Packed, pack, unpack
+from jaxnets.optim.second_order._xla import Packed, pack, packed_cond, unpack
+from jaxnets.optim.second_order.interpolation import Sample, trial_step
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 # Outcomes of a search.
 SEARCHING, WOLFE, DECREASE, FAILED = 0, 1, 2, 3
 
 
-class WolfeRule(NamedTuple):
-    """The constants of a line search.
+class Search(NamedTuple):
+    """State of one search; every field is a scalar (batched under ``vmap``).
 
-    Args:
-        decrease: c₁ of the sufficient decrease.
-        curvature: c₂ of the curvature test; smaller is a more exact, dearer search.
-        max_trials: evaluations that one search may use.
-        noise: how many units of rounding of φ count as equal.
+    Attributes:
+        step: the step to try next, or the accepted one.
+        outcome: SEARCHING, WOLFE, DECREASE or FAILED, int32.
+        trials: evaluations so far, int32.
+        value0: φ(0).
+        slope0: φ'(0), negative.
+        low: the best step so far, one end of the interval.
+        low_value: φ there.
+        low_slope: φ' there.
+        high: the other end of the interval.
+        high_value: φ there.
+        high_slope: φ' there.
+        bracketed: whether the interval holds a step that meets the conditions.
+        max_step: the longest step allowed.
+        nonfinite_step: the shortest step that gave a NaN or an infinity.
+        width: the interval's width one trial ago.
+        width_before: the interval's width two trials ago.
+        fallback: whether the coming trial only repeats `low`, to end there.
     """
 
-    decrease: float = 1e-4
-    curvature: float = 0.9
-    max_trials: int = 25
-    noise: float = 8.0
-
-    def check(self) -> None:
-        """Raise ValueError unless 0 < decrease < curvature < 1 and a trial is allowed."""
-        if not 0 < self.decrease < self.curvature < 1:
-            raise ValueError(
-                "a line search needs 0 < decrease < curvature < 1, got "
-                f"decrease={self.decrease}, curvature={self.curvature}; usual are 1e-4 and 0.9"
-            )
-        if self.max_trials < 2:
-            raise ValueError(f"max_trials must be at least 2, got {self.max_trials}")
-
-
-class Search(NamedTuple):
-    """State of one search; every field is a scalar (batched under ``vmap``)."""
-
-    step: jax.Array  # the step to try next, or the accepted one
-    outcome: jax.Array  # SEARCHING, WOLFE, DECREASE or FAILED
+    step: jax.Array
+    outcome: jax.Array
     trials: jax.Array
     value0: jax.Array
     slope0: jax.Array
-    low: jax.Array  # best step so far, with its value and slope
+    low: jax.Array
     low_value: jax.Array
     low_slope: jax.Array
-    high: jax.Array  # the other end of the interval
+    high: jax.Array
     high_value: jax.Array
     high_slope: jax.Array
     bracketed: jax.Array
-    longest: jax.Array  # the longest step allowed
-    wall: jax.Array  # the shortest step that gave a NaN or an infinity
-    width: jax.Array  # widths of the interval one and two trials ago
+    max_step: jax.Array
+    nonfinite_step: jax.Array
+    width: jax.Array
     width_before: jax.Array
-    fallback: jax.Array  # the coming trial only repeats `low`
+    fallback: jax.Array
 
 
-def start(value: jax.Array, slope: jax.Array, step: jax.Array, longest: jax.Array) -> Search:
-    """Begin a search at φ(0) = value, φ'(0) = slope, whose first trial is `step`."""
+def init_search(
+    value: jax.Array, slope: jax.Array, step: jax.Array, max_step: jax.Array | float
+) -> Search:
+    """Begin a search.
+
+    Args:
+        value: φ(0), a scalar.
+        slope: φ'(0), a scalar.
+        step: the first trial.
+        max_step: the longest step allowed; inf where any is.
+    """
     value, slope = jnp.asarray(value), jnp.asarray(slope)
     dtype = value.dtype
     zero, infinite = jnp.zeros((), dtype), jnp.full((), jnp.inf, dtype)
-    longest = jnp.asarray(longest, dtype)
+    max_step = jnp.asarray(max_step, dtype)
     return Search(
-        step=jnp.minimum(jnp.asarray(step, dtype), longest),
+        step=jnp.minimum(jnp.asarray(step, dtype), max_step),
         outcome=jnp.full((), SEARCHING, jnp.int32),
         trials=jnp.zeros((), jnp.int32),
         value0=value,
@@ -96,20 +99,20 @@ def start(value: jax.Array, slope: jax.Array, step: jax.Array, longest: jax.Arra
         high_value=value,
         high_slope=slope,
         bracketed=jnp.zeros((), bool),
-        longest=longest,
-        wall=infinite,
+        max_step=max_step,
+        nonfinite_step=infinite,
         width=infinite,
         width_before=infinite,
         fallback=jnp.zeros((), bool),
     )
 
 
-def advance(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> Search:
+def advance(search: Search, value: jax.Array, slope: jax.Array, rule: StrongWolfe) -> Search:
     """Tell the search what φ and φ' are at ``search.step``; get the next state.
 
     >>> import jax.numpy as jnp
-    >>> s = start(jnp.float32(1.0), jnp.float32(-2.0), 1.0, jnp.inf)  # φ(t) = (1 - t)²
-    >>> s = advance(s, jnp.float32(0.0), jnp.float32(0.0), WolfeRule())
+    >>> s = init_search(jnp.float32(1.0), jnp.float32(-2.0), 1.0, jnp.inf)  # φ(t) = (1 - t)²
+    >>> s = advance(s, jnp.float32(0.0), jnp.float32(0.0), StrongWolfe())
     >>> int(s.outcome) == WOLFE, float(s.step)
     (True, 1.0)
     """
@@ -121,58 +124,39 @@ def advance_packed(
     like: Search,
     value: jax.Array,
     slope: jax.Array,
-    rule: WolfeRule,
+    rule: StrongWolfe,
     accept: jax.Array | bool = False,
 ) -> Packed:
     """`advance` for a search that travels packed; with `accept` the trial passes in any case."""
     dtype = like.step.dtype
     value, slope = jnp.asarray(value, dtype), jnp.asarray(slope, dtype)
 
-    def end(packed, value, slope):
-        search = unpack(packed, like)
+    def end(search, value, slope):
         wolfe = jnp.full_like(search.outcome, WOLFE)
-        return pack(search._replace(outcome=wolfe, trials=search.trials + 1))
+        return search._replace(outcome=wolfe, trials=search.trials + 1)
 
-    def go_on(packed, value, slope):
-        return pack(_go_on(unpack(packed, like), value, slope, rule))
+    def go_on(search, value, slope):
+        return _after_failed_trial(search, value, slope, rule)
 
-    # Most first trials pass. In a branch of its own the rest, some hundred operations, is left out.
-    passed = _tests(unpack(packed, like), value, slope, rule).wolfe | accept
-    return jax.lax.cond(passed, end, go_on, packed, value, slope)
-
-
-class _Tests(NamedTuple):
-    """What a trial passes."""
-
-    finite: jax.Array
-    enough: jax.Array  # sufficient decrease
-    wolfe: jax.Array
+    # Most first trials pass: they leave out the hundred operations of the other branch.
+    search = unpack(packed, like)
+    passed = rule.test(_start(search), Sample(search.step, value, slope)).wolfe | accept
+    return packed_cond(passed, end, go_on, packed, like, value, slope)
 
 
-def _tests(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> _Tests:
-    finite = jnp.isfinite(value) & jnp.isfinite(slope)
-    enough = finite & (value <= _line(search, rule))
-    flat = jnp.abs(slope) <= rule.curvature * jnp.abs(search.slope0)
-    level = finite & (jnp.abs(value - search.value0) <= _noise(search, rule))
-    return _Tests(finite, enough, flat & (enough | level))
+def _start(search: Search) -> Sample:
+    return Sample(0.0, search.value0, search.slope0)
 
 
-def _line(search: Search, rule: WolfeRule) -> jax.Array:
-    """The most that the value may be at ``search.step``."""
-    return search.value0 + rule.decrease * search.step * search.slope0
-
-
-def _noise(search: Search, rule: WolfeRule) -> jax.Array:
-    return rule.noise * jnp.finfo(search.step.dtype).eps * jnp.abs(search.value0)
-
-
-def _go_on(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> Search:
+def _after_failed_trial(
+    search: Search, value: jax.Array, slope: jax.Array, rule: StrongWolfe
+) -> Search:
     """The state after a trial that fails Wolfe's tests."""
     eps = jnp.finfo(search.step.dtype).eps
     step, trials = search.step, search.trials + 1
-    tests = _tests(search, value, slope, rule)
+    tests = rule.test(_start(search), Sample(step, value, slope))
     # A step that still falls steeply where no longer one is allowed is the best there is.
-    barred = tests.enough & (slope < 0) & (step >= search.longest)
+    barred = tests.decrease & (slope < 0) & (step >= search.max_step)
 
     moved = _narrow(search, value, slope, rule)
     back = _step_back(search)
@@ -182,9 +166,9 @@ def _go_on(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) 
     resolution = 4 * eps * jnp.maximum(following.low, following.high)
     narrow = following.bracketed & (jnp.abs(following.high - following.low) <= resolution)
     same = jnp.abs(following.step - step) <= eps * step
-    over = (trials >= rule.max_trials - 1) | narrow | same | (following.step <= 0)
+    over = (trials >= rule.max_linesearch_steps - 1) | narrow | same | (following.step <= 0)
     usable = (following.low > 0) & (following.low_value < search.value0)
-    at_low = tests.enough & (following.low == step)
+    at_low = tests.decrease & (following.low == step)
 
     outcome = jnp.where(
         barred | (search.fallback & tests.finite) | (over & at_low),
@@ -204,17 +188,18 @@ def _step_back(search: Search) -> Search:
     """Where to go from a trial that is not finite: a quarter of the way, never as far again."""
     return search._replace(
         step=search.low + 0.25 * (search.step - search.low),
-        wall=jnp.minimum(search.wall, search.step),
+        nonfinite_step=jnp.minimum(search.nonfinite_step, search.step),
     )
 
 
-def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule) -> Search:
+def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: StrongWolfe) -> Search:
     """Moré and Thuente's update of the interval, and their next trial."""
     step, slope0 = search.step, search.slope0
-    line, noise = _line(search, rule), _noise(search, rule)
+    start = _start(search)
+    line, rounding = rule.highest_value(start, step), rule.rounding(start)
     # As long as nothing is bracketed and the decrease is not yet enough, work on
     # ψ(t) = φ(t) - φ(0) - c₁ t φ'(0), whose minimizers satisfy the decrease test.
-    tilt = jnp.where((value <= search.low_value) & (value > line), rule.decrease * slope0, 0.0)
+    tilt = jnp.where((value <= search.low_value) & (value > line), rule.slope_rtol * slope0, 0.0)
     low_value, high_value = (
         search.low_value - search.low * tilt,
         search.high_value - (search.high * tilt),
@@ -222,15 +207,15 @@ def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     low_slope, high_slope = search.low_slope - tilt, search.high_slope - tilt
     here_value, here_slope = value - step * tilt, slope - tilt
     # Equal up to rounding: let the slopes decide.
-    here_value = jnp.where(jnp.abs(here_value - low_value) <= noise, low_value, here_value)
+    here_value = jnp.where(jnp.abs(here_value - low_value) <= rounding, low_value, here_value)
 
     span = step - search.low
     least = jnp.where(search.bracketed, jnp.minimum(search.low, search.high), step + 1.1 * span)
     most = jnp.where(search.bracketed, jnp.maximum(search.low, search.high), step + 4.0 * span)
-    trial, bracketed = _interpolate(
-        (search.low, low_value, low_slope),
-        (search.high, high_value, high_slope),
-        (step, here_value, here_slope),
+    trial, bracketed = trial_step(
+        Sample(search.low, low_value, low_slope),
+        Sample(search.high, high_value, high_slope),
+        Sample(step, here_value, here_slope),
         search.bracketed,
         least,
         most,
@@ -245,15 +230,7 @@ def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     high = pick(step, search.low, search.high)
     low = jnp.where(higher, search.low, step)
     width = jnp.abs(high - low)
-    # The interval must shrink to two thirds in two trials, else bisect.
-    slow = bracketed & (width >= 0.66 * search.width_before)
-    trial = jnp.where(slow, low + 0.5 * (high - low), trial)
-    trial = jnp.where(
-        bracketed,
-        jnp.clip(trial, jnp.minimum(low, high), jnp.maximum(low, high)),
-        jnp.minimum(trial, search.longest),
-    )
-    trial = jnp.where(trial >= search.wall, low + 0.5 * (search.wall - low), trial)
+    trial = _safeguard(search, trial, low, high, bracketed)
     return search._replace(
         step=trial,
         low=low,
@@ -268,61 +245,15 @@ def _narrow(search: Search, value: jax.Array, slope: jax.Array, rule: WolfeRule)
     )
 
 
-def _interpolate(low, high, here, bracketed, least, most):
-    """The four cases of Moré and Thuente's section 4; returns the trial and `bracketed`."""
-    (a, fa, ga), (b, fb, gb), (t, ft, gt) = low, high, here
-    span = t - a
-
-    theta, gamma = _cubic_terms(a, fa, ga, t, ft, gt)
-    forward = jnp.where(t > a, 1.0, -1.0)
-    gamma_low = jnp.where(t < a, -gamma, gamma)
-    gamma_here = -forward * gamma
-
-    # 1. Higher value: the minimum lies between; the cubic step unless the quadratic is nearer.
-    ratio = _divide(gamma_low - ga + theta, (gamma_low - ga) + gamma_low + gt)
-    cubic = a + ratio * span
-    quadratic = a + 0.5 * _divide(ga, _divide(fa - ft, span) + ga) * span
-    near = jnp.abs(cubic - a) < jnp.abs(quadratic - a)
-    first = jnp.where(near, cubic, cubic + 0.5 * (quadratic - cubic))
-
-    # 2. Lower value, slope of the other sign: between again; the farther of cubic and secant.
-    ratio = _divide((gamma_here - gt) + theta, ((gamma_here - gt) + gamma_here) + ga)
-    cubic = t + ratio * (a - t)
-    secant = t + _divide(gt, gt - ga) * (a - t)
-    second = jnp.where(jnp.abs(cubic - t) > jnp.abs(secant - t), cubic, secant)
-
-    # 3. Lower value, same sign, smaller slope: the cubic may have its minimum beyond t.
-    ratio = _divide((gamma_here - gt) + theta, (gamma_here + (ga - gt)) + gamma_here)
-    beyond = (ratio < 0) & (gamma_here != 0)
-    cubic = jnp.where(beyond, t + ratio * (a - t), jnp.where(t > a, most, least))
-    closer = jnp.abs(cubic - t) < jnp.abs(secant - t)
-    inside = jnp.where(closer, cubic, secant)
-    limit = t + 0.66 * (b - t)
-    inside = jnp.where(t > a, jnp.minimum(limit, inside), jnp.maximum(limit, inside))
-    outside = jnp.clip(jnp.where(closer, secant, cubic), least, most)
-    third = jnp.where(bracketed, inside, outside)
-
-    # 4. Lower value, same sign, slope no smaller: the cubic through t and the other end.
-    theta, gamma = _cubic_terms(t, ft, gt, b, fb, gb)
-    gamma = jnp.where(t > b, -gamma, gamma)
-    ratio = _divide((gamma - gt) + theta, ((gamma - gt) + gamma) + gb)
-    fourth = jnp.where(bracketed, t + ratio * (b - t), jnp.where(t > a, most, least))
-
-    higher, turned, flatter = ft > fa, gt * ga < 0, jnp.abs(gt) < jnp.abs(ga)
-    trial = jnp.where(higher, first, jnp.where(turned, second, jnp.where(flatter, third, fourth)))
-    return trial, bracketed | higher | turned
-
-
-def _cubic_terms(a, fa, ga, b, fb, gb):
-    """θ and |γ| of the cubic through two points with slopes, scaled against overflow."""
-    theta = 3 * _divide(fa - fb, b - a) + ga + gb
-    scale = jnp.maximum(jnp.abs(theta), jnp.maximum(jnp.abs(ga), jnp.abs(gb)))
-    scale = jnp.where(scale > 0, scale, 1.0)
-    root = (theta / scale) ** 2 - (ga / scale) * (gb / scale)
-    return theta, scale * jnp.sqrt(jnp.maximum(root, 0.0))
-
-
-def _divide(numerator, denominator):
-    """A quotient that is 0 where the denominator is 0, so that unused cases stay finite."""
-    safe = jnp.where(denominator == 0, 1.0, denominator)
-    return jnp.where(denominator == 0, 0.0, numerator / safe)
+def _safeguard(search, trial, low, high, bracketed):
+    """Keep a trial inside what is allowed; bisect where the interval shrinks too slowly."""
+    # The interval must shrink to two thirds in two trials.
+    slow = bracketed & (jnp.abs(high - low) >= 0.66 * search.width_before)
+    trial = jnp.where(slow, low + 0.5 * (high - low), trial)
+    trial = jnp.where(
+        bracketed,
+        jnp.clip(trial, jnp.minimum(low, high), jnp.maximum(low, high)),
+        jnp.minimum(trial, search.max_step),
+    )
+    limit = search.nonfinite_step
+    return jnp.where(trial >= limit, low + 0.5 * (limit - low), trial)

@@ -1,4 +1,4 @@
-"""`minimize`: one compiled loop from a start to a minimum, and a result that tells the truth."""
+"""`minimize`: one compiled loop from a start to a minimum."""
 
 import functools
 from collections.abc import Callable
@@ -9,63 +9,38 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import UnknownNameError
-from jaxnets.optim.second_order import bfgs, cost, lbfgs, lbfgsb, newton
-from jaxnets.optim.second_order.descent import Status, Trace, descend
-from jaxnets.optim.second_order.layout import convolutions_for_cpu
-from jaxnets.optim.second_order.line_search import WolfeRule
-from jaxnets.optim.second_order.model import Model
+from jaxnets.optim.second_order._xla import convolutions_for_cpu
+from jaxnets.optim.second_order.bfgs import BFGS
+from jaxnets.optim.second_order.bounds import flat_bounds
+from jaxnets.optim.second_order.descent import descend
+from jaxnets.optim.second_order.direction import SearchDirection
+from jaxnets.optim.second_order.lbfgs import LBFGS
+from jaxnets.optim.second_order.lbfgsb import LBFGSB
+from jaxnets.optim.second_order.memory_size import count_operations, default_memory_size
+from jaxnets.optim.second_order.newton import Newton, NewtonCG
 from jaxnets.optim.second_order.objective import flat_objective, flatten
+from jaxnets.optim.second_order.result import Result, Status
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 METHODS = ("lbfgs", "bfgs", "newton", "newton-cg", "lbfgsb")
 
 
-class Result(NamedTuple):
-    """Where a minimization ended and why. A pytree: it passes through jit and vmap.
+class _Options(NamedTuple):
+    """Everything that a compiled program depends on besides fun and shapes; see `minimize`.
 
-    Args:
-        x: the last point, a tree like x0.
-        value: fun there.
-        gradient: its gradient, a tree like x0.
-        gradient_norm: largest absolute entry of the gradient (with bounds: of the projected one).
-        iterations: accepted steps.
-        evaluations: calls of fun with its gradient.
-        hessian_products: Hessian-vector products (a whole Hessian counts as n).
-        status: a `Status` as an int32 array.
-        aux: what fun returned beside the value at x; None without has_aux.
-        trace: per-iteration values, gradient norms and evaluations with record=True, else None.
+    Attributes:
+        method: one of METHODS.
+        memory_size: pairs kept; None chooses.
+        line_search: constants of the line search.
+        has_aux: whether fun returns something beside its value.
+        value_and_grad: whether fun returns its gradient.
+        axis_name: devices to average over, or None.
+        record: length of the trace; 0 for none.
     """
 
-    x: Any
-    value: jax.Array
-    gradient: Any
-    gradient_norm: jax.Array
-    iterations: jax.Array
-    evaluations: jax.Array
-    hessian_products: jax.Array
-    status: jax.Array
-    aux: Any = None
-    trace: Trace | None = None
-
-    @property
-    def converged(self) -> jax.Array:
-        """Whether the gradient norm reached tol (an array under vmap)."""
-        return self.status == Status.CONVERGED
-
-    @property
-    def message(self) -> str | list[str]:
-        """The status in words; a list for a batch of runs."""
-        status = np.asarray(self.status)
-        words = [f"{Status(s).name.lower()}: {Status(s).message}" for s in status.reshape(-1)]
-        return words if status.ndim else words[0]
-
-
-class _Options(NamedTuple):
-    """Everything that a compiled program depends on besides fun and shapes."""
-
     method: str
-    memory: int | None
-    rule: WolfeRule
-    bounded: bool
+    memory_size: int | None
+    line_search: StrongWolfe
     has_aux: bool
     value_and_grad: bool
     axis_name: str | None
@@ -81,11 +56,11 @@ def minimize(
     tol: float = 1e-6,
     max_iterations: int = 1000,
     bounds: tuple[Any, Any] | None = None,
-    memory: int | None = None,
+    memory_size: int | None = None,
     has_aux: bool = False,
     value_and_grad: bool = False,
     axis_name: str | None = None,
-    rule: WolfeRule | None = None,
+    line_search: StrongWolfe | None = None,
     record: bool = False,
 ) -> Result:
     """Find a local minimum of a smooth function of a pytree.
@@ -106,13 +81,13 @@ def minimize(
         max_iterations: accepted steps at most.
         bounds: (lower, upper), each a number or a tree like x0; ±inf where there is none.
             "lbfgs" then means "lbfgsb".
-        memory: pairs that L-BFGS keeps; it needs (2 memory + about 8) × parameters numbers.
-            None chooses from the size, see `default_memory`.
+        memory_size: pairs that L-BFGS keeps; it needs (2 memory_size + about 8) × parameters
+            numbers. None chooses from the size, see `default_memory_size`.
         has_aux: fun also returns something to hand through.
         value_and_grad: fun returns what ``jax.value_and_grad(fun, has_aux)`` would.
         axis_name: inside pmap or shard_map: fun is the mean over this device's share of the
             data, shares are equal, and values and gradients are averaged over this axis.
-        rule: constants of the line search.
+        line_search: constants of the line search.
         record: keep a `Trace`.
 
     Returns:
@@ -142,19 +117,18 @@ def minimize(
     _check_number("max_iterations", max_iterations, least=0)
     if record and isinstance(max_iterations, jax.core.Tracer):
         raise ValueError("record=True needs a max_iterations that is a plain int")
-    rule = rule or WolfeRule()
-    rule.check()
+    line_search = line_search or StrongWolfe()
+    line_search.check()
     flatten(x0)
-    if memory is not None and memory < 1:
-        raise ValueError(f"memory must be at least 1, got {memory}")
+    if memory_size is not None and memory_size < 1:
+        raise ValueError(f"memory_size must be at least 1, got {memory_size}")
     box = None
     if method == "lbfgsb":
-        box = lbfgsb.flat_bounds(bounds if bounds is not None else (-np.inf, np.inf), x0)
+        box = flat_bounds(bounds if bounds is not None else (-np.inf, np.inf), x0)
     options = _Options(
         method=method,
-        memory=memory,
-        rule=rule,
-        bounded=box is not None,
+        memory_size=memory_size,
+        line_search=line_search,
         has_aux=has_aux,
         value_and_grad=value_and_grad,
         axis_name=axis_name,
@@ -166,32 +140,6 @@ def minimize(
     if not isinstance(result.status, jax.core.Tracer):
         _check_start(result)
     return result
-
-
-def default_memory(size: int, operations: float) -> int:
-    """How many pairs to keep when the caller does not say.
-
-    More pairs save evaluations, most of all on networks, and cost about 16 n operations each. So:
-    as many as cost no more than half an evaluation, between 10 and 150; 20 where n is so small
-    that they cost nothing; never more than 2n, nor than 8 million numbers hold (but 10).
-
-    Args:
-        size: number of parameters n.
-        operations: of one value and gradient, see `cost.operations`.
-
-    >>> default_memory(1000, 1e4), default_memory(1000, 1e8), default_memory(10**8, 1e15)
-    (10, 150, 10)
-    """
-    least = 20 if size <= 200 else 10
-    worth = min(max(int(operations / (32 * size)), least), 150)
-    return max(min(worth, max(2 * size, 20), 2**23 // size), 10)
-
-
-def default_memory_for(fun: Callable, x0: Any, args: tuple = ()) -> int:
-    """The number of pairs that ``minimize(fun, x0, args=args)`` keeps."""
-    flat = flatten(x0)
-    program = jax.make_jaxpr(flat_objective(fun, flat, args))(flat.vector)
-    return default_memory(flat.vector.size, cost.operations(program.jaxpr))
 
 
 @functools.lru_cache(maxsize=128)
@@ -216,52 +164,47 @@ def _compiled(fun: Callable, options: _Options) -> Callable:
             def evaluate(vector):
                 return jax.tree.unflatten(jax.tree.structure(shape), rewritten(vector))
 
-        model = _model(options, evaluate, x, box, cost.operations(program.jaxpr))
+        operations = count_operations(program.jaxpr)
+        method = _search_direction(options, evaluate, x.size, box, operations)
         if box is not None:
             x = jnp.clip(x, *box)
-        out = descend(
+        result = descend(
             evaluate,
             x,
-            model,
+            method,
             tol=tol,
             max_iterations=max_iterations,
-            rule=options.rule,
+            line_search=options.line_search,
             record=options.record,
         )
-        return Result(
-            x=flat.restore(out.x),
-            value=out.value,
-            gradient=flat.restore(out.gradient),
-            gradient_norm=out.gradient_norm,
-            iterations=out.iterations,
-            evaluations=out.evaluations,
-            hessian_products=out.products,
-            status=out.status,
-            aux=out.aux if options.has_aux else None,
-            trace=out.trace,
+        return result._replace(
+            x=flat.restore(result.x),
+            gradient=flat.restore(result.gradient),
+            aux=result.aux if options.has_aux else None,
         )
 
     return jax.jit(solve)
 
 
-def _model(
-    options: _Options, evaluate: Callable, x: jax.Array, box: Any, operations: float
-) -> Model:
-    if options.method in ("lbfgs", "lbfgsb"):
-        memory = options.memory
-        if memory is None:
-            memory = default_memory(x.size, operations)
-        if options.method == "lbfgs":
-            return lbfgs.model(memory)
-        # A bounded iteration also solves systems of size 2m.
-        return lbfgsb.model(min(memory, 20) if options.memory is None else memory, *box)
-    if options.method == "bfgs":
-        return bfgs.model()
+def _search_direction(
+    options: _Options, evaluate: Callable, size: int, box: Any, operations: float
+) -> SearchDirection:
+    """The method that the options name, for n = size parameters."""
 
     def gradient(vector):
         return evaluate(vector)[1]
 
-    return newton.exact_model(gradient) if options.method == "newton" else newton.cg_model(gradient)
+    if options.method == "bfgs":
+        return BFGS()
+    if options.method == "newton":
+        return Newton(gradient)
+    if options.method == "newton-cg":
+        return NewtonCG(gradient)
+    memory_size = options.memory_size or default_memory_size(size, operations)
+    if options.method == "lbfgs":
+        return LBFGS(memory_size)
+    # A bounded iteration also solves systems of size 2m.
+    return LBFGSB(options.memory_size or min(memory_size, 20), *box)
 
 
 def _check_number(name: str, number: Any, least: float) -> None:

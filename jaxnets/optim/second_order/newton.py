@@ -1,11 +1,13 @@
 """Newton's method: the exact damped one for small problems, conjugate gradients for large ones."""
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxnets.optim.second_order.model import EXACT, Model
+from jaxnets.optim.second_order._xla import dot, matmul
+from jaxnets.optim.second_order.direction import Direction, SearchDirection
 
 
 def newton_direction(hessian: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -22,7 +24,8 @@ def newton_direction(hessian: jax.Array, gradient: jax.Array) -> jax.Array:
     Returns:
         d, shape (n,), with gᵀd < 0 unless g = 0.
 
-    Source: Nocedal and Wright (2006), section 3.4; Dauphin et al. 2014 for |Λ|. Notes L73.
+    Source: Nocedal and Wright, "Numerical Optimization" (2006), section 3.4; for |Λ| Dauphin et
+    al., "Identifying and attacking the saddle point problem" (2014), section 6.
 
     >>> import jax.numpy as jnp
     >>> h, g = jnp.diag(jnp.array([2.0, -4.0])), jnp.array([2.0, 4.0])
@@ -38,45 +41,19 @@ def newton_direction(hessian: jax.Array, gradient: jax.Array) -> jax.Array:
         values, vectors = jnp.linalg.eigh(jnp.nan_to_num(hessian))
         size = jnp.abs(values)
         floor = jnp.sqrt(jnp.finfo(size.dtype).eps) * jnp.maximum(jnp.max(size), 1e-30)
-        parts = jnp.matmul(vectors.T, gradient, precision=EXACT) / jnp.maximum(size, floor)
-        return -jnp.matmul(vectors, parts, precision=EXACT)
+        parts = matmul(vectors.T, gradient) / jnp.maximum(size, floor)
+        return -matmul(vectors, parts)
 
     return jax.lax.cond(jnp.all(jnp.isfinite(factor)), definite, indefinite)
-
-
-def exact_model(gradient_of: Callable) -> Model:
-    """Damped Newton as a `Model`: step 1 is tried first, the line search shortens it."""
-
-    def learn(state, step, change, x, gradient):
-        _, product = jax.linearize(gradient_of, x)
-        hessian = jax.vmap(product)(jnp.eye(x.size, dtype=x.dtype))
-        direction = newton_direction(0.5 * (hessian + hessian.T), gradient)
-        direction = jnp.where(state, -gradient, direction)
-        return jnp.zeros((), bool), direction, state, x.size
-
-    return _without_memory(learn)
-
-
-def cg_model(gradient_of: Callable, max_products: int = 200) -> Model:
-    """Newton-CG as a `Model`: H d = -g is solved only as well as the distance left deserves.
-
-    Conjugate gradients stop at ‖r‖ ≤ min(½, √‖g‖) ‖g‖, or at a direction of negative curvature,
-    where what has been gathered so far is a descent direction (Nocedal and Wright, algorithm 7.1).
-    """
-
-    def learn(state, step, change, x, gradient):
-        _, product = jax.linearize(gradient_of, x)
-        direction, products = truncated_cg(product, gradient, min(x.size, max_products))
-        direction = jnp.where(state, -gradient, direction)
-        return jnp.zeros((), bool), direction, state, products
-
-    return _without_memory(learn)
 
 
 def truncated_cg(
     product: Callable, gradient: jax.Array, max_products: int
 ) -> tuple[jax.Array, jax.Array]:
-    """Solve H d = -g by conjugate gradients until good enough or curvature turns negative.
+    """Solve H d = -g by conjugate gradients until good enough or the curvature turns negative.
+
+    It stops at ‖r‖ ≤ min(½, √‖g‖) ‖g‖ (far from a minimum an exact solution would be wasted), or
+    at a direction of negative curvature, where what has been gathered so far descends.
 
     Args:
         product: ``v -> H v`` on shape (n,).
@@ -84,11 +61,16 @@ def truncated_cg(
         max_products: calls of product at most.
 
     Returns:
-        The descent direction d, shape (n,), and the number of products used.
-    """
+        The descent direction d, shape (n,), and the number of products used, an int32 scalar.
 
-    def dot(a, b):
-        return jnp.vdot(a, b, precision=EXACT)
+    Source: Nocedal and Wright (2006), algorithm 7.1.
+
+    >>> import jax.numpy as jnp
+    >>> scales = jnp.array([1.0, 2.0])
+    >>> d, products = truncated_cg(lambda v: scales * v, jnp.array([1e-4, 2e-4]), 5)
+    >>> [f"{float(v):.4e}" for v in d], int(products)
+    (['-1.0000e-04', '-1.0000e-04'], 2)
+    """
 
     length = jnp.sqrt(dot(gradient, gradient))
     goal = jnp.minimum(0.5, jnp.sqrt(length)) * length
@@ -124,6 +106,72 @@ def truncated_cg(
     return jnp.where(products == 0, -gradient, solution), products
 
 
-def _without_memory(learn: Callable) -> Model:
-    """A model whose only state is whether the last search failed (then: steepest descent)."""
-    return Model(empty=lambda x: jnp.zeros((), bool), forget=lambda state, when: when, learn=learn)
+@dataclasses.dataclass(frozen=True)
+class _Stateless(SearchDirection):
+    """Newton's methods remember nothing but whether the last line search failed.
+
+    The state is that boolean; where it is true the next direction is steepest descent.
+
+    Attributes:
+        gradient_fn: ``x -> gradient``, from shape (n,) to shape (n,).
+    """
+
+    gradient_fn: Callable[[jax.Array], jax.Array]
+
+    def init(self, x: jax.Array) -> jax.Array:
+        return jnp.zeros((), bool)
+
+    def reset(self, state: jax.Array, when: jax.Array) -> jax.Array:
+        return when
+
+
+class Newton(_Stateless):
+    """Newton's method with the whole Hessian: step 1 is tried first, the line search shortens it.
+
+    A Hessian costs n products, its factor n³/3: for n up to a few thousand.
+
+    Attributes:
+        gradient_fn: ``x -> gradient``, from shape (n,) to shape (n,).
+
+    Source: Nocedal and Wright (2006), section 3.4; see `newton_direction`.
+
+    >>> import jax.numpy as jnp
+    >>> method, x = Newton(lambda x: jnp.array([2.0, 8.0]) * x), jnp.ones(2)
+    >>> _, direction = method.update(method.init(x), 0 * x, 0 * x, x, method.gradient_fn(x))
+    >>> [round(float(v), 4) for v in direction.vector], direction.hessian_products
+    ([-1.0, -1.0], 2)
+    """
+
+    def update(self, state, step, change, x, gradient) -> tuple[jax.Array, Direction]:
+        _, product = jax.linearize(self.gradient_fn, x)
+        hessian = jax.vmap(product)(jnp.eye(x.size, dtype=x.dtype))
+        direction = newton_direction(0.5 * (hessian + hessian.T), gradient)
+        direction = jnp.where(state, -gradient, direction)
+        return jnp.zeros((), bool), Direction(direction, state, x.size)
+
+
+@dataclasses.dataclass(frozen=True)
+class NewtonCG(_Stateless):
+    """Newton's method by conjugate gradients: Hessian-vector products only, for large n.
+
+    Attributes:
+        gradient_fn: ``x -> gradient``, from shape (n,) to shape (n,).
+        max_products: Hessian-vector products that one direction may take.
+
+    Source: Nocedal and Wright (2006), section 7.1; see `truncated_cg`.
+
+    >>> import jax.numpy as jnp
+    >>> method, x = NewtonCG(lambda x: 4.0 * x), jnp.ones(3)
+    >>> _, direction = method.update(method.init(x), 0 * x, 0 * x, x, method.gradient_fn(x))
+    >>> direction.vector.tolist(), int(direction.hessian_products)
+    ([-1.0, -1.0, -1.0], 1)
+    """
+
+    max_products: int = 200
+
+    def update(self, state, step, change, x, gradient) -> tuple[jax.Array, Direction]:
+        _, product = jax.linearize(self.gradient_fn, x)
+        max_products = min(x.size, self.max_products)
+        direction, products = truncated_cg(product, gradient, max_products)
+        direction = jnp.where(state, -gradient, direction)
+        return jnp.zeros((), bool), Direction(direction, state, products)

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnets.optim.second_order._xla import as_varying
+
 
 class Flat(NamedTuple):
     """A tree of arrays as one vector, and the way back.
 
-    Args:
+    Attributes:
         vector: all leaves one after another, shape (n,), float32 or float64.
         restore: from a vector of shape (n,) to the tree, each leaf in its own dtype.
     """
@@ -105,7 +107,7 @@ def flat_objective(
 
     def evaluate(vector: jax.Array):
         if axis_name is not None:
-            vector = _as_varying(vector, axis_name)
+            vector = as_varying(vector, axis_name)
         out, gradient = both(flat.restore(vector), *args)
         value, aux = out if has_aux else (out, None)
         gradient = join(jax.tree.leaves(gradient), dtype)
@@ -115,18 +117,6 @@ def flat_objective(
         return value, gradient, aux
 
     return evaluate
-
-
-def _as_varying(vector: jax.Array, axis_name: str) -> jax.Array:
-    """Mark the point as differing between devices, so that autodiff leaves the sum to us.
-
-    Where shard_map tracks what is replicated, the gradient of a replicated point is summed over
-    devices on its own; under pmap it is not. Marked, both give each device its own gradient.
-    """
-    kind = jax.typeof(vector)
-    # JAX keeps the axes in `vma`, newer ones in `manual_axis_type.varying`.
-    varying = kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying
-    return vector if axis_name in varying else jax.lax.pcast(vector, axis_name, to="varying")
 
 
 def _check_scalar(out: Any, has_aux: bool) -> None:

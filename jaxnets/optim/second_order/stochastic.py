@@ -14,18 +14,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnets.optim.second_order._xla import dot
 from jaxnets.optim.second_order.lbfgs import (
     History,
-    empty_history,
+    init_history,
     push,
     times_inverse_hessian,
 )
-from jaxnets.optim.second_order.model import EXACT
 from jaxnets.optim.second_order.objective import flatten
 
 
 class MultiBatchState(NamedTuple):
-    """State of `multi_batch_lbfgs`: pairs, the last move, and the shared examples' gradient."""
+    """State of `multi_batch_lbfgs`.
+
+    Attributes:
+        history: the pairs.
+        move: the last update, shape (n,).
+        shared: the gradient, before that update, on the examples that the next step sees again,
+            shape (n,).
+        count: updates so far, int32.
+    """
 
     history: History
     move: jax.Array
@@ -36,10 +44,19 @@ class MultiBatchState(NamedTuple):
 def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> jax.Array:
     """Powell's damping of y toward B₀s = s / γ so that sᵀy ≥ least · sᵀB₀s.
 
+    Args:
+        step: s, shape (n,).
+        change: y, shape (n,).
+        scale: γ, a scalar.
+        least: the share of the model's curvature, between 0 and 1.
+
     Source: Nocedal and Wright (2006), procedure 18.2, with B₀ = I / γ.
+
+    >>> damp(jnp.array([1.0]), jnp.array([-1.0]), jnp.float32(1.0), 0.25).tolist()
+    [0.25]
     """
-    curvature = jnp.vdot(step, change, precision=EXACT)
-    model = jnp.vdot(step, step, precision=EXACT) / scale
+    curvature = dot(step, change)
+    model = dot(step, step) / scale
     gap = model - curvature
     weight = jnp.where(
         curvature < least * model, (1 - least) * model / jnp.where(gap == 0, 1, gap), 1
@@ -49,10 +66,10 @@ def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> 
 
 def multi_batch_lbfgs(
     learning_rate: optax.ScalarOrSchedule = 0.5,
-    memory: int = 10,
+    memory_size: int = 10,
     *,
     damping: float = 0.2,
-    longest: float = 1.0,
+    max_norm: float = 1.0,
 ) -> optax.GradientTransformationExtraArgs:
     """Stochastic L-BFGS as an Optax transform; pair it with `multi_batch_gradients`.
 
@@ -62,21 +79,29 @@ def multi_batch_lbfgs(
 
     Args:
         learning_rate: a number or a schedule; near 1 for large batches.
-        memory: pairs kept.
+        memory_size: pairs kept.
         damping: sᵀy is brought up to this share of the model's curvature.
-        longest: length that no step exceeds.
+        max_norm: length that no update exceeds.
 
     Source: Berahas, Nocedal, Takáč, "A multi-batch L-BFGS method for machine learning" (2016).
+
+    >>> rule, x = multi_batch_lbfgs(0.5), jnp.array([2.0])
+    >>> state = rule.init(x)
+    >>> for _ in range(20):  # f(x) = 4x² on every batch
+    ...     updates, state = rule.update(8 * x, state, x, shared=8 * x, following=8 * x)
+    ...     x = x + updates
+    >>> bool(abs(x[0]) < 1e-3)
+    True
     """
     if not 0 < damping < 1:
         raise ValueError(f"damping must lie between 0 and 1, got {damping}")
-    if memory < 1:
-        raise ValueError(f"memory must be at least 1, got {memory}")
+    if memory_size < 1:
+        raise ValueError(f"memory_size must be at least 1, got {memory_size}")
 
     def init(params: Any) -> MultiBatchState:
         vector = flatten(params, "params").vector
         blank = jnp.zeros_like(vector)
-        history = empty_history(vector.size, memory, vector.dtype)
+        history = init_history(vector.size, memory_size, vector.dtype)
         return MultiBatchState(history, blank, blank, jnp.zeros((), jnp.int32))
 
     def update(updates, state, params=None, *, shared=None, following=None, **_):
@@ -101,8 +126,8 @@ def multi_batch_lbfgs(
         direction = -times_inverse_hessian(history, gradient)
 
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
-        length = jnp.sqrt(jnp.vdot(direction, direction, precision=EXACT)) * rate
-        rate = rate * jnp.minimum(1, longest / jnp.where(length > 0, length, 1))
+        length = jnp.sqrt(dot(direction, direction)) * rate
+        rate = rate * jnp.minimum(1, max_norm / jnp.where(length > 0, length, 1))
         move = jnp.where(jnp.isfinite(rate), rate, 0) * jnp.where(
             jnp.isfinite(direction), direction, 0
         )

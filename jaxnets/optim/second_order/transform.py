@@ -7,16 +7,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnets.optim.second_order import line_search
+from jaxnets.optim.second_order._xla import dot
 from jaxnets.optim.second_order.lbfgs import (
     History,
-    empty_history,
-    forget,
+    init_history,
     push,
+    reset_history,
     times_inverse_hessian,
 )
-from jaxnets.optim.second_order.model import EXACT
+from jaxnets.optim.second_order.line_search import (
+    FAILED,
+    SEARCHING,
+    advance,
+    init_search,
+)
 from jaxnets.optim.second_order.objective import flat_objective, flatten
+from jaxnets.optim.second_order.wolfe import StrongWolfe
 
 
 class LBFGSState(NamedTuple):
@@ -26,12 +32,12 @@ class LBFGSState(NamedTuple):
     search, and ``optax.value_and_grad_from_state`` finds them here, so that a loop evaluates
     nothing twice.
 
-    Args:
+    Attributes:
         history: the pairs.
-        value: fun after the last update; +inf before the first.
+        value: fun after the last update, a scalar; +inf before the first.
         grad: its gradient, a tree like the parameters.
-        step: the last accepted step length, 0 where the search failed.
-        evaluations: calls of value_fn so far.
+        step: the last accepted step length, a scalar; 0 where the search failed.
+        evaluations: calls of value_fn so far, int32.
     """
 
     history: History
@@ -42,7 +48,7 @@ class LBFGSState(NamedTuple):
 
 
 def lbfgs(
-    memory: int = 10, rule: line_search.WolfeRule | None = None
+    memory_size: int = 10, line_search: StrongWolfe | None = None
 ) -> optax.GradientTransformationExtraArgs:
     """L-BFGS with a strong-Wolfe search, as a transform whose updates are ready to be applied.
 
@@ -50,10 +56,10 @@ def lbfgs(
     ``value_fn(params, **more)`` for trial steps. No learning rate belongs behind it.
 
     Args:
-        memory: pairs kept.
-        rule: constants of the line search.
+        memory_size: pairs kept.
+        line_search: constants of the line search.
 
-    Source: see `lbfgs.times_inverse_hessian` for the formulas.
+    Source: Nocedal and Wright (2006), algorithm 7.5; see `times_inverse_hessian` for the formulas.
 
     >>> import jax, jax.numpy as jnp, optax
     >>> def fun(x):
@@ -68,16 +74,16 @@ def lbfgs(
     >>> [round(float(v), 4) for v in x]
     [3.0, 3.0]
     """
-    if memory < 1:
-        raise ValueError(f"memory must be at least 1, got {memory}")
-    rule = rule or line_search.WolfeRule()
-    rule.check()
+    if memory_size < 1:
+        raise ValueError(f"memory_size must be at least 1, got {memory_size}")
+    line_search = line_search or StrongWolfe()
+    line_search.check()
 
     def init(params: Any) -> LBFGSState:
         flat = flatten(params, "params")
         dtype = flat.vector.dtype
         return LBFGSState(
-            history=empty_history(flat.vector.size, memory, dtype),
+            history=init_history(flat.vector.size, memory_size, dtype),
             value=jnp.full((), jnp.inf, dtype),
             grad=jax.tree.map(jnp.zeros_like, params),
             step=jnp.zeros((), dtype),
@@ -102,46 +108,69 @@ def lbfgs(
                 f"value_fn={value_fn is not None}"
             )
         flat, gradient = flatten(params, "params"), flatten(updates, "updates").vector
-        x, dtype = flat.vector, flat.vector.dtype
         evaluate = flat_objective(lambda tree: value_fn(tree, **more), flat)
+        value = jnp.asarray(value, flat.vector.dtype)
+        history, direction, slope, guess = _descent_direction(state.history, gradient)
 
-        direction = -times_inverse_hessian(state.history, gradient)
-        slope = jnp.vdot(gradient, direction, precision=EXACT)
-        uphill = ~(slope < 0)
-        history = forget(state.history, uphill)
-        direction = jnp.where(uphill, -gradient, direction)
-        squared = jnp.vdot(gradient, gradient, precision=EXACT)
-        slope = jnp.where(uphill, -squared, slope)
-        cautious = (history.count == 0) & (squared > 1)
-        guess = jnp.where(cautious, jax.lax.rsqrt(jnp.where(cautious, squared, 1)), 1)
-        value = jnp.asarray(value, dtype)
+        def on_line(step):
+            new_value, new_gradient, _ = evaluate(flat.vector + step * direction)
+            return new_value, new_gradient, dot(new_gradient, direction)
 
-        def trial(carry):
-            search = carry[0]
-            here, gradient, _ = evaluate(x + search.step * direction)
-            along = jnp.vdot(gradient, direction, precision=EXACT)
-            return line_search.advance(search, here, along, rule), here, gradient
-
-        search, new_value, new_gradient = jax.lax.while_loop(
-            lambda carry: carry[0].outcome == line_search.SEARCHING,
-            trial,
-            (line_search.start(value, slope, guess, jnp.inf), value, gradient),
+        found, step, trials, new_value, new_gradient = _search(
+            on_line, value, gradient, slope, guess, line_search
         )
-        found = search.outcome != line_search.FAILED
-        new_value = jnp.where(found, new_value, value)
-        new_gradient = jnp.where(found, new_gradient, gradient)
-        step = jnp.where(found, search.step, 0)
         move = step * direction
         # A failed search: forget the curvature, so that the next update is steepest descent.
-        history = push(forget(history, ~found), move, new_gradient - gradient)
-        restore = flat.restore
+        history = push(reset_history(history, ~found), move, new_gradient - gradient)
         new_state = LBFGSState(
             history=history,
             value=new_value,
-            grad=restore(new_gradient),
+            grad=flat.restore(new_gradient),
             step=step,
-            evaluations=state.evaluations + search.trials,
+            evaluations=state.evaluations + trials,
         )
-        return restore(move), new_state
+        return flat.restore(move), new_state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _descent_direction(history: History, gradient: jax.Array) -> tuple:
+    """The history to go on with, the direction, its slope, and the first step to try."""
+    direction = -times_inverse_hessian(history, gradient)
+    slope = dot(gradient, direction)
+    uphill = ~(slope < 0)
+    history = reset_history(history, uphill)
+    direction = jnp.where(uphill, -gradient, direction)
+    squared = dot(gradient, gradient)
+    slope = jnp.where(uphill, -squared, slope)
+    # Without curvature the gradient's length says nothing about the step's: move by 1 at most.
+    cautious = (history.count == 0) & (squared > 1)
+    guess = jnp.where(cautious, jax.lax.rsqrt(jnp.where(cautious, squared, 1)), 1)
+    return history, direction, slope, guess
+
+
+def _search(on_line: Callable, value, gradient, slope, guess, line_search: StrongWolfe) -> tuple:
+    """Run the line search: found, step, trials, and value and gradient at that step.
+
+    Args:
+        on_line: ``step -> (value, gradient, slope)``.
+        value: at step 0, a scalar.
+        gradient: at step 0, (n,).
+        slope: at step 0, a scalar.
+        guess: the first step to try.
+        line_search: the constants.
+    """
+
+    def trial(carry):
+        new_value, new_gradient, new_slope = on_line(carry[0].step)
+        return advance(carry[0], new_value, new_slope, line_search), new_value, new_gradient
+
+    search, new_value, new_gradient = jax.lax.while_loop(
+        lambda carry: carry[0].outcome == SEARCHING,
+        trial,
+        (init_search(value, slope, guess, jnp.inf), value, gradient),
+    )
+    found = search.outcome != FAILED
+    new_value = jnp.where(found, new_value, value)
+    new_gradient = jnp.where(found, new_gradient, gradient)
+    return found, jnp.where(found, search.step, 0), search.trials, new_value, new_gradient

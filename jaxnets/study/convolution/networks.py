@@ -24,7 +24,21 @@ def flax_conv(
     algorithm="auto",
     **fields,
 ) -> nn.Module:
-    """`flax.linen.Conv` under the field names of `jaxnets.nn.Conv`."""
+    """`flax.linen.Conv` under the field names of `jaxnets.nn.Conv`.
+
+    Args:
+        features: output channels.
+        kernel_size: window.
+        strides: one for all axes, or one an axis.
+        padding: "SAME", "VALID", an integer, or one integer or pair an axis.
+        dilation: of the kernel.
+        groups: of channels.
+        algorithm: left aside; Flax has XLA's alone.
+        fields: all others, such as ``use_bias``.
+
+    Returns:
+        The module.
+    """
     del algorithm
     rank = len(kernel_size)
     if not isinstance(padding, str):

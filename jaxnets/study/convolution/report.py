@@ -1,4 +1,4 @@
-"""What a benchmark of convolutions says: ratios of whole families of shapes, and a picture."""
+"""What a benchmark of convolutions says: ratios of whole families of shapes, and a figure."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,7 +67,14 @@ def _ratio(
 
 
 def as_line(row: Row) -> str:
-    """One measurement as a line of text."""
+    """One measurement as a line of text.
+
+    Args:
+        row: of `jaxnets.study.convolution.measure.measure_case`.
+
+    Returns:
+        Family, shape, direction, algorithm, time; what else was measured behind it.
+    """
     more = ""
     if "ratio" in row:
         more = (
@@ -79,7 +86,12 @@ def as_line(row: Row) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Save the ratio to XLA of what "auto" chose, one bar a shape and direction."""
+    """Save the ratio to XLA of what "auto" chose, one bar a shape and direction.
+
+    Args:
+        rows: of `jaxnets.study.convolution.measure.measure_case`.
+        path: a PNG file.
+    """
     chosen = {(r["family"], r["shape"], r["direction"]): r["ratio"] for r in rows if r["auto"]}
     shapes = list(dict.fromkeys(key[:2] for key in chosen))
     figure, (ax,) = new_figure(width=9, height=1 + 0.28 * len(shapes))

@@ -40,7 +40,11 @@ def _case(family: str, side: int, fan_in: int, out: int, k: int, count: int = 1,
 
 
 def depthwise() -> list[Case]:
-    """MobileNet's 3×3, and the larger windows of later networks."""
+    """MobileNet's 3×3, and the larger windows of later networks.
+
+    Returns:
+        A list of `Case`.
+    """
     cases = [
         _case("depthwise 3x3", side, c, c, 3, groups=c)
         for side, c in ((56, 144), (28, 256), (14, 512))
@@ -53,7 +57,11 @@ def depthwise() -> list[Case]:
 
 
 def grouped() -> list[Case]:
-    """ResNeXt-50 32×4d's 3×3, with their number."""
+    """ResNeXt-50 32×4d's 3×3, with their number.
+
+    Returns:
+        A list of `Case`.
+    """
     plain = [
         _case("grouped 3x3", side, c, c, 3, count, groups=32)
         for side, c, count in ((56, 128, 3), (28, 256, 3), (14, 512, 5), (7, 1024, 2))
@@ -66,7 +74,11 @@ def grouped() -> list[Case]:
 
 
 def pointwise() -> list[Case]:
-    """ResNet-50's 1×1 (version 1.5), with their number."""
+    """ResNet-50's 1×1 (version 1.5), with their number.
+
+    Returns:
+        A list of `Case`.
+    """
     shapes = [(56, 64, 64, 1), (56, 64, 256, 4), (56, 256, 64, 2), (56, 256, 128, 1)]
     shapes += [(28, 128, 512, 4), (28, 512, 128, 3), (28, 512, 256, 1), (14, 256, 1024, 6)]
     shapes += [(14, 1024, 256, 5), (14, 1024, 512, 1), (7, 512, 2048, 3), (7, 2048, 512, 2)]
@@ -76,7 +88,11 @@ def pointwise() -> list[Case]:
 
 
 def resnet() -> list[Case]:
-    """ResNet-50's other convolutions."""
+    """ResNet-50's other convolutions.
+
+    Returns:
+        A list of `Case`.
+    """
     cases = [_case("ResNet-50", 224, 3, 64, 7, strides=2)]
     for side, c, count in ((56, 64, 3), (28, 128, 3), (14, 256, 5), (7, 512, 2)):
         cases.append(_case("ResNet-50", side, c, c, 3, count))
@@ -86,7 +102,11 @@ def resnet() -> list[Case]:
 
 
 def vgg() -> list[Case]:
-    """VGG-16's thirteen convolutions."""
+    """VGG-16's thirteen convolutions.
+
+    Returns:
+        A list of `Case`.
+    """
     shapes = [(224, 3, 64, 1), (224, 64, 64, 1), (112, 64, 128, 1), (112, 128, 128, 1)]
     shapes += [(56, 128, 256, 1), (56, 256, 256, 2), (28, 256, 512, 1), (28, 512, 512, 2)]
     shapes += [(14, 512, 512, 3)]
@@ -94,7 +114,11 @@ def vgg() -> list[Case]:
 
 
 def large() -> list[Case]:
-    """Windows for which spectra pay."""
+    """Windows for which spectra pay.
+
+    Returns:
+        A list of `Case`.
+    """
     return [
         _case("large dense 31x31", 64, 32, 32, 31),
         _case("large depthwise 31x31", 64, 64, 64, 31, groups=64),
@@ -103,5 +127,9 @@ def large() -> list[Case]:
 
 
 def all_cases() -> list[Case]:
-    """Every shape of this file, family by family."""
+    """Every shape of this file, family by family.
+
+    Returns:
+        A list of `Case`.
+    """
     return [*depthwise(), *grouped(), *pointwise(), *resnet(), *vgg(), *large()]

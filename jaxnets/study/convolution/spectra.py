@@ -48,6 +48,9 @@ def high_frequency_share(image: np.ndarray) -> float:
     Args:
         image: gray, shape (H, H).
 
+    Returns:
+        Between 0 and 1.
+
     >>> high_frequency_share(np.array([[1.0, -1.0] * 4] * 8))  # alternates from pixel to pixel
     1.0
     """
@@ -83,6 +86,9 @@ def circular_theorem_error(image: np.ndarray) -> float:
 
     Args:
         image: gray, shape (H, W); filtered with "Gauss σ=2".
+
+    Returns:
+        The largest absolute difference over all pixels.
     """
     kernel = FILTERS["Gauss σ=2"]
     x = jnp.asarray(image, "float32")[None, ..., None]
@@ -139,7 +145,11 @@ def draw_filtered(images: dict[str, np.ndarray], target: Path) -> None:
 
 
 def draw_responses(target: Path) -> None:
-    """Save the frequency responses of `FILTERS`."""
+    """Save the frequency responses of `FILTERS`.
+
+    Args:
+        target: a PNG file.
+    """
     figure, axes = new_figure(len(FILTERS), width=3.4, height=3, frame=True)
     for (name, kernel), ax in zip(FILTERS.items(), axes, strict=True):
         image = ax.imshow(response(kernel), cmap="viridis", extent=(-0.5, 0.5, -0.5, 0.5))

@@ -38,7 +38,15 @@ class Timed(NamedTuple):
 
 
 def arrays(problem: Problem, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
-    """Unit-variance ``x``, ``kernel`` and ``g`` (the gradient of the output) of a problem."""
+    """Unit-variance ``x``, ``kernel`` and ``g`` (the gradient of the output) of a problem.
+
+    Args:
+        problem: the convolution.
+        dtype: of all three.
+
+    Returns:
+        Name → array, the same ones for the same problem.
+    """
     rng = np.random.default_rng(0)
 
     def normal(shape):
@@ -58,19 +66,38 @@ def function(algorithm: str, direction: str, problem: Problem) -> Callable:
         algorithm: a name of `jaxnets.ops.convolution.algorithms.ALGORITHMS`.
         direction: one of `DIRECTIONS`.
         problem: the convolution.
+
+    Returns:
+        The function, to be jitted.
     """
     body = getattr(ALGORITHMS[algorithm], direction)
     return lambda a, b: body(a, b, problem)
 
 
 def operands(direction: str, data: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """The two of `arrays` that a direction takes."""
+    """The two of `arrays` that a direction takes.
+
+    Args:
+        direction: one of `DIRECTIONS`.
+        data: of `arrays`.
+
+    Returns:
+        Input and kernel, gradient and kernel, or input and gradient.
+    """
     first, second = _OPERANDS[direction]
     return data[first], data[second]
 
 
 def prepared_winograd(problem: Problem, data: Mapping[str, jax.Array]) -> tuple[Callable, tuple]:
-    """Winograd's forward pass with the kernel transformed beforehand: (function, arguments)."""
+    """Winograd's forward pass with the kernel transformed beforehand: (function, arguments).
+
+    Args:
+        problem: a convolution that Winograd's algorithm can do.
+        data: of `arrays`.
+
+    Returns:
+        The function, and the arguments that it is called with.
+    """
     transformed = winograd.transform_kernel(data["kernel"])
     padding = list(problem.padding)
     return (
@@ -109,6 +136,13 @@ def time_programs(
 
 def relative_error(got: Any, want: Any) -> float:
     """max |got − want| / max |want|.
+
+    Args:
+        got: an array.
+        want: an array of the same shape.
+
+    Returns:
+        The error, computed in float64.
 
     >>> relative_error([1.0, 2.5], [1.0, 2.0])
     0.25

@@ -43,6 +43,9 @@ def ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
     Args:
         batch: images of every shape.
         shrink: divides the sides of the images, for a quick look.
+
+    Returns:
+        One `Ladder` for each limit of the table.
     """
 
     def problem(side: int, fan_in: int, out: int, k: int, **arguments) -> Problem:

@@ -40,6 +40,9 @@ def plan_measurements(
         dtype: compute dtype.
         peer: torchvision's networks as well; they run in float32 only, beside float32 only.
 
+    Returns:
+        Groups of records that are to be timed in turn.
+
     >>> plan = plan_measurements(Path("/nowhere"), ["mlp"], ["inference"], [1, 2], "float32",
     ...     peer=False)
     >>> [[record["batch_size"] for record in group] for group in plan]

@@ -14,6 +14,9 @@ def record_key(record: dict[str, Any]) -> tuple:
     Args:
         record: has an entry for each name of `KEY`.
 
+    Returns:
+        The values of `KEY`.
+
     >>> record_key(dict.fromkeys(KEY, 1) | {"seconds": 0.5})
     (1, 1, 1, 1, 1, 1)
     """
@@ -27,6 +30,9 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
     Args:
         path: the file; none is there before the first measurement.
+
+    Returns:
+        Records.
 
     >>> read_records(Path("/nowhere/measurements.jsonl"))
     []
@@ -68,6 +74,13 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
 
 def select(records: Iterable[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     """The records whose entries equal ``wanted``.
+
+    Args:
+        records: of `read_records`.
+        wanted: name of an entry → its value.
+
+    Returns:
+        A list.
 
     >>> select([{"model": "vgg16"}, {"model": "mlp"}], model="mlp")
     [{'model': 'mlp'}]

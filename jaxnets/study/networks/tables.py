@@ -59,6 +59,9 @@ def static_table(rows: Sequence[dict[str, Any]]) -> str:
     Args:
         rows: of `static_rows`.
 
+    Returns:
+        Markdown.
+
     >>> static_table([]).startswith("| network | year |")
     True
     """
@@ -118,6 +121,9 @@ def ratio_table(ratios: dict[str, Any]) -> str:
 
     Args:
         ratios: of `peer_ratios`.
+
+    Returns:
+        Markdown; nothing where no pair was timed.
 
     >>> ratio_table(peer_ratios([]))
     ''
@@ -208,6 +214,9 @@ def measured_tables(measured: Sequence[dict[str, Any]]) -> str:
 
     Args:
         measured: records of measurements.
+
+    Returns:
+        Markdown.
 
     >>> measured_tables([])
     'Nothing is measured yet.\\n'

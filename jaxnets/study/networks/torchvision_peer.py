@@ -18,6 +18,9 @@ _OPTIONS = {
 def available() -> bool:
     """Whether torch and torchvision can be imported.
 
+    Returns:
+        True or False.
+
     >>> available() in (True, False)
     True
     """
@@ -34,6 +37,9 @@ def peer_name(name: str) -> str | None:
 
     Args:
         name: of `jaxnets.list_models()`.
+
+    Returns:
+        The name of the function in ``torchvision.models``.
 
     >>> peer_name("googlenet_bn"), peer_name("zfnet")
     ('googlenet', None)

@@ -28,6 +28,9 @@ def sampled_variables(model: nn.Module, input_shape: tuple[int, int, int]) -> di
         model: a network.
         input_shape: (H, W, C) of one image.
 
+    Returns:
+        Variables as ``model.init`` gives them.
+
     >>> variables = sampled_variables(create_model("mlp", hidden=(4,)), (8, 8, 1))
     >>> variables["params"]["fc1"]["kernel"].shape
     (64, 4)
@@ -48,6 +51,12 @@ def sampled_variables(model: nn.Module, input_shape: tuple[int, int, int]) -> di
 
 def inference_program(model: nn.Module) -> Callable:
     """(variables, images) → logits, jitted.
+
+    Args:
+        model: a network.
+
+    Returns:
+        The function.
 
     >>> net = create_model("mlp", hidden=(4,), num_classes=3)
     >>> inference_program(net)(sampled_variables(net, (8, 8, 1)), jnp.ones((2, 8, 8, 1))).shape

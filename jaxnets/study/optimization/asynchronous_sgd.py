@@ -36,7 +36,14 @@ class Learner:
         self.loss = jax.jit(lambda params: problem.objective(params, problem.train))
 
     def batch(self, seed: int) -> Callable[[int], Part]:
-        """A function from a batch's number to the batch, the same for the same seed."""
+        """A function from a batch's number to the batch, the same for the same seed.
+
+        Args:
+            seed: of the choice of examples.
+
+        Returns:
+            The function; batches are drawn without replacement.
+        """
 
         def take(number: int) -> Part:
             chosen = np.random.default_rng([seed, number]).choice(

@@ -15,14 +15,26 @@ if TYPE_CHECKING:
 
 @contextmanager
 def panels(target: Path) -> Iterator[list["Axes"]]:
-    """Four axes to draw on, saved at the end."""
+    """Four axes to draw on, saved at the end.
+
+    Args:
+        target: a PNG file.
+
+    Returns:
+        The axes, from left to right and from top to bottom.
+    """
     figure, _ = new_figure(2, 2, width=6.2, height=4.5)
     yield list(figure.axes)
     save_figure(figure, target)
 
 
 def draw_stability(ax: "Axes", limit: dict[str, Any]) -> None:
-    """Growth over staleness and ηλ; ``limit``: of `stability`."""
+    """Growth over staleness and ηλ; ``limit``: of `stability`.
+
+    Args:
+        ax: where to draw.
+        limit: of `jaxnets.study.optimization.asynchronous_sgd.stability`.
+    """
     ax.grid(visible=False)
     shown = np.clip(limit["growth"], -0.3, 0.3).T
     edges = np.concatenate([limit["taus"] - 0.5, limit["taus"][-1:] + 0.5])
@@ -48,7 +60,15 @@ def draw_staleness(
     staleness: Sequence[int],
     updates: int,
 ) -> None:
-    """Final loss over staleness, a line a rate; ``losses``: of `over_staleness`."""
+    """Final loss over staleness, a line a rate; ``losses``: of `over_staleness`.
+
+    Args:
+        ax: where to draw.
+        losses: of `over_staleness`, (rates, staleness, keys).
+        rates: learning rates.
+        staleness: values of τ.
+        updates: of each run.
+    """
     for i, rate in enumerate(rates):
         mean = losses[i].mean(1)
         ax.plot(staleness, mean, marker="o", ms=4, label=f"η = {rate:g}")
@@ -67,10 +87,19 @@ def draw_staleness(
 def draw_clock(
     ax: "Axes", clock: dict[str, list], rate: float, workers: int, straggler: float
 ) -> None:
-    """Loss over the clock, a line a run; ``clock``: of `over_time`."""
+    """Loss over the clock, a line a run; ``clock``: of `over_time`.
+
+    Args:
+        ax: where to draw.
+        clock: of `over_time`, name → (clock, losses) of each key.
+        rate: the learning rate.
+        workers: of the virtual cluster.
+        straggler: how many times slower the last one is.
+    """
     from matplotlib import colormaps
 
-    for (name, found), color in zip(clock.items(), colormaps["tab10"].colors, strict=False):
+    colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for (name, found), color in zip(clock.items(), colors, strict=False):
         for k, (when, losses) in enumerate(found):
             style = "--" if name.startswith("synchronous") else "-"
             label = name if k == 0 else None
@@ -85,7 +114,13 @@ def draw_clock(
 
 
 def draw_threads(ax: "Axes", threads: dict[str, Any], workers: int) -> None:
-    """How stale gradients were; ``threads``: of `with_threads`."""
+    """How stale gradients were; ``threads``: of `with_threads`.
+
+    Args:
+        ax: where to draw.
+        threads: of `with_threads`.
+        workers: how many threads.
+    """
     bins = np.arange(threads["max_staleness"] + 2) - 0.5
     ax.hist(threads["staleness"], bins, color="tab:blue", alpha=0.7, label="all gradients")
     ax.hist(threads["of_straggler"], bins, color="tab:red", alpha=0.9, label="the slow thread's")

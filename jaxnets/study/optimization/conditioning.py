@@ -70,23 +70,49 @@ def logistic_loss(x: np.ndarray, sign: np.ndarray, w: np.ndarray) -> float:
         x: design matrix X̃, shape (N, D + 1).
         sign: labels s = ±1, shape (N,).
         w: weights, shape (D + 1,).
+
+    Returns:
+        A number.
     """
     return float(np.logaddexp(0, -sign * (x @ w)).mean())
 
 
 def logistic_gradient(x: np.ndarray, sign: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Gradient of `logistic_loss`, shape (D + 1,)."""
+    """Gradient of `logistic_loss`, shape (D + 1,).
+
+    Args:
+        x: design matrix X̃, shape (N, D + 1).
+        sign: labels s = ±1, shape (N,).
+        w: weights, shape (D + 1,).
+
+    Returns:
+        The gradient by w.
+    """
     return -(sign * _sigmoid(-sign * (x @ w))) @ x / len(x)
 
 
 def logistic_hessian(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """X̃ᵀ diag(p(1−p)) X̃ / N, shape (D + 1, D + 1): the labels do not enter."""
+    """X̃ᵀ diag(p(1−p)) X̃ / N, shape (D + 1, D + 1): the labels do not enter.
+
+    Args:
+        x: design matrix X̃, shape (N, D + 1).
+        w: weights, shape (D + 1,).
+
+    Returns:
+        The Hessian by w.
+    """
     p = _sigmoid(x @ w)
     return (x * (p * (1 - p))[:, None]).T @ x / len(x)
 
 
 def condition_number(hessian: np.ndarray) -> float:
     """κ = λmax / λmin.
+
+    Args:
+        hessian: symmetric and positive definite.
+
+    Returns:
+        A number of at least 1.
 
     >>> condition_number(np.diag([2.0, 50.0]))
     25.0
@@ -99,6 +125,12 @@ def descend(
     x: np.ndarray, sign: np.ndarray, rate: float, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gradient descent on the logistic loss from w = 0.
+
+    Args:
+        x: design matrix X̃, shape (N, D + 1).
+        sign: labels s = ±1, shape (N,).
+        rate: η.
+        steps: updates.
 
     Returns:
         The losses before each step and after the last, shape (steps + 1,), and the last w.
@@ -113,7 +145,16 @@ def descend(
 
 
 def least_loss(x: np.ndarray, sign: np.ndarray, iterations: int = 50) -> tuple[float, np.ndarray]:
-    """The least logistic loss and where it is, by Newton's method with step halving."""
+    """The least logistic loss and where it is, by Newton's method with step halving.
+
+    Args:
+        x: design matrix X̃, shape (N, D + 1).
+        sign: labels s = ±1, shape (N,).
+        iterations: at most so many.
+
+    Returns:
+        The loss, and w.
+    """
     w, loss = np.zeros(x.shape[1]), np.log(2.0)
     for _ in range(iterations):
         direction = np.linalg.solve(

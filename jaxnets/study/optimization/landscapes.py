@@ -20,10 +20,10 @@ class Surface(NamedTuple):
     """A function of two variables.
 
     Attributes:
-        title: for pictures.
+        title: for figures.
         value: (2,) → scalar.
         start: where the paths begin.
-        window: what a picture shows: left, right, low, high.
+        window: what a figure shows: left, right, low, high.
         minimum: where it is; None if there is none.
     """
 
@@ -120,7 +120,7 @@ def best_walk(
     """The rate of a grid whose path is lowest on average, and that path.
 
     The average is of the logarithm of the value over all steps, among the paths that never go
-    farther from the start than the picture is wide. The end alone would reward luck: a rate with
+    farther from the start than the figure is wide. The end alone would reward luck: a rate with
     which a rule leaps about and happens to stop low.
 
     Args:
@@ -184,6 +184,12 @@ def trajectories(
 
 def settled(mask: np.ndarray) -> int | None:
     """The first step at which something holds and from which on it never ceases to.
+
+    Args:
+        mask: whether it holds, by step.
+
+    Returns:
+        The step; None where it does not hold at the end.
 
     >>> settled(np.array([False, True, False, True, True])), settled(np.array([True, False]))
     (3, None)

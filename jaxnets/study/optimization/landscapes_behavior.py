@@ -15,7 +15,11 @@ Curves = dict[str, dict[str, Any]]
 
 
 def behavior() -> dict[str, Curves]:
-    """`oscillation`, `overshoot`, `vanishing` and `escape` by these names."""
+    """`oscillation`, `overshoot`, `vanishing` and `escape` by these names.
+
+    Returns:
+        The curves of each.
+    """
     return {
         "oscillation": oscillation(),
         "overshoot": overshoot(),
@@ -30,6 +34,9 @@ def _bowl(x):
 
 def oscillation(steps: int = 60) -> Curves:
     """Gradient descent on x²/2: x_t = (1 − ηλ)^t swings for ηλ > 1 and diverges for ηλ > 2.
+
+    Args:
+        steps: updates.
 
     Returns:
         By rate {"path", "formula", "sign_changes", "final_size"}.
@@ -51,6 +58,9 @@ def overshoot(steps: int = 150) -> Curves:
 
     The formula is the sum of powers of the roots of z² − (1 + ρ − ηλ)z + ρ.
 
+    Args:
+        steps: updates.
+
     Returns:
         By ρ {"path", "formula", "overshoot" (how far beyond the minimum)}.
     """
@@ -71,6 +81,9 @@ def overshoot(steps: int = 150) -> Curves:
 def vanishing(steps: int = 1000) -> Curves:
     """Lengths of the steps under a constant gradient of 1, η = 0.1: AdaGrad's fall as η/√t.
 
+    Args:
+        steps: updates.
+
     Returns:
         By rule {"path" (lengths), "formula", "slope" (of log length over log t)}.
     """
@@ -90,6 +103,9 @@ def vanishing(steps: int = 1000) -> Curves:
 
 def escape(steps: int = 200) -> Curves:
     """|y| on the saddle x² − y² from y = 0.001, η = 0.05: gradient descent grows as 1.1^t.
+
+    Args:
+        steps: updates.
 
     Returns:
         By rule {"path" (|y|), "steps_to_escape" (|y| > 1)}; gradient descent with a "formula".

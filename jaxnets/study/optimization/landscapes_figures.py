@@ -1,4 +1,4 @@
-"""Paths on surfaces as pictures and as an animation."""
+"""Paths on surfaces as figures and as an animation."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def _colors() -> dict[str, tuple]:
     """One color a rule."""
     from matplotlib import colormaps
 
-    return dict(zip(RULES, colormaps["tab10"].colors, strict=False))
+    return dict(zip(RULES, colormaps["tab10"].colors, strict=False))  # type: ignore[attr-defined]
 
 
 def _contours(ax, key: str) -> None:
@@ -98,11 +98,10 @@ def save_behavior(shown: dict, target: Path) -> None:
         vanish: ("AdaGrad's steps vanish as 1/√t; constant gradient", "vanishing"),
         escape: ("Leaving a saddle from |y| = 0.001; η = 0.05", "escape"),
     }
+    colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
     for ax, (title, key) in titles.items():
         first = 1 if key == "vanishing" else 0
-        for (label, entry), color in zip(
-            shown[key].items(), colormaps["tab10"].colors, strict=False
-        ):
+        for (label, entry), color in zip(shown[key].items(), colors, strict=False):
             steps = np.arange(first, first + len(entry["path"]))
             ax.plot(steps, entry["path"], color=color, lw=1.4, label=label)
             if "formula" in entry:

@@ -1,4 +1,4 @@
-"""Pictures of a comparison of optimizers."""
+"""Figures of a comparison of optimizers."""
 
 from pathlib import Path
 

@@ -47,6 +47,9 @@ def build(method: str, rate: Any, total_steps: int) -> optax.GradientTransformat
         method: a name of `METHODS`.
         rate: learning rate, which may be traced.
         total_steps: length of the cosine schedule.
+
+    Returns:
+        The Optax transform.
     """
     if method == "adam":
         return optim.adam(rate)

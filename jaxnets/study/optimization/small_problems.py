@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
     Attributes:
         name: unique.
-        title: for pictures and tables.
+        title: for figures and tables.
         network: images → logits.
         decay: λ of the penalty λ/2·‖weights‖².
         train: what is learned from.
@@ -46,17 +46,40 @@ class Problem(NamedTuple):
     dense: bool
 
     def init(self, seed: int) -> Any:
-        """Parameters drawn with a seed."""
+        """Parameters drawn with a seed.
+
+        Args:
+            seed: any integer.
+
+        Returns:
+            The pytree of parameters.
+        """
         return self.network.init(jax.random.key(seed), self.train.images[:1])["params"]
 
     def objective(self, params: Any, part: Part) -> jax.Array:
-        """Mean cross-entropy plus λ/2 of the squared weights, biases left out."""
+        """Mean cross-entropy plus λ/2 of the squared weights, biases left out.
+
+        Args:
+            params: of `init`.
+            part: examples.
+
+        Returns:
+            A scalar.
+        """
         logits = self.network.apply({"params": params}, part.images)
         penalty = elastic_penalty(params, l2=self.decay, mask=mask_by_name)
         return jnp.mean(cross_entropy(logits, part.labels)) + penalty
 
     def accuracy(self, params: Any, part: Part) -> jax.Array:
-        """Share of examples whose largest logit is the right one."""
+        """Share of examples whose largest logit is the right one.
+
+        Args:
+            params: of `init`.
+            part: examples.
+
+        Returns:
+            A scalar.
+        """
         logits = self.network.apply({"params": params}, part.images)
         return jnp.mean(jnp.argmax(logits, -1) == part.labels)
 
@@ -96,12 +119,20 @@ def _digits(name: str, title: str, network: nn.Module, decay: float) -> Problem:
 
 
 def softmax_digits(**_: Any) -> Problem:
-    """Softmax regression on digits: 650 parameters, strictly convex with its penalty."""
+    """Softmax regression on digits: 650 parameters, strictly convex with its penalty.
+
+    Returns:
+        The problem.
+    """
     return _digits("softmax", "softmax regression, digits", MLP(10, hidden=()), 1e-3)
 
 
 def network_digits(**_: Any) -> Problem:
-    """64–32–10 with tanh on digits: 2,410 parameters."""
+    """64–32–10 with tanh on digits: 2,410 parameters.
+
+    Returns:
+        The problem.
+    """
     return _digits("network", "tanh network 64–32–10, digits", MLP(10, (32,), tanh), 1e-4)
 
 

@@ -1,0 +1,1 @@
+"""Augmentation: what it costs, and what it looks like."""

@@ -1,1 +1,0 @@
-"""Parts of `experiments.find_recipe`."""

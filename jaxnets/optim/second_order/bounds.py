@@ -1,0 +1,85 @@
+"""Box bounds as two vectors, and the geometry of the box: projection, projected gradient, room."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets.optim.second_order.objective import flatten
+
+
+def flat_bounds(bounds: Any, x0: Any) -> tuple[jax.Array, jax.Array]:
+    """Check (lower, upper) against x0 and lay both out as vectors.
+
+    Raises:
+        ValueError: not a pair, not broadcastable to x0, NaN, or a lower bound above an upper one.
+
+    >>> low, high = flat_bounds((0.0, jnp.inf), {"a": jnp.ones(2)})
+    >>> low.tolist(), high.tolist()
+    ([0.0, 0.0], [inf, inf])
+    """
+    if not (isinstance(bounds, (tuple, list)) and len(bounds) == 2):
+        raise ValueError(f"bounds must be a pair (lower, upper), got {type(bounds).__name__}")
+    sides = []
+    for name, side in zip(("lower", "upper"), bounds, strict=True):
+        if jax.tree.structure(side) != jax.tree.structure(x0):
+            if np.ndim(side) != 0 or (not np.isscalar(side) and not hasattr(side, "dtype")):
+                raise ValueError(
+                    f"the {name} bound has the structure {jax.tree.structure(side)}; it must be "
+                    f"one number or a tree like x0, {jax.tree.structure(x0)}"
+                )
+            side = jax.tree.map(lambda leaf, side=side: jnp.full_like(leaf, side), x0)
+
+        def fit(bound, leaf, name=name):
+            if np.broadcast_shapes(np.shape(bound), np.shape(leaf)) != np.shape(leaf):
+                raise ValueError(
+                    f"the {name} bound {np.shape(bound)} does not fit {np.shape(leaf)}"
+                )
+            return jnp.broadcast_to(jnp.asarray(bound, jnp.result_type(leaf)), np.shape(leaf))
+
+        try:
+            sides.append(flatten(jax.tree.map(fit, side, x0), name).vector)
+        except ValueError as error:
+            raise ValueError(f"bounds do not fit x0: {error}") from None
+    low, high = sides
+    if not isinstance(low, jax.core.Tracer) and not isinstance(high, jax.core.Tracer):
+        wrong = np.flatnonzero(~(np.asarray(low) <= np.asarray(high)))
+        if wrong.size:
+            i = int(wrong[0])
+            raise ValueError(
+                f"bounds cross: {wrong.size} lower bounds are not at most their upper bounds; "
+                f"the first is entry {i}: lower {float(low[i])}, upper {float(high[i])}"
+            )
+    return low, high
+
+
+def project(x: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
+    """The nearest point in the box; all of shape (n,)."""
+    return jnp.clip(x, lower, upper)
+
+
+def projected_gradient_step(
+    x: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array
+) -> jax.Array:
+    """P(x - g) - x: zero exactly at the points that satisfy the first-order conditions.
+
+    >>> x, lower, upper = jnp.array([0.0, 0.5]), jnp.zeros(2), jnp.ones(2)
+    >>> projected_gradient_step(x, jnp.array([2.0, 0.25]), lower, upper).tolist()
+    [0.0, -0.25]
+    """
+    return project(x - gradient, lower, upper) - x
+
+
+def max_step_inside(
+    x: jax.Array, direction: jax.Array, lower: jax.Array, upper: jax.Array
+) -> jax.Array:
+    """The longest t with x + t d in the box; inf where d meets no bound.
+
+    >>> x, lower, upper = jnp.zeros(2), -jnp.ones(2), jnp.full(2, jnp.inf)
+    >>> float(max_step_inside(x, jnp.array([-0.25, 3.0]), lower, upper))
+    4.0
+    """
+    room = jnp.where(direction > 0, upper - x, lower - x)
+    ratio = jnp.where(direction != 0, room / jnp.where(direction == 0, 1, direction), jnp.inf)
+    return jnp.min(ratio)
