@@ -71,7 +71,7 @@ NETWORKS = {
         (64, 64, 3),
     ),
     "squeezenet1_1": Network(
-        "squeezenet1_1", {"stages": (((4, 8),), ((4, 12),)), "stem_width": 8}, (32, 32, 3)
+        "squeezenet1_1", {"stages": (((8, 16),), ((8, 16),)), "stem_width": 8}, (32, 32, 3)
     ),
     "squeezenet1_0_complex": Network(
         "squeezenet1_0_complex",
