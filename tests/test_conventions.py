@@ -73,8 +73,7 @@ def test_a_late_key_is_found():
 
 # Papers and their sections are cited, and things have the names that the field gives them.
 UNWANTED = re.compile(
-    r"""\b[Tt]he\ notes\b | \b[Nn]otes?'?\ L\d+ | (?<!")\bL\d{2,3}\b | \b[Mm]atrix\ [A-Z]\d{2}\b
-    | \b[Rr]ows?\ [A-Z]\d{2}\b | (?<!["\w])\([A-Z]\d{2}(?:[,–-]\s?[A-Z]?\d{2})*\)
+    r"""\b[Tt]he\ notes\b | \b[Nn]otes?'?\ L\d+ | (?<!["\w])\b[A-Z]\d{2}\b(?!") | \bL\d{3}\b
     | written_out | \bwritten\s+out\b | \bby\s+heart\b | \bdearest\b | \b[Dd]onors?\b
     | \b[Tt]ransplant | \btells?\s+the\s+truth\b | \bclass\ Place\b""",
     re.VERBOSE,

@@ -62,6 +62,19 @@ def test_import_loads_nothing_heavy():
     assert run_python(code) == "[]"
 
 
+def test_rooms_that_others_take_home_load_nothing_heavy():
+    """Another project that takes networks or optimizers pays for no data set, picture or file."""
+    rooms = "augment, data, losses, metrics, models, nn, ops, optim, pretrained, train"
+    heavy = (
+        "('tensorflow', 'tensorflow_datasets', 'matplotlib', 'orbax', 'sklearn', 'grain', 'PIL',"
+        " 'optuna', 'tqdm', 'tyro')"
+    )
+    code = (
+        f"import sys; from jaxnets import {rooms}; print([m for m in {heavy} if m in sys.modules])"
+    )
+    assert run_python(code) == "[]"
+
+
 def test_every_offered_name_is_there():
     for name in jaxnets.__all__:
         assert getattr(jaxnets, name) is not None

@@ -5,27 +5,26 @@ import re
 import subprocess
 import sys
 
-import pytest
 from reading import ROOT
 
 import jaxnets
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    target = tmp_path_factory.mktemp("site")
+def test_site_builds_whole_and_without_a_warning(tmp_path):
+    # One test, so that the site is built once, on however many workers.
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(target)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return target
+    every_room_has_a_page_with_what_it_offers(tmp_path)
+    nothing_is_loaded_from_elsewhere(tmp_path)
 
 
-def test_every_room_has_a_page_with_what_it_offers(site):
+def every_room_has_a_page_with_what_it_offers(site):
     rooms = sorted(path.parent.name for path in (ROOT / "jaxnets").glob("*/__init__.py"))
     assert rooms
     for room in rooms:
@@ -43,7 +42,7 @@ def is_described(module, name: str) -> bool:
     return callable(value) and getattr(value, "__module__", "").startswith("jaxnets.")
 
 
-def test_nothing_is_loaded_from_elsewhere(site):
+def nothing_is_loaded_from_elsewhere(site):
     for page in ("index.html", "reference/nn/index.html", "guide/task/index.html"):
         html = (site / page).read_text()
         loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="(https?:[^"]+)"', html)

@@ -22,6 +22,11 @@ def layers(params, x):
     return {"fc1": h1, "fc2": h2}
 
 
+# One for all tests: its function is compiled once.
+MONITOR = DeadUnitMonitor(layers)
+
+
+@jax.jit
 def he_network(bias=0.0):
     keys = jax.random.split(jax.random.key(0))
     return {
@@ -33,7 +38,7 @@ def he_network(bias=0.0):
 
 
 def test_a_bias_far_below_zero_kills_every_unit():
-    assert DeadUnitMonitor(layers)(he_network(-1e3), batches()) == {
+    assert MONITOR(he_network(-1e3), batches()) == {
         "fc1": 1.0,
         "fc2": 1.0,  # all of its inputs are 0
         "all": 1.0,
@@ -41,26 +46,27 @@ def test_a_bias_far_below_zero_kills_every_unit():
 
 
 def test_he_initialization_on_centered_data_kills_almost_none():
-    assert DeadUnitMonitor(layers)(he_network(), batches())["all"] < 0.01
+    assert MONITOR(he_network(), batches())["all"] < 0.01
 
 
 def test_a_unit_lives_if_one_batch_wakes_it():
     params = he_network()
     params["b1"] = params["b1"].at[:10].set(-1e3)
-    monitor = DeadUnitMonitor(layers)
-    np.testing.assert_allclose(monitor(params, batches())["fc1"], 0.1, rtol=1e-6)
-    np.testing.assert_array_equal(monitor.alive["fc1"], np.arange(100) >= 10)
+    np.testing.assert_allclose(MONITOR(params, batches())["fc1"], 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(MONITOR.alive["fc1"], np.arange(100) >= 10)
     # One example in the last batch, far out, wakes some of the ten.
     woken = [*batches(), 1e5 * batches(1)[0][:1]]
-    assert monitor(params, woken)["fc1"] < 0.1
+    assert MONITOR(params, woken)["fc1"] < 0.1
 
 
 def test_streaming_equals_one_large_batch():
     params, parts = he_network(-2.0), batches()
-    alive = None
-    for batch in parts:
-        alive = alive_units(layers(params, batch), alive)
-    whole = alive_units(layers(params, jnp.concatenate(parts)))
+    first = jax.jit(lambda batch: alive_units(layers(params, batch)))
+    alive = first(parts[0])
+    following = jax.jit(lambda batch, alive: alive_units(layers(params, batch), alive))
+    for batch in parts[1:]:
+        alive = following(batch, alive)
+    whole = first(jnp.concatenate(parts))
     jax.tree.map(np.testing.assert_array_equal, alive, whole)
     ratio = dead_ratio(whole)
     assert 0 < ratio["fc1"] < 1, "a test of streaming needs some of each"
@@ -98,9 +104,8 @@ def test_larger_learning_rates_kill_more_units():
 
         return jax.lax.fori_loop(0, 30, step, he_network())
 
-    monitor = DeadUnitMonitor(layers)
     rates = [0.1, 1.0, 3.0, 30.0]
-    dead = [monitor(train(jnp.float32(rate)), batches())["fc2"] for rate in rates]
+    dead = [MONITOR(train(jnp.float32(rate)), batches())["fc2"] for rate in rates]
     assert dead[0] < 0.02
     assert dead[-1] > 0.9
     assert all(b >= a - 0.05 for a, b in pairwise(dead)), dead

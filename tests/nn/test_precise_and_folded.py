@@ -1,5 +1,7 @@
 """Exact statistics after training, and normalizations merged into their layers."""
 
+from functools import partial
+
 import flax.linen
 import jax
 import jax.numpy as jnp
@@ -47,17 +49,21 @@ def variables():
     return jax.jit(Network().init)(jax.random.key(0), batches()[0])
 
 
+conv1 = jax.jit(Conv(6, (3, 3), padding=1, use_bias=False).apply)
+conv2 = jax.jit(Conv(4, (3, 3), groups=2).apply)
+
+
 def seen_by_each_layer(variables):
     """For each batch, the inputs of both normalizations in training mode, in float64."""
     p = variables["params"]
     seen = {"bn1": [], "bn2": []}
     for x in batches():
-        h = np.asarray(Conv(6, (3, 3), padding=1, use_bias=False).apply({"params": p["conv1"]}, x))
+        h = np.asarray(conv1({"params": p["conv1"]}, x))
         h = h.astype(np.float64)
         seen["bn1"].append(h.reshape(-1, 6))
         h = (h - h.mean((0, 1, 2))) / np.sqrt(h.var((0, 1, 2)) + 1e-5)
         h = jnp.asarray(np.maximum(h, 0), jnp.float32)  # bn1 as initialized: scale 1, bias 0
-        h = Conv(4, (3, 3), groups=2).apply({"params": p["conv2"]}, h)
+        h = conv2({"params": p["conv2"]}, h)
         seen["bn2"].append(np.asarray(h, np.float64).reshape(-1, 4))
     return seen
 
@@ -84,11 +90,12 @@ def test_precise_statistics(variables, method, unbiased):
 
 
 def test_one_batch_makes_evaluation_equal_to_training(variables):
-    """With exactly the batch's own statistics, the two faces of the layer agree."""
+    """With exactly the batch's own statistics, training and evaluation agree."""
     batch = batches()[0]
     statistics = precise_batch_statistics(Network().apply, variables, [batch], unbiased=False)
-    tested = Network().apply({**variables, "batch_stats": statistics}, batch)
-    trained, _ = Network().apply(variables, batch, train=True, mutable=["batch_stats"])
+    tested = jax.jit(Network().apply)({**variables, "batch_stats": statistics}, batch)
+    train = partial(Network().apply, train=True, mutable=["batch_stats"])
+    trained, _ = jax.jit(train)(variables, batch)
     np.testing.assert_allclose(tested, trained, rtol=1e-4, atol=1e-5)
 
 
@@ -134,8 +141,8 @@ def test_folded_network_computes_the_same(variables):
     assert set(folded) == {"params"}
     assert set(folded["params"]) == {"conv1", "conv2", "fc"}
     assert "bn1" in trained["params"], "the variables handed in are left as they are"
-    expected = Network().apply(trained, batches()[0])
-    computed = Network(norm=False).apply(folded, batches()[0])
+    expected = jax.jit(Network().apply)(trained, batches()[0])
+    computed = jax.jit(Network(norm=False).apply)(folded, batches()[0])
     # Sums of up to 54 products of numbers around 1, once more rounded.
     np.testing.assert_allclose(computed, expected, rtol=1e-5, atol=1e-5)
 

@@ -1,6 +1,7 @@
 """Variances of initial weights, and what fifty layers make of a signal."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -47,8 +48,9 @@ def test_a_bias_has_no_fans():
         ops.he_normal(jax.random.key(0), (5,))
 
 
-def fifty_layers(initializer, activation, width=512):
-    x = jax.random.normal(jax.random.key(0), (64, width))
+@partial(jax.jit, static_argnums=(0, 1))
+def fifty_layers(initializer, activation):
+    x = jax.random.normal(jax.random.key(0), (64, 512))
     return ops.propagate(
         jax.random.key(1), x, depth=50, initializer=initializer, activation=activation
     )

@@ -15,8 +15,6 @@ from the definition by about 1e-5 to 1e-4 of the largest output (5e-4 is promise
 1e-6, and F(6×6, 3×3) by up to 5e-3. Kernels of up to five taps an axis, stride 1.
 """
 
-import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 
@@ -26,8 +24,8 @@ import numpy as np
 from jax import lax
 
 from jaxnets.ops.convolution import window
-from jaxnets.ops.convolution.cook_toom import POINTS, matrices
-from jaxnets.ops.convolution.problem import Padding, Problem, make_problem
+from jaxnets.ops.convolution.cook_toom import matrices
+from jaxnets.ops.convolution.problem import Problem
 
 BLOCK = 28 * 2**20  # bytes of transformed tiles, inputs and products together, held at once
 MAX_TAPS = 5
@@ -64,7 +62,7 @@ def _barrier(x: jax.Array) -> jax.Array:
     return lax.optimization_barrier(x)
 
 
-def _tiles(problem: Problem, m: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def tile_counts(problem: Problem, m: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Piece length per axis (1 where the window has one tap) and number of pieces per axis."""
     pieces = tuple(m if r > 1 else 1 for r in problem.window)
     counts = tuple(-(-o // p) for o, p in zip(problem.out_spatial, pieces, strict=True))
@@ -114,7 +112,7 @@ def _join_groups(products: jax.Array, groups: int) -> jax.Array:
 
 def _input_tiles(x: jax.Array, problem: Problem, m: int) -> jax.Array:
     """Bᵀ d B: (N, spatial…, C) padded to whole tiles, to (α²·G, N·tiles, C/G)."""
-    pieces, counts = _tiles(problem, m)
+    pieces, counts = tile_counts(problem, m)
     lengths = tuple(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
     padding = []
     for axis in range(problem.rank):
@@ -130,7 +128,7 @@ def _input_tiles(x: jax.Array, problem: Problem, m: int) -> jax.Array:
 
 def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
     """A g Aᵀ: (N, out…, D) to (α²·G, N·tiles, D/G)."""
-    pieces, counts = _tiles(problem, m)
+    pieces, counts = tile_counts(problem, m)
     sizes = [p * c - o for p, c, o in zip(pieces, counts, problem.out_spatial, strict=True)]
     g = _barrier(window.pad(g, [(0, s) for s in sizes])).astype(window.accumulator(g.dtype))
     matrix_of = lambda axis: matrices(pieces[axis], problem.window[axis])[2].T  # noqa: E731
@@ -141,7 +139,7 @@ def _gradient_tiles(g: jax.Array, problem: Problem, m: int) -> jax.Array:
 def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
     """Aᵀ M A, assembled to (N, out…, D)."""
     products = _join_groups(products, problem.groups)
-    pieces, counts = _tiles(problem, m)
+    pieces, counts = tile_counts(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
     rank = problem.rank
     y = products.reshape(*lengths, problem.batch, *counts, problem.out_channels)
@@ -160,7 +158,7 @@ def _output(products: jax.Array, problem: Problem, m: int) -> jax.Array:
     return y[(slice(None), *(slice(o) for o in problem.out_spatial))]
 
 
-def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int], groups: int = 1) -> jax.Array:
+def kernel_tiles(kernel: jax.Array, pieces: Sequence[int], groups: int = 1) -> jax.Array:
     """G g Gᵀ: (window…, C/G, D) to (α²·G, C/G, D/G)."""
     u = kernel.astype(window.accumulator(kernel.dtype))
     for axis, piece in enumerate(pieces):
@@ -176,7 +174,7 @@ def _kernel_tiles(kernel: jax.Array, pieces: Sequence[int], groups: int = 1) -> 
 def _kernel_from_tiles(u: jax.Array, problem: Problem, m: int) -> jax.Array:
     """Gᵀ u G: (α²·G, C/G, D/G) to (window…, C/G, D)."""
     u = _join_groups(u, problem.groups)
-    pieces, _ = _tiles(problem, m)
+    pieces, _ = tile_counts(problem, m)
     lengths = [p + r - 1 for p, r in zip(pieces, problem.window, strict=True)]
     k = u.reshape(*lengths, *u.shape[1:])
     for axis in range(problem.rank):
@@ -195,7 +193,7 @@ def _products(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _block(problem: Problem, m: int, limit: float | None = None) -> tuple[int, int]:
     """Images and tile rows a block, whose tiles fit in ``limit`` (`BLOCK`) bytes."""
-    pieces, counts = _tiles(problem, m)
+    pieces, counts = tile_counts(problem, m)
     alpha = math.prod(p + r - 1 for p, r in zip(pieces, problem.window, strict=True))
     one_row = math.prod(counts[1:]) * alpha * (problem.in_channels + problem.out_channels) * 4
     fit = (BLOCK if limit is None else limit) / one_row
@@ -213,10 +211,10 @@ def _apply(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
     return y.astype(x.dtype)
 
 
-def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
+def forward_transformed(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
     """The convolution with a kernel that is transformed already, block by block."""
     images, rows = _block(problem, m)
-    pieces, counts = _tiles(problem, m)
+    pieces, counts = tile_counts(problem, m)
     bands = -(-counts[0] // rows)
     if images == problem.batch and bands == 1:
         return _apply(x, u, problem, m)
@@ -252,7 +250,9 @@ def _forward(x: jax.Array, u: jax.Array, problem: Problem, m: int) -> jax.Array:
 
 def forward(x: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
     """y = x ⋆ kernel, the kernel transformed in the call."""
-    return _forward(x, _kernel_tiles(kernel, _tiles(problem, m)[0], problem.groups), problem, m)
+    return forward_transformed(
+        x, kernel_tiles(kernel, tile_counts(problem, m)[0], problem.groups), problem, m
+    )
 
 
 def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem, m: int = 4) -> jax.Array:
@@ -281,80 +281,3 @@ def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem, m: int = 4) ->
         start = tiles_product(x[:images], g[:images], inner)
         u = lax.fori_loop(1, problem.batch // images, body, start)
     return _kernel_from_tiles(u, problem, m).astype(x.dtype)
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["window", "m", "dtype"]
-)
-@dataclasses.dataclass(frozen=True)
-class TransformedKernel:
-    """A kernel in the tiles' domain, as `transform_kernel` makes it.
-
-    Attributes:
-        values: (α², C, D), α = m + r − 1 for r taps.
-        window: taps per axis.
-        m: output pixels a tile and axis.
-        dtype: of the kernel that was transformed.
-
-    >>> transform_kernel(jnp.ones((3, 3, 8, 16))).window
-    (3, 3)
-    """
-
-    values: jax.Array
-    window: tuple[int, ...]
-    m: int
-    dtype: jnp.dtype
-
-
-def transform_kernel(kernel: jax.Array, m: int = 4) -> TransformedKernel:
-    """Transform ``kernel`` (window…, C, D) once, for many calls of `conv_transformed`.
-
-    Args:
-        kernel: of 1 to 3 window axes with up to five taps each.
-        m: output pixels a tile and axis: 2 (most exact), 4 (fastest) or 6 (for many channels).
-
-    Returns:
-        the transformed kernel, a pytree.
-
-    Raises:
-        ValueError: a window or ``m`` that does not fit.
-
-    Source: Lavin & Gray 2015 (Fast Algorithms for Convolutional Neural Networks), §4.1.
-
-    >>> transform_kernel(jnp.ones((3, 3, 8, 16))).values.shape
-    (36, 8, 16)
-    """
-    problem = make_problem(jnp.zeros((1, *kernel.shape[:-1]), kernel.dtype), kernel)
-    reason = unsupported(problem)
-    if reason:
-        raise ValueError(f"winograd cannot use this kernel: {reason} ({kernel.shape})")
-    if m not in (2, 4, 6) or m + max(kernel.shape[:-2]) - 1 > len(POINTS) + 1:
-        raise ValueError(f"m must be 2, 4 or 6 and fit the window, got m={m}, {kernel.shape}")
-    values = _kernel_tiles(kernel, _tiles(problem, m)[0])
-    return TransformedKernel(values, tuple(kernel.shape[:-2]), m, jnp.dtype(kernel.dtype))
-
-
-def conv_transformed(
-    x: jax.Array, transformed: TransformedKernel, *, padding: Padding = 0
-) -> jax.Array:
-    """Convolve with a kernel of `transform_kernel`; stride 1, differentiable in both arguments.
-
-    Args:
-        x: (N, spatial…, C), of the kernel's dtype.
-        transformed: the kernel.
-        padding: see `conv`.
-
-    Returns:
-        (N, out…, D).
-
-    Raises:
-        ValueError: ``x`` does not fit the kernel.
-
-    >>> x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 4, 2))
-    >>> conv_transformed(x, transform_kernel(kernel), padding=1)[0, 4, 4]
-    Array([36., 36.], dtype=float32)
-    """
-    shape = (*transformed.window, *transformed.values.shape[-2:])
-    kernel = jax.ShapeDtypeStruct(shape, transformed.dtype)
-    problem = make_problem(x, kernel, padding=padding)
-    return _forward(x, transformed.values, problem, transformed.m)

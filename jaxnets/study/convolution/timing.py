@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.ops.convolution import winograd
+from jaxnets.ops.convolution import conv_transformed, transform_kernel
 from jaxnets.ops.convolution.algorithms import ALGORITHMS
 from jaxnets.ops.convolution.problem import Problem
 from jaxnets.study.programs import compile_ahead
@@ -98,10 +98,10 @@ def prepared_winograd(problem: Problem, data: Mapping[str, jax.Array]) -> tuple[
     Returns:
         The function, and the arguments that it is called with.
     """
-    transformed = winograd.transform_kernel(data["kernel"])
+    transformed = transform_kernel(data["kernel"])
     padding = list(problem.padding)
     return (
-        lambda x, t: winograd.conv_transformed(x, t, padding=padding),
+        lambda x, t: conv_transformed(x, t, padding=padding),
         (data["x"], transformed),
     )
 

@@ -1,0 +1,43 @@
+"""How a run is carried out, as options of every command that trains."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxnets.train.processes import Processes, is_main
+
+
+@dataclass(frozen=True)
+class RunOptions(Processes):
+    """How a run is carried out; none of these decides what is learned.
+
+    Attributes:
+        workdir: where the run lives.
+        parallel: how the step meets the devices.
+        devices: use this many devices (default: all).
+        evaluate_every: evaluate on the test set every so many epochs, and at the end.
+        log_every: write the training metrics' means every so many steps.
+        checkpoint_seconds: save about this often, and at the end.
+        keep: checkpoints to keep.
+        tensorboard: also write TensorBoard event files.
+        accept_changes: go on with an unfinished run under changed settings.
+        restart: begin anew; the old run's directory is moved aside.
+        quiet: no progress bar and no report on the terminal.
+    """
+
+    workdir: Path | None = None
+    parallel: Literal["pmap", "jit"] = "pmap"
+    devices: int | None = None
+    evaluate_every: int = 1
+    log_every: int = 10
+    checkpoint_seconds: float = 30.0
+    keep: int = 3
+    tensorboard: bool = False
+    accept_changes: bool = False
+    restart: bool = False
+    quiet: bool = False
+
+    def say(self, *values: Any) -> None:
+        """Print, on the main process, unless ``quiet``."""
+        if is_main() and not self.quiet:
+            print(*values)
