@@ -1,6 +1,7 @@
 """Every operation, loss, metric, source of noise, augmentation and module once, with tiny inputs.
 
 Generic tests loop over these lists; `tests/test_catalogue.py` fails where a public name is missing.
+The networks are in `tests/catalogue_networks.py`.
 """
 
 from collections.abc import Callable
