@@ -1,6 +1,7 @@
-"""Every operation, loss, metric, source of noise and module once, with tiny inputs.
+"""Every operation, loss, metric, source of noise, augmentation and module once, with tiny inputs.
 
 Generic tests loop over these lists; `tests/test_catalogue.py` fails where a public name is missing.
+The networks are in `tests/catalogue_networks.py`.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets import losses, metrics, nn, noise, ops
+from jaxnets import augment, data, losses, metrics, nn, noise, ops
 from jaxnets.ops import convolution
 
 
@@ -45,6 +46,21 @@ class Op:
         if self.result == "wide":
             return jnp.dtype(jnp.float64 if dtype == jnp.float64 else jnp.float32)
         return jnp.dtype(self.result)
+
+
+@dataclass(frozen=True)
+class Transform:
+    """An augmentation of one example.
+
+    Attributes:
+        name: shown as the test's name.
+        function: (key, example) → example.
+        moves: whether it moves what is in the image.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    moves: bool = True
 
 
 @dataclass(frozen=True)
@@ -329,7 +345,22 @@ NOISE = [
     ),
 ]
 
-FUNCTIONS = [*OPS, *LOSSES, *METRICS, *NOISE]
+# What lives on the host is tested in tests/data; these are the functions that run inside jit.
+DATA = [
+    Op("normalize_contrast", data.preprocessing.normalize_contrast, ((2, 4, 5, 3),), "wide"),
+    *(
+        Op(
+            f"preprocessing_{name}",
+            data.preprocessing.fit_preprocessing(
+                name, np.random.default_rng(0).integers(0, 256, (40, 2, 2, 3), dtype=np.uint8)
+            ).apply,
+            ((5, 2, 2, 3),),
+            "wide",
+        )
+        for name in data.preprocessing.FITTERS
+    ),
+]
+FUNCTIONS = [*OPS, *LOSSES, *METRICS, *NOISE, *DATA]
 
 MODULES = [
     Module("BatchNorm_train", nn.BatchNorm, (6, 2, 4), {"train": True}),
@@ -385,7 +416,126 @@ MODULES = [
 ]
 
 # Public names that are no functions of arrays, and why the loops above cannot run them.
+TRANSFORMS = [
+    Transform("random_flip", augment.random_flip),
+    Transform("flip", lambda key, x: augment.flip(x, True, pairs=((0, 1),))),
+    Transform("random_crop", lambda key, x: augment.random_crop(key, x, 2)),
+    Transform("crop", lambda key, x: augment.crop(x, 0, 3, 2)),
+    Transform("random_window", lambda key, x: augment.random_window(key, x, 5)),
+    Transform("window", lambda key, x: augment.window(x, 1, 3, 5)),
+    Transform("random_translate", lambda key, x: augment.random_translate(key, x, 3)),
+    Transform("translate", lambda key, x: augment.translate(x, -2, 3)),
+    Transform("random_resized_crop", lambda key, x: augment.random_resized_crop(key, x, (5, 7))),
+    Transform("random_scale_crop", lambda key, x: augment.random_scale_crop(key, x, 6, (6, 12))),
+    Transform(
+        "random_part",
+        lambda key, x: augment.resample(
+            x,
+            augment.random_part(key, *augment.image_of(x).shape[:2]),
+            (6, 6),
+            augment.random_method(key),
+        ),
+    ),
+    *(
+        Transform(method, lambda key, x, m=method: augment.resample(x, (1, 2, 5, 6), (7, 4), m))
+        for method in augment.METHODS
+    ),
+    Transform("resize_shorter", lambda key, x: augment.resize_shorter(x, 6)),
+    Transform(
+        "move_to_region",
+        lambda key, x: augment.move_to_region(
+            x, augment.Region(0, 2, 4, 4, (4, 4)), lambda image: image[:4, 2:6]
+        ),
+    ),
+    Transform("cutout", lambda key, x: augment.cutout(key, x, 3), moves=False),
+    Transform("cutout_at", lambda key, x: augment.cutout_at(x, 2, 3, 4, 0.25), moves=False),
+    Transform("color_jitter", lambda key, x: augment.color_jitter(key, x, hue=0.2), moves=False),
+    Transform(
+        "adjust_colors",
+        lambda key, x: augment.adjust_colors(x, np.float32([1.2, 0.7, 1.3, 0.1]), np.arange(4)),
+        moves=False,
+    ),
+    *(
+        Transform(adjust.__name__, lambda key, x, adjust=adjust: adjust(x, 0.3), moves=False)
+        for adjust in (
+            augment.adjust_brightness,
+            augment.adjust_contrast,
+            augment.adjust_saturation,
+            augment.adjust_hue,
+        )
+    ),
+    Transform("random_color_noise", augment.random_color_noise, moves=False),
+    Transform(
+        "add_color_noise",
+        lambda key, x: augment.add_color_noise(
+            x, np.float32([0.3, -0.2, 0.1]), augment.IMAGENET_COLORS
+        ),
+        moves=False,
+    ),
+    Transform(
+        "fit_color_pca",
+        lambda key, x: augment.random_color_noise(
+            key, x, augment.fit_color_pca(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3))
+        ),
+        moves=False,
+    ),
+    *(
+        Transform(f"policy {name}", augment.create_policy(name, np.zeros((1, 8, 10, 3), np.uint8)))
+        for name in augment.list_policies()
+        if name != "none"
+    ),
+    Transform("compose", augment.compose(augment.random_crop, augment.random_flip)),
+    Transform("on_image", augment.on_image(lambda key, image: image[::-1]), moves=False),
+    Transform(
+        "change_image", lambda key, x: augment.change_image(x, lambda y: y[::-1]), moves=False
+    ),
+]
+# (key, batch, example_ids) → batch.
+PREPARES = {
+    "per_example": augment.per_example(augment.random_crop),
+    "augment_batch": augment.augment_batch,
+    "mixup": lambda *given: augment.mixup(*given, alpha=0.4, num_classes=3),
+    "mixup_at": lambda key, batch, ids: dict(
+        zip(
+            ("image", "label"),
+            augment.mixup_at(batch["image"], batch["label"], 0.3, num_classes=3),
+            strict=True,
+        )
+    ),
+    "cutmix": lambda *given: augment.cutmix(*given, num_classes=3),
+    "cutmix_at": lambda key, batch, ids: dict(
+        zip(
+            ("image", "label"),
+            augment.cutmix_at(batch["image"], batch["label"], (1, 2, 5, 9), num_classes=3),
+            strict=True,
+        )
+    ),
+    "chain": augment.chain(
+        augment.per_example(augment.random_flip),
+        lambda *given: augment.mixup(*given, alpha=1.0, num_classes=3),
+    ),
+}
+
 EXCLUDED = {
+    "augment.ColorPCA": "a type; fit_color_pca returns it",
+    "augment.Example": "a type, of annotations",
+    "augment.Prepare": "a type, of annotations",
+    "augment.Transform": "a type, of annotations",
+    "data.ArraySource": "on the host: tests/data/test_source.py",
+    "data.BATCH_KEYS": "documentation of names",
+    "data.Batch": "a type, of annotations",
+    "data.BatchIterator": "on the host: tests/data/test_batches.py",
+    "data.Batches": "on the host: tests/data/test_batches.py",
+    "data.Dataset": "a type; load_dataset returns it",
+    "data.Source": "a protocol; ArraySource is one",
+    "data.Split": "on the host: tests/data/test_datasets.py",
+    "data.check_batch": "on the host: tests/data/test_batch.py",
+    "data.eval_batches": "on the host: tests/data/test_batches.py",
+    "data.list_datasets": "on the host: tests/data/test_datasets.py",
+    "data.load_dataset": "on the host: tests/data/test_datasets.py",
+    "data.prefetch_to_device": "on the host: tests/data/test_batches.py",
+    "data.read_image": "on the host: tests/data/test_image_file.py",
+    "data.stratified_subset": "on the host: tests/data/test_datasets.py",
     "ops.dropout_std": "of a plain number",
     "ops.fans": "of a static shape",
     "ops.stochastic_depth_rates": "of plain numbers",

@@ -12,6 +12,8 @@ from jaxnets import ops
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 ROOMS = {
+    "augment": "jaxnets.augment",
+    "data": "jaxnets.data",
     "ops": "jaxnets.ops",
     "convolution": "jaxnets.ops.convolution",
     "losses": "jaxnets.losses",
@@ -48,6 +50,6 @@ def test_every_public_name_is_listed(room):
 def test_names_are_unique():
     import catalogue
 
-    for entries in (catalogue.FUNCTIONS, catalogue.MODULES):
+    for entries in (catalogue.FUNCTIONS, catalogue.MODULES, catalogue.TRANSFORMS):
         names = [entry.name for entry in entries]
         assert len(set(names)) == len(names)

@@ -186,7 +186,7 @@ def _change_colors(example, change, white):
 
 
 def _gray(x):
-    return (x * jnp.array(_LUMA)).sum(-1, keepdims=True)
+    return (x * jnp.array(_LUMA)[None, None]).sum(-1, keepdims=True)
 
 
 def _brightness(x, factor):

@@ -128,12 +128,12 @@ def add_color_noise(
     [68, 67, 67]
     """
     amounts = jnp.asarray(alphas, jnp.float32) * jnp.asarray(colors.eigenvalues, jnp.float32)
-    shift = (jnp.asarray(colors.eigenvectors, jnp.float32) * amounts).sum(1)
+    shift = (jnp.asarray(colors.eigenvectors, jnp.float32) * amounts[None]).sum(1)
 
     def add(image):
         check_image(image, channels=len(colors.eigenvalues))
         check_gray_levels(image)
         brightest = white_of(image) if white is None else white
-        return to_dtype(image.astype(jnp.float32) + brightest * shift, image.dtype)
+        return to_dtype(image.astype(jnp.float32) + brightest * shift[None, None], image.dtype)
 
     return change_image(example, add)

@@ -100,7 +100,9 @@ def cutmix_at(
     height, width = images.shape[1:3]
     top, left, bottom, right = box
     rows, columns = jnp.arange(height), jnp.arange(width)
-    inside = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
-    pasted = jnp.where(inside[..., None], previous_examples(images, axis_name), images)
+    inside_y, inside_x = (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+    inside = inside_y[:, None] & inside_x[None, :]
+    everywhere = jnp.broadcast_to(inside[None, ..., None], images.shape)
+    pasted = jnp.where(everywhere, previous_examples(images, axis_name), images)
     share = 1 - inside.mean(dtype=labels.dtype)
     return pasted, share * labels + (1 - share) * previous_examples(labels, axis_name)

@@ -65,6 +65,7 @@ def cutout_at(
 
     def hide(image):
         hidden = covered(image.shape[0], row)[:, None] & covered(image.shape[1], column)[None]
-        return jnp.where(hidden[..., None], jnp.asarray(fill, jnp.result_type(image)), image)
+        filling = jnp.broadcast_to(jnp.asarray(fill, jnp.result_type(image)), image.shape)
+        return jnp.where(hidden[..., None], filling, image)
 
     return change_image(example, hide)

@@ -96,7 +96,7 @@ def random_window(
     check_image(image)
     check_size("size", size, min(image.shape[:2]))
     places = jnp.array([image.shape[0] - size, image.shape[1] - size])
-    offsets = jax.random.randint(key, (2,), 0, jnp.maximum(places + inclusive, 1))
+    offsets = jax.random.randint(key, (2,), 0, jnp.maximum(places + int(inclusive), 1))
     return window(example, offsets[0], offsets[1], size)
 
 
@@ -234,8 +234,10 @@ def translate(
     def move(image):
         rows, columns = jnp.arange(height) - down, jnp.arange(width) - right
         moved = image.take(rows, 0, mode="clip").take(columns, 1, mode="clip")
-        there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        return jnp.where(there[..., None], moved, jnp.asarray(fill, jnp.result_type(image)))
+        inside_y, inside_x = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+        there = inside_y[:, None, None] & inside_x[None, :, None]
+        filling = jnp.broadcast_to(jnp.asarray(fill, jnp.result_type(image)), image.shape)
+        return jnp.where(there, moved, filling)
 
     region = Region(-down, -right, height, width, (height, width))
     return move_to_region(example, region, move, mask_fill=mask_fill)

@@ -110,8 +110,9 @@ def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array
     """
     # More than the rounding of the center, which would otherwise decide, and image and masks, that
     # are compiled apart, would fall to different sides.
-    slack = 5e-7 * (jnp.abs(jnp.float32(start)) + extent)
-    last = jnp.ceil(jnp.float32(start) + extent) - 1
+    first, length = jnp.float32(start), jnp.float32(extent)
+    slack = 5e-7 * (jnp.abs(first) + length)
+    last = jnp.ceil(first + length) - 1
     pixels = jnp.minimum(jnp.floor(centers(start, extent, count) + slack), last)
     return pixels.astype(jnp.int32)
 
@@ -131,7 +132,7 @@ def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     """
     start, extent = jnp.float32(start), jnp.float32(extent)
     # Multiplied first, so that integer results are exact.
-    return start + (jnp.arange(count) + 0.5) * extent / count
+    return start + (jnp.arange(count, dtype=jnp.float32) + 0.5) * extent / count
 
 
 def _floating(array) -> jax.Array:
@@ -144,16 +145,18 @@ def _move_masks(masks, region, fill):
     rows = nearest_pixels(region.top, region.height, region.size[0])
     columns = nearest_pixels(region.left, region.width, region.size[1])
     columns = jnp.where(region.mirrored, columns[::-1], columns)
-    there = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    inside_y, inside_x = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
     moved = masks.take(rows, -2, mode="clip").take(columns, -1, mode="clip")
+    there = jnp.broadcast_to(inside_y[:, None] & inside_x[None, :], moved.shape)
     return jnp.where(there, moved, jnp.asarray(fill, masks.dtype))
 
 
 def _move_coordinates(x, y, region):
     rows, columns = region.size
+    top, left, height, width = (jnp.asarray(value, x.dtype) for value in region[:4])
     # Whole pixels that are not resized are multiplied by exactly 1.
-    x = (x - region.left) * (columns / region.width)
-    y = (y - region.top) * (rows / region.height)
+    x = (x - left) * (columns / width)
+    y = (y - top) * (rows / height)
     return jnp.where(region.mirrored, columns - x, x), y
 
 

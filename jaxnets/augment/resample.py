@@ -103,7 +103,7 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
     """Row i holds the shares of the ``length`` pixels in output pixel i of ``count``."""
     start, extent = jnp.float32(start), jnp.float32(extent)
     targets = centers(start, extent, count)[:, None]
-    pixels = jnp.arange(length) + 0.5
+    pixels = jnp.arange(length, dtype=jnp.float32)[None] + 0.5
     step = extent / count
     distance = jnp.abs(pixels - targets) / jnp.maximum(step, 1)
 
@@ -116,7 +116,7 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
 
     def nearest():
         nearest = nearest_pixels(start, extent, count)[:, None]
-        return (jnp.arange(length) == nearest).astype(jnp.float32)
+        return (jnp.arange(length)[None] == nearest).astype(jnp.float32)
 
     def cubic():
         d = distance

@@ -171,6 +171,7 @@ def random_scale_crop(
     top = jax.random.randint(top_key, (), 0, tall - size + 1)
     left = jax.random.randint(left_key, (), 0, wide - size + 1)
     down, across = height / tall, width / wide
+    top, left = jnp.asarray(top, down.dtype), jnp.asarray(left, across.dtype)
     part = (top * down, left * across, size * down, size * across)
     return resample(example, part, (size, size), method, isolated=False)
 

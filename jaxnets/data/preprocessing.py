@@ -70,7 +70,7 @@ class Standardization:
             The same shape, floating.
         """
         x = as_float(x)
-        return (x - jnp.asarray(self.mean, x.dtype)) / jnp.asarray(self.std, x.dtype)
+        return (x - _like(x, self.mean)) / _like(x, self.std)
 
     def inverse(self, y: jax.Array) -> jax.Array:
         """y · std + mean: the pixels again.
@@ -82,7 +82,13 @@ class Standardization:
             The same shape, floating.
         """
         y = as_float(y)
-        return y * jnp.asarray(self.std, y.dtype) + jnp.asarray(self.mean, y.dtype)
+        return y * _like(y, self.std) + _like(y, self.mean)
+
+
+def _like(x: jax.Array, statistics: np.ndarray) -> jax.Array:
+    """Statistics in the dtype of x and with as many axes."""
+    statistics = jnp.asarray(statistics, x.dtype)
+    return statistics.reshape((1,) * (x.ndim - statistics.ndim) + statistics.shape)
 
 
 # The statistics that most published ImageNet weights were trained with, for RGB in 0 … 255.

@@ -24,7 +24,8 @@ def as_float(x: jax.Array) -> jax.Array:
     'float32'
     """
     x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits >= 32
+    return x if wide else x.astype(jnp.float32)
 
 
 def chunks(images: np.ndarray) -> Iterator[np.ndarray]:

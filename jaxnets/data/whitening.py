@@ -60,7 +60,8 @@ class Whitening:
         if self.contrast is not None:
             x = normalize_contrast(x, self.contrast, rank=rank)
         batch = x.shape[: x.ndim - rank]
-        flat = x.reshape(*batch, -1) - jnp.asarray(self.mean, x.dtype)
+        flat = x.reshape(*batch, -1)
+        flat = flat - jnp.broadcast_to(jnp.asarray(self.mean, x.dtype), flat.shape)
         # Whitening divides by small standard deviations: reduced precision would show.
         flat = jnp.matmul(flat, jnp.asarray(self.forward, x.dtype), precision="highest")
         return flat.reshape(*batch, *self.feature_shape) if self.keeps_shape else flat
@@ -80,7 +81,8 @@ class Whitening:
         batch = y.shape[: y.ndim - (len(self.feature_shape) if self.keeps_shape else 1)]
         flat = y.reshape(*batch, -1)
         flat = jnp.matmul(flat, jnp.asarray(self.backward, y.dtype), precision="highest")
-        return (flat + jnp.asarray(self.mean, y.dtype)).reshape(*batch, *self.feature_shape)
+        flat = flat + jnp.broadcast_to(jnp.asarray(self.mean, y.dtype), flat.shape)
+        return flat.reshape(*batch, *self.feature_shape)
 
 
 def fit_pca_whitening(

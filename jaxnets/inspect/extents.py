@@ -1,4 +1,4 @@
-"""Which cells of an earlier array one cell of a later one sees, through any step of a jaxpr."""
+"""Which elements of an earlier array one element of a later one sees, by the steps of a jaxpr."""
 
 import dataclasses
 import math
@@ -10,12 +10,12 @@ EVERYTHING = (0, -math.inf, math.inf)
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """What is seen along one spatial axis: cell i sees cells jump·i + low … jump·i + high.
+    """What is seen along one spatial axis: element i sees elements jump·i + low … jump·i + high.
 
     Attributes:
         axis: which axis of the later array walks along it; None: none does any more (it was pooled
             or flattened away), and ``jump`` is 0.
-        jump, low, high: in cells of the earlier array, the padding round it counted on.
+        jump, low, high: in elements of the earlier array, the padding around it included.
 
     >>> Extent(1, 2, -3, 3).moved(2, -1, 1)  # a 3×3 with stride 2 behind a 7×7 with stride 2
     Extent(axis=1, jump=4, low=-5, high=5)
@@ -28,11 +28,11 @@ class Extent:
 
     @property
     def size(self) -> Any:
-        """Cells that are seen."""
+        """Elements that are seen."""
         return self.high - self.low + 1
 
     def moved(self, stride: Any, low: Any, high: Any) -> "Extent":
-        """Behind a step whose cell i reads this array's cells stride·i + low … stride·i + high."""
+        """Behind a step whose element i reads elements stride·i + low … stride·i + high of this."""
         return Extent(
             self.axis,
             self.jump * stride,
@@ -40,9 +40,9 @@ class Extent:
             self.high + self.jump * high,
         )
 
-    def collapsed(self, cells: int) -> "Extent":
-        """Behind a step that takes all ``cells`` of the axis together."""
-        return Extent(None, 0, self.low, self.high + self.jump * (cells - 1))
+    def collapsed(self, elements: int) -> "Extent":
+        """Behind a step that takes all ``elements`` of the axis together."""
+        return Extent(None, 0, self.low, self.high + self.jump * (elements - 1))
 
     def on(self, axis: int | None) -> "Extent":
         """The same on another axis of the array."""
@@ -50,7 +50,7 @@ class Extent:
 
 
 def union(a: Extent, b: Extent) -> Extent:
-    """What is seen by a cell that is made of both.
+    """What is seen by an element that is made of both.
 
     >>> union(Extent(1, 2, 0, 0), Extent(1, 2, 2, 2))
     Extent(axis=1, jump=2, low=0, high=2)
@@ -59,7 +59,7 @@ def union(a: Extent, b: Extent) -> Extent:
     if a.axis == b.axis and a.jump == b.jump:
         return Extent(a.axis, a.jump, low, high)
     # A map and something that has been gathered from all of it (a squeeze-and-excite gate): no
-    # single window says it, every cell may see everything.
+    # single window says it, every element may see everything.
     axis = a.axis if a.axis is not None else b.axis
     return Extent(axis, max(a.jump, b.jump), -math.inf, math.inf)
 
@@ -200,8 +200,8 @@ def _reshape(eqn, operand, params, shape) -> Step:
         a = extent.axis
         if operand != 0 or a is None:
             return extent
-        for to, cells in enumerate(new):
-            if cells == shape[a] and math.prod(new[:to]) == math.prod(shape[:a]):
+        for to, elements in enumerate(new):
+            if elements == shape[a] and math.prod(new[:to]) == math.prod(shape[:a]):
                 return extent.on(to)
         return extent.collapsed(shape[a])
 

@@ -1,9 +1,9 @@
 """What is noted of every layer.
 
 A layer is what makes a new map: a convolution, a matrix product, a pooling (anything without
-parameters whose outputs each look at a window of cells; several in a row are one). Normalizations,
-activations, additions and concatenations change or collect maps in place; those with parameters
-have a row of their own.
+parameters whose outputs each look at a window of elements; several in a row are one).
+Normalizations, activations, additions and concatenations change or collect maps in place; those
+with parameters have a row of their own.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Layer:
         parameters: learnable ones that the module owns and no earlier row has shown.
         macs: multiply-accumulates for one image.
         activations: values of the output, 0 where it is made in place.
-        field: receptive field on the input, (height, width), padding round the image counted on;
+        field: receptive field on the input, (height, width), padding around the image included;
             infinite where it has no edge.
         jump: input pixels between neighboring outputs, (height, width), 0 behind global pooling.
         start: input coordinate of the first output's center; 0 is the first pixel's center.

@@ -164,27 +164,27 @@ def _embedding(traced: Trace) -> Check:
     full = [row for row in spatial if row.fan_in >= row.trunk]
     macs = sum(row.macs for row in spatial)
     share = sum(row.macs for row in full) / macs if macs else 0.0
-    dearest = max(full, key=lambda row: row.macs, default=None)
+    costliest = max(full, key=lambda row: row.macs, default=None)
     return Check(
         "3 aggregate over embeddings",
         share <= FULL_WIDTH_LIMIT,
         share,
         FULL_WIDTH_LIMIT,
         "share of the windowed arithmetic that sees all channels of the trunk",
-        dearest.name if dearest else "",
+        costliest.name if costliest else "",
     )
 
 
 def _balance(traced: Trace) -> Check:
     parts = stages(traced.layers)
     total = sum(stage.macs for stage in parts)
-    dearest = max(parts, key=lambda stage: stage.macs, default=None)
-    share = dearest.macs / total if total and len(parts) > 1 else 0.0
+    costliest = max(parts, key=lambda stage: stage.macs, default=None)
+    share = costliest.macs / total if total and len(parts) > 1 else 0.0
     return Check(
         "4 width and depth in balance",
         share <= STAGE_LIMIT,
         share,
         STAGE_LIMIT,
         "largest share of the convolutions' arithmetic at one resolution",
-        "×".join(map(str, dearest.resolution)) if dearest else "",
+        "×".join(map(str, costliest.resolution)) if costliest else "",
     )

@@ -21,8 +21,8 @@ def unit_correlations(x: np.ndarray, offset: tuple[int, int] = (0, 0)) -> np.nda
     """Pearson correlation of every pair of units: r_ab = cov(x_a, x_b) / (σ_a σ_b).
 
     Args:
-        x: activations, (examples, units), or a feature map (N, H, W, C): then every place of every
-            image is an example and every channel a unit.
+        x: activations, (examples, units), or a feature map (N, H, W, C): then every position of
+            every image is an example and every channel a unit.
         offset: (rows, columns) that unit b is looked at away from unit a; feature maps only.
 
     Returns:
@@ -159,8 +159,9 @@ def propose_sparse_layer(labels: np.ndarray, outputs: int, positions: int = 1) -
 def dense_branches(layer: SparseLayer, branches: int) -> int:
     """Connections of ``branches`` dense blocks side by side that together cover a sparse layer.
 
-    Clusters are dealt out, the dearest first, each to the branch whose dense block it makes grow
-    least: with one branch this is the dense layer, with a branch for each cluster the sparse one.
+    Clusters are dealt out, the most expensive first, each to the branch whose dense block it makes
+    grow least: with one branch this is the dense layer, with a branch for each cluster the sparse
+    one.
 
     >>> layer = propose_sparse_layer(np.array([0, 0, 1, 1, 2, 2]), outputs=6)
     >>> [dense_branches(layer, b) for b in (1, 2, 3)], layer.connections

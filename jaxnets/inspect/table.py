@@ -93,7 +93,7 @@ def receptive_fields(model: nn.Module, input_shape: Sequence[int]) -> "dict[str,
 COLUMNS = ("layer", "kind", "output", "parameters", "MACs", "activations", "field", "stride")
 
 
-def cells(layer: Layer) -> tuple[str, ...]:
+def row_entries(layer: Layer) -> tuple[str, ...]:
     """One row as text, in the order of `COLUMNS`."""
     return (
         layer.name,
@@ -119,7 +119,7 @@ def _pair(values: Sequence[float]) -> str:
 
 def as_text(layers: Sequence[Layer]) -> str:
     """The table with its sums, aligned for a terminal."""
-    rows = [COLUMNS, *(cells(layer) for layer in layers)]
+    rows = [COLUMNS, *(row_entries(layer) for layer in layers)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = []
     for row in rows:
@@ -133,7 +133,7 @@ def as_text(layers: Sequence[Layer]) -> str:
 def as_markdown(layers: Sequence[Layer]) -> str:
     """The table with its sums, as Markdown."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|---|--:|--:|--:|--:|--:|"]
-    lines += ["| " + " | ".join(cells(layer)) + " |" for layer in layers]
+    lines += ["| " + " | ".join(row_entries(layer)) + " |" for layer in layers]
     return "\n".join([*lines, "", *(line + "  " for line in _sums(layers))]) + "\n"
 
 

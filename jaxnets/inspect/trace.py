@@ -257,10 +257,10 @@ class _Walk:
 
     def _row(self, name, kind, shape, value: _Data) -> Layer:
         all_seen = True
-        for extent, cells in zip(value.seen, self.input_shape, strict=False):
+        for extent, size in zip(value.seen, self.input_shape, strict=False):
             middle = shape[extent.axis] // 2 if extent.axis is not None else 0
             offset = extent.jump * middle
-            all_seen &= extent.low + offset <= 0 and extent.high + offset >= cells - 1
+            all_seen &= extent.low + offset <= 0 and extent.high + offset >= size - 1
         finite = all(math.isfinite(e.size) for e in value.seen)
         return Layer(
             name,
@@ -280,7 +280,7 @@ def _merge(a: _Data, b: _Data) -> _Data:
 
 
 def _lost(eqn, data) -> bool:
-    """Whether a reshape puts away an axis of the map that has more than one cell."""
+    """Whether a reshape puts away an axis of the map that has more than one element."""
     for i, value in data:
         step, shape = step_of(eqn, i), eqn.invars[i].aval.shape
         for extent in value.seen:

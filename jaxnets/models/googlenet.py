@@ -100,7 +100,7 @@ class GoogLeNet(nn.Module):
         num_classes: width of the head; None returns the endpoints conv1 (stride 2), conv2 (4),
             inception3a, 3b (8), 4a…4e (16), 5a, 5b (32).
         variant: "paper" (biases, local response normalization, a real 5×5) or "torchvision"
-            (batch normalization, 3×3 in the place of the 5×5, pooling 2×2 before 5a).
+            (batch normalization, a 3×3 instead of the 5×5, pooling 2×2 before 5a).
         auxiliary: two more classifiers, behind 4a and 4d. In training their logits are put
             (with `flax.linen.Module.sow`) into the collection "aux_logits" as "aux1" and "aux2";
             the paper's loss is main + 0.3·aux1 + 0.3·aux2. In evaluation they are not computed.
@@ -143,16 +143,16 @@ class GoogLeNet(nn.Module):
         x = layer(scale(192), (3, 3), padding=1, name="conv2")(x, train)
         endpoints["conv2"] = x
         x = pool(lrn(x))
-        for place, widths in MODULES.items():
-            name = f"inception{place}"
+        for module, widths in MODULES.items():
+            name = f"inception{module}"
             widths = tuple(scale(width) for width in widths)
             x = Inception(widths, 5 if paper else 3, layer, name=name)(x, train)
             endpoints[name] = x
-            if place in AUXILIARY:
-                self._auxiliary(x, AUXILIARY[place], layer, train)
-            if place == "3b":
+            if module in AUXILIARY:
+                self._auxiliary(x, AUXILIARY[module], layer, train)
+            if module == "3b":
                 x = pool(x)
-            elif place == "4e":
+            elif module == "4e":
                 x = pool(x) if paper else max_pool(x, (2, 2), strides=2, ceil_mode=True)
         if self.num_classes is None:
             return endpoints

@@ -108,8 +108,8 @@ class BNInception(nn.Module):
         x = layer(scale(192), (3, 3), padding=1, name="conv2")(x, train)
         endpoints["conv2"] = x
         x = pool(x)
-        for place, (*widths, kind) in MODULES.items():
-            name = f"inception{place}"
+        for module, (*widths, kind) in MODULES.items():
+            name = f"inception{module}"
             x = InceptionBN(tuple(map(scale, widths)), kind, layer, name=name)(x, train)
             if self.reduction is not None:
                 x = SqueezeExcite(self.reduction, self.dtype, name=f"{name}_se")(x)

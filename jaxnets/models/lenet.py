@@ -53,7 +53,7 @@ def digit_bitmaps() -> np.ndarray:
     (10, 84)
     """
     rows = [line.split() for line in _BITMAPS.split("\n") if line]
-    ink = np.array([[[c == "#" for c in cell] for cell in row] for row in rows])
+    ink = np.array([[[c == "#" for c in digit] for digit in row] for row in rows])
     return np.where(ink, 1.0, -1.0).transpose(1, 0, 2).reshape(10, 84).astype(np.float32)
 
 
@@ -128,7 +128,8 @@ class LeNet5(nn.Module):
 class Subsample(nn.Module):
     """Trainable sub-sampling: y = coefficient · (sum of a 2×2 patch) + bias, per channel.
 
-    Attributes: dtype: compute dtype.
+    Attributes:
+        dtype: compute dtype.
     """
 
     dtype: Any = None

@@ -1,9 +1,9 @@
-"""Between our variables and another library's state dict: names, and the order of the axes.
+"""Between Flax variables and a PyTorch state dict: names, and the order of the axes.
 
-Convolutions: (height, width, in, out) here, (out, in, height, width) there. Matrices: (in, out)
-here, (out, in) there. The matrix behind a flattened feature map: here its rows run over (height,
-width, channel), there its columns over (channel, height, width). Normalization: scale, bias, mean,
-var here; weight, bias, running_mean, running_var there.
+Convolutions: (height, width, in, out) in Flax, (out, in, height, width) in PyTorch. Matrices: (in,
+out) in Flax, (out, in) in PyTorch. The matrix behind a flattened feature map: in Flax its rows run
+over (height, width, channel), in PyTorch its columns over (channel, height, width). Normalization:
+scale, bias, mean, var in Flax; weight, bias, running_mean, running_var in PyTorch.
 """
 
 from collections.abc import Mapping
@@ -23,15 +23,15 @@ IGNORED = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one of our variables stands in a state dict.
+class Match:
+    """A Flax variable and the tensors of a state dict that hold its values.
 
     Attributes:
-        path: "params/…" or "batch_stats/…".
-        shape: ours.
-        names: theirs; several where ours is a stack of layers.
-        matrix: whether they keep a kernel as a matrix.
-        stacked: whether our first axis counts layers.
+        path: of the variable, "params/…" or "batch_stats/…".
+        shape: of the variable.
+        names: of the tensors; several where the variable is a stack of layers.
+        matrix: whether PyTorch keeps a kernel as a matrix.
+        stacked: whether the variable's first axis counts layers.
     """
 
     path: str
@@ -46,8 +46,8 @@ class Place:
         return self.shape[1:] if self.stacked else self.shape
 
     @property
-    def their_shape(self) -> tuple[int, ...]:
-        """The shape of each of their arrays."""
+    def torch_shape(self) -> tuple[int, ...]:
+        """The shape of each of the tensors."""
         shape = self.single_shape
         if not self.path.endswith("/kernel") or len(shape) < 2:
             return shape
@@ -57,8 +57,10 @@ class Place:
         return (outputs, inputs * int(np.prod(window, dtype=np.int64)))
 
 
-def places(variables: Mapping[str, Any], name_map: NameMap, model: nn.Module) -> list[Place]:
-    """Where each of a network's variables (arrays or their shapes) stands under a name map."""
+def match_variables(
+    variables: Mapping[str, Any], name_map: NameMap, model: nn.Module
+) -> list[Match]:
+    """The tensors of each of a network's variables (arrays or their shapes) under a name map."""
     rules = name_map.rules(model)
     found, taken = [], {}
     for path, leaf in flatten_dict(dict(variables), sep="/").items():
@@ -70,27 +72,27 @@ def places(variables: Mapping[str, Any], name_map: NameMap, model: nn.Module) ->
         indices = range(shape[0]) if stacked else (None,)
         names = tuple(translate(layer, rules, index) + suffix for index in indices)
         axes = len(shape) - stacked
-        place = Place(path, shape, names, name_map.keeps_as_matrix(layer, axes), stacked)
+        match = Match(path, shape, names, name_map.keeps_as_matrix(layer, axes), stacked)
         for name in names:
             if taken.setdefault(name, path) != path:
                 raise JaxnetsError(
                     f"the names of {name_map.source} cannot tell {taken[name]} from {path}: both "
                     f"would be {name}"
                 )
-        found.append(place)
+        found.append(match)
     return found
 
 
-def to_ours(place: Place, arrays: list[np.ndarray]) -> np.ndarray:
-    """Their arrays (one a layer of the stack) as our variable, float32 or wider as ours is."""
-    made = [_to_ours(place, np.asarray(array)) for array in arrays]
-    return np.stack(made) if place.stacked else made[0]
+def to_flax(match: Match, arrays: list[np.ndarray]) -> np.ndarray:
+    """The tensors of a variable (one a layer of the stack) in Flax's layout, float32."""
+    made = [_to_flax(match, np.asarray(array)) for array in arrays]
+    return np.stack(made) if match.stacked else made[0]
 
 
-def _to_ours(place: Place, array: np.ndarray) -> np.ndarray:
-    shape = place.single_shape
+def _to_flax(match: Match, array: np.ndarray) -> np.ndarray:
+    shape = match.single_shape
     array = array.astype(np.float32)
-    if not place.path.endswith("/kernel") or len(shape) < 2:
+    if not match.path.endswith("/kernel") or len(shape) < 2:
         return array.reshape(shape)
     *window, inputs, outputs = shape
     if array.ndim == 2:
@@ -101,27 +103,27 @@ def _to_ours(place: Place, array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(axes))
 
 
-def to_theirs(place: Place, array: np.ndarray) -> list[np.ndarray]:
-    """Our variable in their layout, one array a layer of the stack; the inverse of `to_ours`."""
+def to_torch(match: Match, array: np.ndarray) -> list[np.ndarray]:
+    """A variable in PyTorch's layout, one array a layer of the stack; the inverse of `to_flax`."""
     made = []
-    for single in array if place.stacked else (array,):
-        if place.path.endswith("/kernel") and single.ndim >= 2:
+    for single in array if match.stacked else (array,):
+        if match.path.endswith("/kernel") and single.ndim >= 2:
             n = single.ndim
             single = single.transpose(n - 1, n - 2, *range(n - 2))
-        made.append(np.ascontiguousarray(single).reshape(place.their_shape))
+        made.append(np.ascontiguousarray(single).reshape(match.torch_shape))
     return made
 
 
-def fits(place: Place, array: np.ndarray) -> bool:
-    """Whether an array has the shape that a place wants.
+def fits(match: Match, array: np.ndarray) -> bool:
+    """Whether a tensor of a file has the shape that its variable needs.
 
     A matrix may be written as a 1×1 convolution and the other way round, and a vector with an
     axis of one in front.
     """
-    theirs, shape = tuple(array.shape), place.their_shape
+    theirs, shape = tuple(array.shape), match.torch_shape
     if theirs == shape:
         return True
-    if place.path.endswith("/kernel"):
+    if match.path.endswith("/kernel"):
         return theirs in ((*shape, 1, 1), shape[:2] if shape[2:] == (1, 1) else None)
     return len(shape) == 1 and theirs == (1, *shape)
 

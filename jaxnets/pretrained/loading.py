@@ -14,7 +14,15 @@ from flax.traverse_util import flatten_dict
 from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
-from jaxnets.pretrained.convert import IGNORED, Place, assemble, fits, places, to_ours, to_theirs
+from jaxnets.pretrained.convert import (
+    IGNORED,
+    Match,
+    assemble,
+    fits,
+    match_variables,
+    to_flax,
+    to_torch,
+)
 from jaxnets.pretrained.name_maps import maps_of
 from jaxnets.pretrained.names import NameMap
 from jaxnets.pretrained.state_dict import read_state_dict
@@ -29,7 +37,7 @@ def load(
     num_classes: int | None = None,
     source: str | NameMap | None = None,
     strict: bool = True,
-    fresh_head: bool = False,
+    reset_head: bool = False,
     key: jax.Array | None = None,
     **fields: Any,
 ) -> tuple[nn.Module, dict[str, Any]]:
@@ -42,9 +50,9 @@ def load(
         source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
             "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
         strict: refuse a file with tensors that the network has no place for; False leaves them.
-        fresh_head: initialize the layers whose shape depends on ``num_classes`` anew, with
+        reset_head: initialize the layers whose shape depends on ``num_classes`` anew, with
             ``key``, and take only the others from the file.
-        key: for ``fresh_head``.
+        key: for ``reset_head``.
         **fields: further fields of the network, as for `create_model`.
 
     Returns:
@@ -62,17 +70,17 @@ def load(
     weights = {k: v for k, v in read_state_dict(path).items() if not k.endswith(IGNORED)}
     if num_classes is not None:
         fields["num_classes"] = num_classes
-    if fresh_head and key is None:
-        raise JaxnetsError("load: fresh_head=True needs key=jax.random.key(…)")
+    if reset_head and key is None:
+        raise JaxnetsError("load: reset_head=True needs key=jax.random.key(…)")
     name_map, model, found = _best(name, weights, fields, source)
     weights = {name_map.present_name(k): v for k, v in weights.items()}
-    head = _head(name, model) if fresh_head else set()
-    wanted = [place for place in found if place.path not in head]
+    head = _head(name, model) if reset_head else set()
+    wanted = [match for match in found if match.path not in head]
     _check(name, model, path, name_map, wanted, weights, strict, found)
-    arrays = {place.path: to_ours(place, [weights[n] for n in place.names]) for place in wanted}
+    arrays = {match.path: to_flax(match, [weights[n] for n in match.names]) for match in wanted}
     if head:
-        arrays |= _fresh(name, model, head, key)
-    order = [place.path for place in found]
+        arrays |= _reset(name, model, head, key)
+    order = [match.path for match in found]
     return model, assemble({path: arrays[path] for path in order})
 
 
@@ -113,9 +121,9 @@ def save(
     name_map = _chosen(name, model, source)[0]
     flat = flatten_dict(kept, sep="/")
     arrays = {}
-    for place in places(kept, name_map, model):
-        ours = np.asarray(flat[place.path])
-        arrays |= zip(place.names, to_theirs(place, ours), strict=True)
+    for match in match_variables(kept, name_map, model):
+        ours = np.asarray(flat[match.path])
+        arrays |= zip(match.names, to_torch(match, ours), strict=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _write(arrays, temporary, path.suffix)
@@ -150,16 +158,16 @@ def _chosen(name: str, model: nn.Module, source: str | NameMap | None) -> tuple[
     return chosen
 
 
-def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Place]]:
+def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Match]]:
     """The name map under which the fewest tensors are missing, and the network it goes with."""
     best = None
     for name_map in _chosen(name, create_model(name, **fields), source):
         model = create_model(name, **{**name_map.fields, **fields})
         if best is None or model != best[1]:
             shapes = abstract_variables(model, model_info(name).input_shape)
-        found = places(shapes, name_map, model)
+        found = match_variables(shapes, name_map, model)
         present = {name_map.present_name(k) for k in weights}
-        missing = sum(n not in present for place in found for n in place.names)
+        missing = sum(n not in present for match in found for n in match.names)
         if best is None or missing < best[3]:
             best = (name_map, model, found, missing)
         if missing == 0:
@@ -167,23 +175,23 @@ def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Place
     return best[:3]
 
 
-def _check(name, model, path, name_map, wanted, weights, strict, all_places) -> None:
+def _check(name, model, path, name_map, wanted, weights, strict, all_matches) -> None:
     """Compare a file with what the network wants, and name every difference."""
     missing, misfits, misfit_paths = [], [], set()
-    for place in wanted:
-        for there in place.names:
+    for match in wanted:
+        for there in match.names:
             if there not in weights:
-                missing.append(f"{there} {_shape(place.their_shape)} for {place.path}")
-            elif not fits(place, weights[there]):
-                misfit_paths.add(place.path)
+                missing.append(f"{there} {_shape(match.torch_shape)} for {match.path}")
+            elif not fits(match, weights[there]):
+                misfit_paths.add(match.path)
                 misfits.append(
                     f"{there}: the file has {_shape(weights[there].shape)}, {name} needs "
-                    f"{_shape(place.their_shape)} (for {place.path} {_shape(place.shape)})"
+                    f"{_shape(match.torch_shape)} (for {match.path} {_shape(match.shape)})"
                 )
             elif weights[there].dtype.kind in "iubc":
                 misfit_paths.add("")
                 misfits.append(f"{there}: the file has {weights[there].dtype}, not floats")
-    known = {there for place in all_places for there in place.names}
+    known = {there for match in all_matches for there in match.names}
     extra = [
         f"{there} {_shape(array.shape)}"
         for there, array in weights.items()
@@ -205,7 +213,7 @@ def _check(name, model, path, name_map, wanted, weights, strict, all_places) -> 
     if misfits and not missing and misfit_paths <= _head(name, model):
         lines.append(
             "  Only the classifier differs: give num_classes as the file has it, or a new "
-            "classifier with fresh_head=True, key=jax.random.key(0)."
+            "classifier with reset_head=True, key=jax.random.key(0)."
         )
     elif extra and not missing and not misfits:
         lines.append("  strict=False leaves them out.")
@@ -236,7 +244,7 @@ def _head(name: str, model: nn.Module) -> set[str]:
     return {path for path, leaf in ours.items() if leaf.shape != others[path].shape}
 
 
-def _fresh(name: str, model: nn.Module, paths: set[str], key: jax.Array) -> dict[str, np.ndarray]:
+def _reset(name: str, model: nn.Module, paths: set[str], key: jax.Array) -> dict[str, np.ndarray]:
     """The network's own initialization of some variables; what else it would compute is cut off."""
     images = np.zeros((1, *model_info(name).input_shape), np.float32)
 

@@ -1,6 +1,7 @@
 """The laws of the random transforms: what is drawn, how often, and what it may do to an image."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -56,14 +57,16 @@ def test_cutout_fills_with_what_is_given(image):
     assert {tuple(pixel) for pixel in out[changed]} == {(1, 2, 3)}
 
 
+@jax.jit
+@partial(jax.vmap, in_axes=(0, None))
+def mixing_weights(key, alpha):
+    batch = {"image": jnp.zeros((2, 1, 1, 1)), "label": jnp.array([0, 1])}
+    return a.mixup(key, batch, alpha=alpha, num_classes=2)["label"][0, 0]
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_mixup_weights_are_beta(alpha):
-    batch = {"image": jnp.zeros((2, 1, 1, 1)), "label": jnp.array([0, 1])}
-
-    def weight(key):
-        return a.mixup(key, batch, alpha=alpha, num_classes=2)["label"][0, 0]
-
-    weights = np.asarray(jax.jit(jax.vmap(weight))(keys(4000)), np.float64)
+    weights = np.asarray(mixing_weights(keys(4000), alpha), np.float64)
     variance = 1 / (4 * (2 * alpha + 1))
     assert abs(weights.mean() - 0.5) < 4 * np.sqrt(variance / 4000)
     assert abs(weights.var() - variance) < 0.05 * variance
@@ -81,6 +84,14 @@ def test_cutmix_labels_are_areas():
             assert np.mean(mixed[i] == i) + share == 1
             np.testing.assert_allclose(soft[i, previous], share, atol=1e-6)
             np.testing.assert_allclose(soft[i, i], 1 - share, atol=1e-6)
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, None, None))
+def pasted_areas(key, alpha, images):
+    """How many pixels of image 0, all ones, come into image 1; α is traced: one compilation."""
+    batch = {"image": images, "label": jnp.array([0, 1])}
+    return a.cutmix(key, batch, alpha=alpha, num_classes=2)["image"][1].sum().astype(int)
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0])
@@ -109,12 +120,7 @@ def test_cutmix_areas_are_those_of_clipped_boxes(alpha):
     # Image 1 is blank, so what it gets of image 0 can be counted.
     images = jnp.stack([jnp.ones((height, width, 1)), jnp.zeros((height, width, 1))])
 
-    def area(key):
-        batch = {"image": images, "label": jnp.array([0, 1])}
-        mixed = a.cutmix(key, batch, alpha=alpha, num_classes=2)["image"]
-        return mixed[1].sum().astype(int)
-
-    drawn = np.asarray(jax.jit(jax.vmap(area))(keys(count)))
+    drawn = np.asarray(pasted_areas(keys(count), alpha, images))
     seen = np.bincount(drawn, minlength=len(chances))
     assert seen[chances == 0].sum() == 0
     # Neighboring areas are counted together, about 20 expected ones each time.
@@ -179,10 +185,15 @@ def test_four_methods_equally_often(image):
     assert chi_square(np.bincount(methods, minlength=4)) > LEVEL
     # And the image shows it: every draw is the drawn part by one of the four, all of them occur.
     seen = set()
-    for key in keys(12, seed=2):
-        out = a.random_resized_crop(key, image, 9)
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
         part = a.random_part(jax.random.split(key)[0], 20, 24)
-        options = [np.asarray(a.resample(image, part, (9, 9), method)) for method in a.METHODS]
+        options = jnp.stack([a.resample(image, part, (9, 9), method) for method in a.METHODS])
+        return a.random_resized_crop(key, image, 9), options
+
+    for out, options in zip(*map(np.asarray, draw(keys(12, seed=2))), strict=True):
         seen |= {i for i, option in enumerate(options) if np.array_equal(option, out)}
         assert any(np.array_equal(option, out) for option in options)
     assert seen == {0, 1, 2, 3}
@@ -204,13 +215,14 @@ def test_alexnet_has_2048_crops():
 
 
 def test_area_is_the_mean_of_boxes(image):
-    part = a.resample(image.astype(np.float32), (2, 3, 18, 20), (6, 4), "area")
+    resample = jax.jit(a.resample, static_argnums=(2, 3))
+    part = resample(image.astype(np.float32), (2, 3, 18, 20), (6, 4), "area")
     boxes = image[2:20, 3:23].astype(np.float64).reshape(6, 3, 4, 5, 3).mean((1, 3))
     np.testing.assert_allclose(part, boxes, rtol=1e-6)
     # 20 → 8 pixels: two and a half a footprint. The mean of all is kept.
-    uneven = a.resample(image.astype(np.float32), (0, 0, 20, 20), (8, 8), "area")
+    uneven = resample(image.astype(np.float32), (0, 0, 20, 20), (8, 8), "area")
     first = (image[:2, 0].sum(0, dtype=float) + 0.5 * image[2, 0]) / 2.5
-    row = a.resample(image[:, :1].astype(np.float32), (0, 0, 20, 1), (8, 1), "area")
+    row = resample(image[:, :1].astype(np.float32), (0, 0, 20, 1), (8, 1), "area")
     np.testing.assert_allclose(row[0, 0], first, rtol=1e-6)
     np.testing.assert_allclose(uneven.mean((0, 1)), image[:, :20].mean((0, 1)), rtol=1e-5)
 
@@ -357,16 +369,17 @@ def test_policies_under_jit(name, image):
     images = np.stack([image, image[::-1], 255 - image])
     policy = a.create_policy(name, images, cutout_size=8)
     augment = jax.jit(a.per_example(policy))
-    out = np.asarray(augment(jax.random.key(0), images))
+    out = np.asarray(augment(jax.random.key(0), images, jnp.arange(3)))
     assert out.dtype == np.uint8 and out.shape == images.shape
     assert not np.array_equal(out, images)
-    np.testing.assert_array_equal(augment(jax.random.key(0), images), out)
+    np.testing.assert_array_equal(augment(jax.random.key(0), images, jnp.arange(3)), out)
     # An example's share of randomness follows its number, not its place.
     shifted = augment(jax.random.key(0), images[::-1], jnp.array([2, 1, 0]))
     np.testing.assert_array_equal(shifted[::-1], out)
     if name == "none":
         assert a.create_policy(name, images) is None
     if name in ("crop", "crop_flip"):
-        plain = a.per_example(a.create_policy(name, images))(jax.random.key(0), images)
         options = {"padding": 2, "flips": name == "crop_flip"}
-        np.testing.assert_array_equal(plain, a.augment_batch(jax.random.key(0), images, **options))
+        plain = a.per_example(a.create_policy(name, images))
+        both = jax.jit(lambda *given: (plain(*given), a.augment_batch(*given, **options)))
+        np.testing.assert_array_equal(*both(jax.random.key(0), images))

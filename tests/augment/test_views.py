@@ -95,10 +95,11 @@ def test_dense_evaluation_at_several_scales():
         stages=((3,),) * 5, widths=(2, 2, 2, 2, 2), fc_width=4, fc_window=1, dense=True
     )
     images = np.random.default_rng(1).uniform(size=(2, 32, 48, 3)).astype(np.float32)
-    variables = network.init(jax.random.key(0), images)
+    variables = jax.jit(network.init)(jax.random.key(0), images)
     scales = views.multi_scale(images, (32, 64))
     assert [v.shape[1:3] for v in scales] == [(32, 48), (32, 48), (64, 96), (64, 96)]
 
+    @jax.jit
     def predict(x):
         return jax.nn.softmax(network.apply(variables, x))
 

@@ -128,13 +128,13 @@ def test_narrowing_full_width_and_imbalance_are_found():
         @nn.compact
         def __call__(self, x, *, train):
             x = Conv(64, (3, 3), padding=1, name="wide")(x)
-            x = Conv(64, (5, 5), padding=2, name="dear")(x)
+            x = Conv(64, (5, 5), padding=2, name="costly")(x)
             x = Conv(16, (3, 3), 2, 1, name="narrow")(x)
             return Dense(10, name="fc")(global_avg_pool(x))
 
     _, wider, embedding, balance = check_principles(Wrong(), (32, 32, 3))
     assert (wider.holds, wider.value, wider.where) == (False, 4.0, "narrow")
-    assert (embedding.holds, embedding.value, embedding.where) == (False, 1.0, "dear")
+    assert (embedding.holds, embedding.value, embedding.where) == (False, 1.0, "costly")
     assert not balance.holds and balance.where == "32×32"
 
 

@@ -43,14 +43,14 @@ def test_receptive_fields_of_large_networks_are_distill_s(name):
     test_receptive_fields_are_distill_s(name)
 
 
-def seen_cells(model, shape):
+def seen_elements(model, shape):
     """For every endpoint, which input rows (columns) reach which rows (columns) of the output.
 
     A NaN in one row of the image comes through every sum, product and maximum that it enters, and
     through nothing else: an exact test of dependence, whatever the weights.
 
     Returns:
-        Endpoint → one (input cells, output cells) mask an axis.
+        Endpoint → one (input elements, output elements) mask an axis.
     """
     rng = np.random.default_rng(0)
     # Not by init, whose compilation would take ten times as long as all the rest.
@@ -114,7 +114,7 @@ LARGER = {
 def test_receptive_fields_are_what_the_numbers_reach(name):
     model, shape = {**SMALL, **LARGER}[name]
     fields = receptive_fields(model, shape)
-    for endpoint, masks in seen_cells(model, shape).items():
+    for endpoint, masks in seen_elements(model, shape).items():
         layer = fields[endpoint]
         for axis, mask in enumerate(masks):
             if not math.isfinite(layer.field[axis]):
@@ -124,8 +124,8 @@ def test_receptive_fields_are_what_the_numbers_reach(name):
             for i in range(mask.shape[1]):
                 center = layer.start[axis] + layer.jump[axis] * i
                 low, high = max(center - half, 0), min(center + half, shape[axis] - 1)
-                cells = np.flatnonzero(mask[:, i])
-                assert (cells.min(), cells.max()) == (low, high), (endpoint, axis, i)
+                elements = np.flatnonzero(mask[:, i])
+                assert (elements.min(), elements.max()) == (low, high), (endpoint, axis, i)
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_receptive_fields_of_larger_networks_are_what_the_numbers_reach(name):
 
 
 def test_receptive_field_is_the_support_of_the_gradient():
-    """The derivative of one output cell by the image is zero outside of the field, and only there.
+    """The derivative of one output element by the image is zero outside the field, and only there.
 
     All weights one and no maximum: nothing cancels and nothing is passed over.
     """
@@ -153,14 +153,14 @@ def test_receptive_field_is_the_support_of_the_gradient():
     layer = receptive_fields(model, shape)
     assert (layer.field[0], layer.jump[0]) == (15, 4)
 
-    def cell(x):
+    def element(x):
         return model.apply(variables, x, train=False)[0, 5, 4, 0]
 
-    support = np.asarray(jax.grad(cell)(jnp.zeros((1, *shape))))[0, :, :, 0] != 0
+    support = np.asarray(jax.grad(element)(jnp.zeros((1, *shape))))[0, :, :, 0] != 0
     for axis, i in ((0, 5), (1, 4)):
         center = layer.start[axis] + layer.jump[axis] * i
-        cells = np.flatnonzero(support.any(axis=1 - axis))
-        assert (cells.min(), cells.max()) == (center - 7, center + 7)
+        elements = np.flatnonzero(support.any(axis=1 - axis))
+        assert (elements.min(), elements.max()) == (center - 7, center + 7)
 
 
 def test_a_plain_stack_is_the_calculator_s():

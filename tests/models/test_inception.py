@@ -80,7 +80,7 @@ def test_module_3a_has_the_parameters_of_the_table():
 
 
 def test_the_reduction_saves_the_products_of_the_naive_module():
-    """Notes L275: 1×1 convolutions before the 3×3 and 5×5 ones, here 128 M instead of 303 M."""
+    """1×1 convolutions before the 3×3 and 5×5 ones: here 128 M products instead of 303 M."""
     layer = partial(ConvNorm, norm=None, use_bias=True, conv=partial(Conv, algorithm="direct"))
     module = Inception((64, 96, 128, 16, 32, 32), 5, layer)
     x = jnp.zeros((1, 28, 28, 192))

@@ -85,13 +85,15 @@ def test_subsampling_adds_each_patch_and_has_two_parameters_a_map():
     np.testing.assert_allclose(got, sums * [0.5, 2.0] + [1.0, -1.0])
 
 
-def test_the_logits_are_negative_squared_distances_from_the_bitmaps():
+def test_the_logits_are_negative_squared_distances_from_the_bitmaps(filled_variables, quick_jit):
     model = create_model("lenet5_1998")
     x = np.random.RandomState(0).standard_normal((3, 32, 32, 1)).astype(np.float32)
-    variables = jax.jit(model.init)(jax.random.key(0), x)
-    f6 = np.asarray(model.clone(num_classes=None).apply(variables, x)["f6"], np.float64)
-    want = [[-((f - w) ** 2).sum() for w in digit_bitmaps()] for f in f6]
-    np.testing.assert_allclose(model.apply(variables, x), want, rtol=1e-5)
+    variables = filled_variables(model, (32, 32, 1))
+    backbone = model.clone(num_classes=None)
+    run = quick_jit(lambda v, x: (model.apply(v, x), backbone.apply(v, x)["f6"]))
+    logits, f6 = run(variables, x)
+    want = [[-((f - w) ** 2).sum() for w in digit_bitmaps()] for f in np.asarray(f6, np.float64)]
+    np.testing.assert_allclose(logits, want, rtol=1e-5)
 
 
 def test_the_bitmaps_are_ten_different_pictures_of_ink_and_paper():

@@ -5,12 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from catalogue_networks import NETWORKS
 from jax.tree_util import keystr, tree_leaves_with_path
 
-from jaxnets.models import create_model, features, model_info
+from jaxnets.models import create_model, features, list_models, model_info
 from jaxnets.models.counting import abstract_variables
 
 CLASSES = 10
+
+
+def test_the_catalogue_covers_every_registered_network():
+    """Of each family every class of network."""
+    covered = {(model_info(n.name).family, type(create_model(n.name))) for n in NETWORKS.values()}
+    registered = {(model_info(name).family, type(create_model(name))) for name in list_models()}
+    assert registered == covered
 
 
 def make(tiny):

@@ -13,15 +13,20 @@ from jaxnets.models.counting import abstract_variables
 from jaxnets.nn import BatchNorm
 
 
-def run(model, variables, x, **how):
-    """One compiled call: much faster than operation by operation."""
-    return jax.jit(lambda v, x: model.apply(v, x, **how))(variables, x)
+@pytest.fixture
+def run(quick_jit):
+    """A function that calls a network once, compiled: much faster than operation by operation."""
+
+    def run(model, variables, x, **how):
+        return quick_jit(lambda v, x: model.apply(v, x, **how))(variables, x)
+
+    return run
 
 
 X = np.random.RandomState(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
 
 
-def test_the_loop_over_blocks_is_the_network_without_it(filled_variables):
+def test_the_loop_over_blocks_is_the_network_without_it(filled_variables, run):
     """scan=True stacks the parameters of a stage's later blocks; nothing else changes."""
     fields = {"blocks": 3, "widths": (4, 6, 8)}
     looped, unrolled = (create_model("resnet20", scan=s, **fields) for s in (True, False))
@@ -69,7 +74,7 @@ def test_the_three_shortcuts_cost_what_the_paper_says():
     assert counts["C"] == counts["B"] + every
 
 
-def test_option_a_takes_every_second_pixel_and_adds_empty_channels(filled_variables):
+def test_option_a_takes_every_second_pixel_and_adds_empty_channels(filled_variables, run):
     """With all residuals switched off a block is its shortcut."""
     model = create_model("resnet20", blocks=1, widths=(4, 8, 8), num_classes=None)
     variables = filled_variables(model, (32, 32, 3))
@@ -83,11 +88,11 @@ def test_option_a_takes_every_second_pixel_and_adds_empty_channels(filled_variab
     assert not maps["stage2"][..., :2].any() and not maps["stage2"][..., 6:].any()
 
 
-def test_zero_gamma_starts_every_block_as_its_shortcut(filled_variables):
+def test_zero_gamma_starts_every_block_as_its_shortcut(filled_variables, run, quick_jit):
     model = create_model(
         "resnet50", stages=(2, 1), width=4, zero_gamma=True, shortcut="A", num_classes=None
     )
-    variables = jax.jit(model.init)(jax.random.key(0), X)
+    variables = quick_jit(model.init)(jax.random.key(0), X)
     maps = run(model, variables, X)
     pooled = jax.lax.reduce_window(
         maps["stem"],
@@ -101,7 +106,9 @@ def test_zero_gamma_starts_every_block_as_its_shortcut(filled_variables):
     np.testing.assert_array_equal(maps["stage2"][..., :4], pooled[:, ::2, ::2])
 
 
-def test_v1_strides_in_the_first_convolution_and_v15_in_the_second(filled_variables):
+def test_v1_strides_in_the_first_convolution_and_v15_in_the_second(
+    filled_variables, run, quick_jit
+):
     """With v1 the odd pixels of a stage's input reach the next one through no path at all."""
     for name, seen in (("resnet50_v1", 0.25), ("resnet50", 1.0)):
         model = create_model(name, stages=(1, 1), width=4, num_classes=None)
@@ -118,13 +125,13 @@ def test_v1_strides_in_the_first_convolution_and_v15_in_the_second(filled_variab
             with nn.intercept_methods(feed):
                 return model.apply(variables, X)["stage2"].sum()
 
-        reached = np.any(jax.jit(jax.grad(block))(stage1) != 0, axis=(0, 3))
+        reached = np.any(quick_jit(jax.grad(block))(stage1) != 0, axis=(0, 3))
         assert reached.mean() == pytest.approx(seen, abs=0.1), name
 
 
-def test_blocks_of_the_loop_start_different_from_each_other():
+def test_blocks_of_the_loop_start_different_from_each_other(quick_jit):
     model = create_model("resnet20", scan=True, blocks=3, widths=(2, 2, 2))
-    variables = jax.jit(model.init)(jax.random.key(0), X[:, :8, :8])
+    variables = quick_jit(model.init)(jax.random.key(0), X[:, :8, :8])
     kernels = variables["params"]["stage1"]["rest"]["conv1"]["kernel"]
     assert kernels.shape == (2, 3, 3, 2, 2) and np.abs(kernels[0] - kernels[1]).max() > 0
 
@@ -135,7 +142,7 @@ def test_wrong_shortcuts_are_named():
             abstract_variables(create_model(name, shortcut="D"), (32, 32, 3))
 
 
-def test_statistics_across_devices_through_the_norm_field(filled_variables):
+def test_statistics_across_devices_through_the_norm_field(filled_variables, run):
     """norm=partial(BatchNorm, axis_name=…): eight devices see the statistics of the whole batch."""
     fields = {"blocks": 1, "widths": (4, 4, 4)}
     alone = create_model("resnet20", **fields)

@@ -207,7 +207,7 @@ def test_a_training_pass_is_that_of_pytorch(name, seeded, stored):
 @pytest.mark.slow
 def test_gradients_do_not_depend_on_how_the_compiler_cuts_the_program(seeded, stored, quick_jit):
     """Other kernels compute a value a second time with another rounding: a max pooling that looked
-    for the cell that equals the maximum found none, and lost the gradient of the first layers."""
+    for the element equal to the maximum found none, and lost the gradient of the first layers."""
     got = training_pass("inception_v3", seeded, np.float32, quick_jit)
     assert_equal_but_for_rounding(got, "inception_v3", stored)
 

@@ -20,7 +20,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model, list_models, model_info
 from jaxnets.models.counting import abstract_variables
 from jaxnets.pretrained import NameMap, load, read_state_dict, save
-from jaxnets.pretrained.convert import places
+from jaxnets.pretrained.convert import match_variables
 from jaxnets.pretrained.name_maps import MAPS, OURS, maps_of
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -50,8 +50,8 @@ def test_names_and_shapes_are_those_of_the_library(peer):
     source, name = peer.split("/")
     model, info = create_model(name), model_info(name)
     (name_map,) = (m for m in maps_of(info.family, model) if m.source == source)
-    found = places(abstract_variables(model, info.input_shape), name_map, model)
-    ours = {there: list(place.their_shape) for place in found for there in place.names}
+    found = match_variables(abstract_variables(model, info.input_shape), name_map, model)
+    ours = {there: list(match.torch_shape) for match in found for there in match.names}
     theirs = PEERS["models"][peer]
     assert {k: v for k, v in theirs.items() if not name_map.may_be_left(k)} == ours
 
@@ -70,8 +70,8 @@ def test_the_registry_promises_no_weights_without_a_table():
 def test_auxiliary_classifiers_have_the_library_s_names(name):
     model, info = create_model(name, auxiliary=True), model_info(name)
     name_map = MAPS[info.family][0]
-    found = places(abstract_variables(model, info.input_shape), name_map, model)
-    ours = {there: list(place.their_shape) for place in found for there in place.names}
+    found = match_variables(abstract_variables(model, info.input_shape), name_map, model)
+    ours = {there: list(match.torch_shape) for match in found for there in match.names}
     assert ours == PEERS["models"][f"torchvision/{name}"]
 
 
@@ -296,12 +296,12 @@ def test_missing_extra_and_misshaped_tensors_are_named(lenet, tmp_path):
 
 def test_another_number_of_classes(lenet):
     path, variables, _ = lenet
-    with pytest.raises(JaxnetsError, match=r"Only the classifier differs.*fresh_head=True"):
+    with pytest.raises(JaxnetsError, match=r"Only the classifier differs.*reset_head=True"):
         load("lenet5", path, num_classes=7)
     with pytest.raises(JaxnetsError, match="needs key"):
-        load("lenet5", path, num_classes=7, fresh_head=True)
+        load("lenet5", path, num_classes=7, reset_head=True)
     key = jax.random.key(3)
-    model, fresh = load("lenet5", path, num_classes=7, fresh_head=True, key=key)
+    model, fresh = load("lenet5", path, num_classes=7, reset_head=True, key=key)
     head = fresh["params"].pop("output")
     assert model.num_classes == 7 and head["kernel"].shape == (84, 7)
     # The network's own initialization: He normal, variance 2/84, and zeros.
@@ -310,7 +310,7 @@ def test_another_number_of_classes(lenet):
     trunk = {k: v for k, v in variables["params"].items() if k != "output"}
     jax.tree.map(np.testing.assert_array_equal, fresh["params"], trunk)
     # On request also where the file's would fit.
-    _, same = load("lenet5", path, fresh_head=True, key=key)
+    _, same = load("lenet5", path, reset_head=True, key=key)
     assert same["params"]["output"]["kernel"].shape == (84, 10)
     assert np.abs(same["params"]["output"]["kernel"]).max() < 1
 
