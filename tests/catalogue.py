@@ -529,7 +529,7 @@ EXCLUDED = {
     "data.Dataset": "a type; load_dataset returns it",
     "data.Source": "a protocol; ArraySource is one",
     "data.Split": "on the host: tests/data/test_datasets.py",
-    "data.check_batch": "on the host: tests/data/test_batch.py",
+    "data.check_batch": "on the host: tests/data/test_source.py",
     "data.eval_batches": "on the host: tests/data/test_batches.py",
     "data.list_datasets": "on the host: tests/data/test_datasets.py",
     "data.load_dataset": "on the host: tests/data/test_datasets.py",

@@ -75,7 +75,8 @@ def check_batch(batch: Mapping[str, Any], where: str = "the batch") -> int:
             if near:
                 raise BatchError(f"{where} has an unknown key {key!r}. Did you mean {near[0]!r}?")
         if np.ndim(array) == 0:
-            raise BatchError(f"{where} holds one number as {key!r}; expected one entry an example")
+            what = f"a {type(array).__name__}" if isinstance(array, Mapping) else "one number"
+            raise BatchError(f"{where} holds {what} as {key!r}; expected one entry an example")
         lengths[key] = np.shape(array)[0]
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{key} {length}" for key, length in lengths.items())
@@ -84,3 +85,23 @@ def check_batch(batch: Mapping[str, Any], where: str = "the batch") -> int:
     if count == 0:
         raise BatchError(f"{where} has no examples")
     return count
+
+
+def require_numbers(batch: Mapping[str, Any]) -> None:
+    """Refuse text and Python objects, which no device can hold.
+
+    Args:
+        batch: arrays by key.
+
+    Raises:
+        BatchError: an array is of another dtype than numbers and booleans.
+
+    >>> require_numbers({"tokens": np.zeros((2, 3), int), "reset": np.zeros(2, bool)})
+    """
+    for key, array in batch.items():
+        dtype = np.asarray(array).dtype
+        if dtype.kind in "OSUMm":
+            raise BatchError(
+                f"the batch holds {dtype} as {key!r}; devices hold numbers and booleans alone. "
+                "Leave it out in take(), or encode it as numbers"
+            )

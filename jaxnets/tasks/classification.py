@@ -85,7 +85,8 @@ def _loss(logits, updates, batch, *, loss_fn, auxiliary):
 
 def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    labels, mask = batch["label"], batch["example_mask"]
+    # Of any integer dtype: uint8 would overflow below.
+    labels, mask = batch["label"].astype(jnp.int32), batch["example_mask"]
     losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
     cells = labels * num_classes + jnp.argmax(logits, -1)
     confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))

@@ -42,9 +42,9 @@ def state_arrays(
         "params": state.params,
         "model_state": state.model_state,
         "opt_state": state.opt_state,
-        "key": jax.random.key_data(state.key),
+        "key": state.key,
     }
-    host = fetch(tree)
+    host = fetch(jax.tree.map(lambda leaf: _key_data(leaf) if _is_key(leaf) else leaf, tree))
     if state.carry:
         host["carry"] = gather(state.carry)
     return {path: np.asarray(leaf) for path, leaf in named_leaves(host).items()}
@@ -67,14 +67,33 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
         "params": template.params,
         "model_state": template.model_state,
         "opt_state": template.opt_state,
+        "key": template.key,
     }
     if template.carry:
         tree["carry"] = template.carry
     wanted = named_leaves(tree)
-    require_same_arrays(wanted, {k: v for k, v in arrays.items() if k != "key"})
-    filled = jax.tree.unflatten(jax.tree.structure(tree), [arrays[path] for path in wanted])
-    key = jax.random.wrap_key_data(arrays["key"], impl=jax.random.key_impl(template.key))
-    return template.replace(**filled, key=key)
+    require_same_arrays(
+        {
+            path: jax.eval_shape(_key_data, leaf) if _is_key(leaf) else leaf
+            for path, leaf in wanted.items()
+        },
+        arrays,
+    )
+    leaves = [
+        jax.random.wrap_key_data(arrays[path], impl=jax.random.key_impl(leaf))
+        if _is_key(leaf)
+        else arrays[path]
+        for path, leaf in wanted.items()
+    ]
+    return template.replace(**jax.tree.unflatten(jax.tree.structure(tree), leaves))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+# Of an array of keys, their numbers, which can be fetched and saved.
+_key_data = jax.random.key_data
 
 
 def require_same_arrays(wanted: dict[str, Any], found: dict[str, Any]) -> None:

@@ -143,9 +143,10 @@ class Checkpoints:
 
         Raises:
             JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
-                one), or the directory cannot be written.
+                one; single numbers of the optimizer may be infinite), or the directory cannot be
+                written.
         """
-        bad = [path for path, array in arrays.items() if not _is_finite(array)]
+        bad = [path for path, array in arrays.items() if not _may_be_saved(path, array)]
         if bad:
             raise JaxnetsError(
                 f"step {step} is not saved: {bad[0]} holds NaN or infinite values"
@@ -271,10 +272,14 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
 
 
-def _is_finite(array: np.ndarray) -> bool:
+def _may_be_saved(path: str, array: np.ndarray) -> bool:
     if not np.issubdtype(array.dtype, np.inexact) and array.dtype.name != "bfloat16":
         return True
-    return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
+    values = array.astype(np.float32, copy=False)
+    if path.startswith("opt_state/") and array.ndim == 0:
+        # The best loss so far is infinite before the first one is known.
+        return not np.isnan(values)
+    return bool(np.isfinite(values).all())
 
 
 def _last_good(steps: list[int]) -> str:

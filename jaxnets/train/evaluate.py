@@ -10,7 +10,7 @@ import numpy as np
 from jaxnets.data import Source, eval_batches, prefetch_to_device
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.step import eval_step
-from jaxnets.train.task import Sums, Task
+from jaxnets.train.task import Sums, Task, TaskError
 
 
 class Evaluator:
@@ -24,6 +24,9 @@ class Evaluator:
         batch_size: over all devices; rounded up so that the devices can share it.
         process_index, process_count: which share of each batch this process reads (default: as
             JAX says).
+
+    Raises:
+        TaskError: the task measures nothing, or has only one of ``collect`` and ``score``.
 
     Example: see `jaxnets.tasks.classification`.
     """
@@ -40,6 +43,13 @@ class Evaluator:
         process_count: int | None = None,
     ):
         devices = len(parallel.devices)
+        if task.measure is None and task.collect is None:
+            raise TaskError("the task measures nothing: it has neither measure nor collect")
+        if (task.collect is None) != (task.score is None):
+            has, lacks = ("score", "collect") if task.collect is None else ("collect", "score")
+            raise TaskError(
+                f"the task has {has} without {lacks}: what collect gathers, score is given"
+            )
         self._batch_size = -(-min(batch_size, len(source)) // devices) * devices
         self._task, self._source, self._parallel = task, source, parallel
         self._process = {
@@ -60,7 +70,7 @@ class Evaluator:
             What the task makes of its sums, and of what it collected.
 
         Raises:
-            BatchError: the source has no examples.
+            DataError: the source has no examples.
             TaskError: the task does not keep its contract.
         """
         sums: Sums = {}
@@ -96,4 +106,4 @@ def _join(parts: list[Mapping[str, np.ndarray]], count: int) -> dict[str, np.nda
     """All rows in the order of the source; those behind its end are padding."""
     if not parts:
         return {}
-    return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)

@@ -24,7 +24,7 @@ from jaxnets.train.processes import (
     lost_processes_explained,
 )
 from jaxnets.train.run import Fitted, Run
-from jaxnets.train.run_directory import RunDirectory
+from jaxnets.train.run_directory import RunDirectory, to_json
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import Prepare, train_step
 from jaxnets.train.task import Task
@@ -67,9 +67,10 @@ def fit(
         microbatches: see `train_step`.
         seed: of the initial parameters, the order of the examples and the steps' randomness.
         variables: where to begin; see `create_state`.
-        after_evaluation: (state on the devices, what was measured) → state: for schedules and
-            stopping rules.
-        settings: JSON values that decide what is learned; a run with others is not resumed.
+        after_evaluation: (state on the devices, the numbers that were measured) → state: for
+            schedules and stopping rules.
+        settings: further JSON values that decide what is learned; a run with others, or with
+            another number of epochs, batch size, microbatches or seed, is not resumed.
         meta: JSON values to keep in every checkpoint.
         summarize: called by the main process at the end; makes pictures and returns what the
             summary has first.
@@ -85,6 +86,16 @@ def fit(
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
     options = options or RunOptions()
+    options.check()
+    if epochs != int(epochs) or epochs < 0:
+        raise JaxnetsError(f"epochs must be a whole number, 0 or more, got {epochs}")
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "microbatches": microbatches,
+        "seed": seed,
+        **(settings or {}),
+    }
     join(options)
     with lost_processes_explained(), contextlib.ExitStack() as stack:
         parallel = DataParallel(options.parallel, choose_devices(options.devices))
@@ -98,12 +109,12 @@ def fit(
         )
         # The directory comes last, so that a mistake above leaves nothing behind.
         workdir = Path(workdir)
-        finished = _open_directory(stack, workdir, dict(settings or {}), options)
+        finished = _open_directory(stack, workdir, settings, options)
         if finished is not None:
             return Fitted(finished, {}, {}, finished_before=True)
         key = jax.random.key(seed)
         state = create_state(model, optimizer, batches[0], key, task=task, variables=variables)
-        run = Run(workdir, options, parallel, batches, epochs, dict(meta or {}))
+        run = Run(workdir, options, parallel, batches, epochs, to_json(meta or {}))
         step = partial(train_step, task=task, prepare=prepare, microbatches=microbatches)
         evaluator = None if test is None else Evaluator(task, state.apply_fn, test, parallel)
         if title:

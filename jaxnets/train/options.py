@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxnets.errors import JaxnetsError
 from jaxnets.train.processes import Processes, is_main
 
 
@@ -15,7 +16,7 @@ class RunOptions(Processes):
         workdir: where the run lives.
         parallel: how the step meets the devices.
         devices: use this many devices (default: all).
-        evaluate_every: evaluate on the test set every so many epochs, and at the end.
+        evaluate_every: evaluate on the test set every so many epochs, and at the end; 0: only then.
         log_every: write the training metrics' means every so many steps.
         checkpoint_seconds: save about this often, and at the end.
         keep: checkpoints to keep.
@@ -36,6 +37,18 @@ class RunOptions(Processes):
     accept_changes: bool = False
     restart: bool = False
     quiet: bool = False
+
+    def check(self) -> None:
+        """Raise a `JaxnetsError` for values that no run can have."""
+        for name in ("log_every", "keep"):
+            if getattr(self, name) < 1:
+                option = f"--{name.replace('_', '-')}"
+                raise JaxnetsError(f"{option} must be at least 1, got {getattr(self, name)}")
+        if self.evaluate_every < 0:
+            raise JaxnetsError(
+                f"--evaluate-every must be at least 1, or 0 for the end alone, got "
+                f"{self.evaluate_every}"
+            )
 
     def say(self, *values: Any) -> None:
         """Print, on the main process, unless ``quiet``."""

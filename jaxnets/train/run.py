@@ -20,7 +20,7 @@ from jaxnets.train.metrics_log import MetricsLog
 from jaxnets.train.options import RunOptions
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.processes import LostProcessError, StopRequest, agree, from_main, is_main
-from jaxnets.train.run_directory import write_json
+from jaxnets.train.run_directory import to_json, write_json
 from jaxnets.train.state import TrainState
 
 
@@ -70,7 +70,9 @@ class Run:
 
         def evaluate(state):
             latest.update(evaluator(state.variables))
-            return {k: v for k, v in latest.items() if isinstance(v, int | float)}
+            # What a log takes: numbers, NumPy's among them.
+            numbers = {k: v for k, v in latest.items() if np.ndim(v) == 0}
+            return {k: v for k, v in to_json(numbers).items() if isinstance(v, int | float)}
 
         def save(step, state):
             # Gathering a carry takes all processes; the rest is on each of them already.
@@ -126,7 +128,7 @@ class Run:
             # Last: its presence says that the run is finished.
             write_json(self.workdir / "summary.json", summary)
             fitted.summary.clear()
-            fitted.summary.update(summary)
+            fitted.summary.update(to_json(summary))
         return fitted
 
     def _open_log(self, stack, first_step):

@@ -33,13 +33,13 @@ class RunDirectory:
         restart: bool = False,
     ):
         self.path = Path(path)
-        settings = json.loads(json.dumps(settings, default=str))
+        settings = to_json(settings)
         _make(self.path)
         self._lock = _take_lock(self.path)
         try:
             self.moved_to = self._move_aside() if restart else None
             before = read_json(self.path / "config.json")
-            changes = _differences(before, settings) if before else []
+            changes = [] if before is None else _differences(before, settings)
             if changes and not accept_changes:
                 listed = "\n  ".join(changes)
                 raise JaxnetsError(
@@ -48,7 +48,7 @@ class RunDirectory:
                     "new settings from its last checkpoint, or --restart to begin anew (the old "
                     "run is moved aside)."
                 )
-            if changes or not before:
+            if changes or before is None:
                 write_json(self.path / "config.json", settings)
             if changes:
                 # What was finished under the old settings is not finished under the new ones.
@@ -91,7 +91,20 @@ class RunDirectory:
 def settings_of(config: Any, names_from: type) -> dict[str, Any]:
     """The fields of ``config`` that class ``names_from`` declares, as JSON values."""
     values = {field.name: getattr(config, field.name) for field in fields(names_from)}
-    return json.loads(json.dumps(values, default=str))
+    return to_json(values)
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON has it: arrays as lists, numbers of NumPy and JAX as Python's, else text.
+
+    >>> to_json({"rate": np.float32(0.5), "counts": np.arange(3), "path": Path("runs")})
+    {'rate': 0.5, 'counts': [0, 1, 2], 'path': 'runs'}
+    """
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -105,9 +118,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file whole or not at all; values as `to_json` makes them."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(to_json(value), indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -13,7 +13,7 @@ import optax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxnets.data.batch import check_batch
+from jaxnets.data.batch import check_batch, require_numbers
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.task import Task, call_network
 
@@ -49,9 +49,21 @@ class TrainState:
 
         def replace(self, **changes: Any) -> "TrainState": ...
 
-    def apply_gradients(self, gradients: PyTree, model_state: PyTree | None = None) -> "TrainState":
-        """The state after one update: θ ← θ + tx(∇θ), step ← step + 1."""
-        updates, opt_state = self.tx.update(gradients, self.opt_state, self.params)
+    def apply_gradients(
+        self, gradients: PyTree, model_state: PyTree | None = None, loss: jax.Array | None = None
+    ) -> "TrainState":
+        """The state after one update: θ ← θ + tx(∇θ), step ← step + 1.
+
+        Args:
+            gradients: ∇θ, like ``params``.
+            model_state: the new running statistics (default: as they are).
+            loss: what ∇θ is the gradient of, for transformations that want it as ``value``
+                (`optax.contrib.reduce_on_plateau`, `optax.polyak_sgd`).
+        """
+        tx, extra = self.tx, {}
+        if loss is not None:
+            tx, extra = optax.with_extra_args_support(tx), {"value": loss}
+        updates, opt_state = tx.update(gradients, self.opt_state, self.params, **extra)
         return self.replace(
             step=self.step + 1,
             params=optax.apply_updates(self.params, updates),
@@ -89,7 +101,7 @@ def create_state(
             `jaxnets.pretrained.load`) instead of random ones. Parameters that they lack are drawn.
 
     Raises:
-        BatchError: a batch without examples, or that is none.
+        BatchError: a batch without examples, with text, or that is none.
         TaskError: the task asks for a key that the batch does not have.
         JaxnetsError: given variables have other shapes than the network's, or unknown names.
 
@@ -103,6 +115,7 @@ def create_state(
         0
     """
     check_batch(example_batch)
+    require_numbers(example_batch)
     if not task.carried:
         example_batch = {name: np.asarray(array)[:1] for name, array in example_batch.items()}
     init_key, step_key = jax.random.split(key)
@@ -161,7 +174,11 @@ class _WithoutTrain:
 
 def _functions(model: nn.Module) -> tuple[Callable, Callable]:
     """The module's ``init`` and ``apply``, which take ``train`` whether it does or not."""
-    parameters = inspect.signature(type(model).__call__).parameters
+    first = model
+    while isinstance(first, nn.Sequential) and first.layers:  # gives its arguments to the first
+        first = first.layers[0]
+    function = type(first).__call__ if isinstance(first, nn.Module) else first
+    parameters = inspect.signature(function).parameters
     if "train" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return model.init, model.apply
     return _WithoutTrain(model.init), _WithoutTrain(model.apply)

@@ -1,6 +1,7 @@
 """One training step and one evaluation step for any task: pure functions of (state, batch)."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,7 +10,14 @@ from jax import lax
 
 from jaxnets.optim import global_norm
 from jaxnets.train.state import TrainState, rng_streams
-from jaxnets.train.task import Task, TaskError, call_network, compute_loss, compute_sums
+from jaxnets.train.task import (
+    Task,
+    TaskError,
+    call_network,
+    compute_loss,
+    compute_rows,
+    compute_sums,
+)
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -50,17 +58,14 @@ def train_step(
 
     Raises:
         ValueError: the batch does not divide into ``microbatches`` equal parts.
-        TaskError: the loss is no scalar, or the task asks for a key that the batch lacks.
+        TaskError: the loss is no scalar, the task asks for a key that the batch lacks, or the
+            network sows into a collection that the task does not name.
 
     Randomness comes from ``fold_in(state.key, state.step)``. What ``prepare`` does depends on the
     example only; dropout masks are drawn per device under `pmap` (and for the batch as a whole
     under `jit`), so that with dropout 8 devices and 1 device draw different masks.
     """
     size = _batch_size(batch)
-    if size % microbatches:
-        raise ValueError(
-            f"microbatches={microbatches} does not divide this device's batch of {size} examples"
-        )
     prepare_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     first = 0
     if axis_name is not None:
@@ -69,6 +74,11 @@ def train_step(
         model_key = jax.random.fold_in(model_key, shard)
     if prepare is not None:
         batch = prepare(prepare_key, batch, first + jnp.arange(size))
+        size = _batch_size(batch)
+    if size % microbatches:
+        raise ValueError(
+            f"microbatches={microbatches} does not divide this device's batch of {size} examples"
+        )
 
     def loss_of(params, model_state, carry, batch, key):
         outputs, updates = call_network(
@@ -81,6 +91,7 @@ def train_step(
             rngs=rng_streams(key, task.rngs),
         )
         loss, metrics = compute_loss(task, outputs, updates, batch)
+        _require_same_entries(model_state, updates)
         model_state = {name: updates[name] for name in model_state}
         carry = {name: updates[name] for name in carry}
         return loss, (model_state, carry, metrics)
@@ -89,7 +100,7 @@ def train_step(
         (loss, (model_state, carry, metrics)), gradients = jax.value_and_grad(
             loss_of, has_aux=True
         )(state.params, model_state, carry, batch, key)
-        means = gradients, {"loss": loss, **metrics}
+        means = gradients, loss, {"loss": loss, **metrics}
         weight = None if task.weight is None else jnp.asarray(task.weight(batch), jnp.float32)
         return means, weight, model_state, carry
 
@@ -105,16 +116,31 @@ def train_step(
         means = _mean_over_devices(means, weight, axis_name)
         # Synchronized statistics are equal on all devices already; others are averaged, so that
         # the replicas of the state never drift apart.
-        model_state = lax.pmean(model_state, axis_name)
-    gradients, metrics = means
+        model_state = jax.tree.map(partial(_synchronize, axis_name=axis_name), model_state)
+    gradients, loss, metrics = means
     metrics["gradient_norm"] = global_norm(gradients)
-    return state.apply_gradients(gradients, model_state).replace(carry=carry), metrics
+    return state.apply_gradients(gradients, model_state, loss).replace(carry=carry), metrics
 
 
 def _batch_size(batch: Batch) -> int:
     if not batch or not (size := jax.tree.leaves(batch)[0].shape[0]):
         raise TaskError("the batch has no examples")
     return size
+
+
+def _require_same_entries(model_state: Mapping[str, Any], updates: Mapping[str, Any]) -> None:
+    for name, before in model_state.items():
+        if len(jax.tree.leaves(before)) != len(jax.tree.leaves(updates[name])):
+            raise TaskError(
+                f"the network adds entries to its collection {name!r} in every step. If it sows "
+                f"there, name the collection in the task's mutable: mutable=({name!r},)"
+            )
+
+
+def _synchronize(array: jax.Array, axis_name: str) -> jax.Array:
+    # A counter or a flag keeps its dtype.
+    mean = lax.pmean if jnp.issubdtype(array.dtype, jnp.inexact) else lax.pmax
+    return mean(array, axis_name)
 
 
 def _mean_over_devices(means: Any, weight: jax.Array | None, axis_name: str) -> Any:
@@ -139,7 +165,10 @@ def _accumulate(part_of, state, batch, key, parts):
     shapes = jax.eval_shape(
         part_of, state.model_state, *jax.tree.map(lambda array: array[0], (carry, batch)), key
     )
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[:2])
+    # Sums of gradients in half precision would lose digits, or overflow.
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32)), shapes[:2]
+    )
 
     def body(sums, inputs):
         (totals, weights), model_state = sums
@@ -148,11 +177,9 @@ def _accumulate(part_of, state, batch, key, parts):
             model_state, carry, batch, jax.random.fold_in(key, index)
         )
         if weight is None:
-            totals = jax.tree.map(lambda t, mean: t + mean / parts, totals, means)
+            totals = jax.tree.map(lambda t, mean: t + mean.astype(t.dtype) / parts, totals, means)
         else:
-            totals = jax.tree.map(
-                lambda t, mean: t + weight.astype(mean.dtype) * mean, totals, means
-            )
+            totals = jax.tree.map(lambda t, mean: t + weight * mean.astype(t.dtype), totals, means)
             weights = weights + weight
         return ((totals, weights), model_state), carry
 
@@ -162,6 +189,7 @@ def _accumulate(part_of, state, batch, key, parts):
     if weight is not None:
         total = jnp.where(weight == 0, 1, weight)
         means = jax.tree.map(lambda t: t / total.astype(t.dtype), means)
+    means = jax.tree.map(lambda t, leaf: t.astype(leaf.dtype), means, shapes[0])
     return means, weight, model_state, jax.tree.map(join, carry)
 
 
@@ -187,7 +215,8 @@ def eval_step(
         example, in the order of the whole batch (empty where it collects nothing).
 
     Raises:
-        TaskError: a metric without a count, or a key that the batch lacks.
+        TaskError: a metric without a count, collected arrays without a row for each example, or a
+            key that the batch lacks.
     """
     _batch_size(batch)
     # Carried state begins anew with every batch, and what is written in evaluation is dropped.
@@ -196,7 +225,7 @@ def eval_step(
     if written:
         outputs, _ = outputs
     sums = compute_sums(task, outputs, batch)
-    collected = {} if task.collect is None else dict(task.collect(outputs, batch))
+    collected = compute_rows(task, outputs, batch)
     if axis_name is None:
         return sums, collected
     gathered = jax.tree.map(lambda x: lax.all_gather(x, axis_name, tiled=True), collected)

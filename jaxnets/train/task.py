@@ -29,13 +29,14 @@ def means(sums: Sums) -> dict[str, Any]:
     Returns:
         name → mean; NaN where nothing was counted.
 
-    >>> means({"loss": (6.0, 4.0)})
-    {'loss': 1.5}
+    >>> means({"loss": (6.0, 4.0), "recall": (np.array([1, 0]), np.array([2, 0]))})
+    {'loss': 1.5, 'recall': [0.5, nan]}
     """
-    return {
-        name: np.asarray(total / count).tolist() if np.all(count) else float("nan")
-        for name, (total, count) in sums.items()
-    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            name: np.where(count, np.divide(total, count), np.nan).tolist()
+            for name, (total, count) in sums.items()
+        }
 
 
 class Task(NamedTuple):
@@ -50,7 +51,8 @@ class Task(NamedTuple):
             evaluation share it; augmentation belongs into `train_step`'s ``prepare``.
         loss: (outputs, updates, batch) → (scalar, metrics). ``outputs`` is what the network
             returned; ``updates`` holds the collections that it wrote, those of ``mutable``
-            among them (auxiliary outputs, activations); metrics are scalars, means over the batch.
+            among them (auxiliary outputs, activations); metrics are scalars, means over the batch,
+            and become float32.
         measure: (outputs, batch) → {name: (sum, count)}, in evaluation. Sums and counts may be
             arrays. They leave out what ``batch["example_mask"]`` says is padding, and add up over
             batches and devices, so that their quotient is exact over a data set. None: the task
@@ -115,26 +117,44 @@ def call_network(
 def compute_loss(
     task: Task, outputs: Outputs, updates: Updates, batch: Batch
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The task's loss and metrics, checked.
+    """The task's loss and metrics, checked, in at least float32.
 
     Raises:
         TaskError: the loss is no scalar, or a metric is none.
     """
-    result = _ask(task.loss, "loss", batch, outputs, updates, batch)
+    result = _ask(task.loss, "loss", batch, outputs, updates, batch, updates=updates)
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping):
         raise TaskError(
             "the task's loss must return (scalar, metrics), such as (loss, {}); "
             f"it returned {_describe(result)}"
         )
     loss, metrics = result
-    for name, value in {"loss": loss, **metrics}.items():
-        if jnp.ndim(value) != 0:
-            what = "loss" if value is loss else f"metric {name!r}"
-            raise TaskError(
-                f"the task's {what} must be one number, the mean over the batch; it has shape "
-                f"{tuple(jnp.shape(value))}. Take its mean()."
-            )
-    return loss, dict(metrics)
+    if jnp.issubdtype(getattr(loss, "dtype", float), jnp.integer):
+        raise TaskError(
+            f"the task's loss is an integer ({loss.dtype}), which has no gradient; such a number "
+            "belongs among the metrics"
+        )
+    return _to_scalar(loss, "loss"), {
+        name: _to_scalar(value, f"metric {name!r}") for name, value in metrics.items()
+    }
+
+
+def _to_scalar(value: Any, what: str) -> jax.Array:
+    # Means over parts of a batch need a floating dtype that holds any weight.
+    try:
+        scalar = jnp.asarray(value)
+        scalar = scalar.astype(jnp.promote_types(scalar.dtype, jnp.float32))
+    except (TypeError, ValueError) as error:
+        raise TaskError(
+            f"the task's {what} must be one number, the mean over the batch; it is "
+            f"{_describe(value)}"
+        ) from error
+    if scalar.ndim:
+        raise TaskError(
+            f"the task's {what} must be one number, the mean over the batch; it has shape "
+            f"{scalar.shape}. Take its mean()."
+        )
+    return scalar
 
 
 def compute_sums(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[Any, Any]]:
@@ -159,16 +179,42 @@ def compute_sums(task: Task, outputs: Outputs, batch: Batch) -> dict[str, tuple[
     return {name: (jnp.asarray(total), jnp.asarray(count)) for name, (total, count) in sums.items()}
 
 
-def _ask(function: Callable, name: str, batch: Batch, *arguments: Any) -> Any:
+def compute_rows(task: Task, outputs: Outputs, batch: Batch) -> dict[str, Any]:
+    """What the task collects of an evaluation batch, checked.
+
+    Raises:
+        TaskError: an array that has not one row for each example.
+    """
+    if task.collect is None:
+        return {}
+    rows = _ask(task.collect, "collect", batch, outputs, batch)
+    size = len(jax.tree.leaves(batch)[0])
+    for array in jax.tree.leaves(rows):
+        if jnp.ndim(array) == 0 or jnp.shape(array)[0] != size:
+            raise TaskError(
+                f"the task's collect must return arrays with one row for each of the {size} "
+                f"examples; it returned {_describe(array)}"
+            )
+    return dict(rows)
+
+
+def _ask(
+    function: Callable, name: str, batch: Batch, *arguments: Any, updates: Updates | None = None
+) -> Any:
     try:
         return function(*arguments)
     except KeyError as error:
         (key,) = error.args[:1] or (None,)
         if key in batch:
             raise
-        raise TaskError(
-            f"the task's {name} asks for {key!r}; the batch has {', '.join(sorted(batch))}"
-        ) from error
+        # The key may have been meant for any of them.
+        has = {"the batch": batch, "the network's output": arguments[0], "what it wrote": updates}
+        listed = "; ".join(
+            f"{what} has {', '.join(sorted(map(str, mapping))) or 'nothing'}"
+            for what, mapping in has.items()
+            if isinstance(mapping, Mapping) and (mapping is not batch or what == "the batch")
+        )
+        raise TaskError(f"the task's {name} asks for {key!r}; {listed}") from error
 
 
 def _describe(value: Any) -> str:

@@ -10,6 +10,7 @@ from jaxnets.data import Split, load_dataset
 from jaxnets.models import create_model
 from jaxnets.models.counting import abstract_variables
 from jaxnets.pretrained import save
+from jaxnets.tasks import published as published_weights
 
 
 def run(*arguments):
@@ -33,7 +34,7 @@ def test_the_published_resnet20_on_a_part_of_cifar10(published, tmp_path, monkey
         part = Split(dataset.test.images[:500], dataset.test.labels[:500])
         return dataset._replace(test=part)
 
-    monkeypatch.setattr(evaluate, "load_dataset", first_500)
+    monkeypatch.setattr(published_weights, "load_dataset", first_500)
     results = run(*published, "--workdir", tmp_path / "new", "--devices", 1)
     # 91.73 % of all; a part of 500 has a standard error of 1.2 %. A wrong normalization or layout
     # costs far more.
