@@ -44,14 +44,6 @@ RUNS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def compile_quickly():
-    """What is compared is far above rounding, so that XLA need not optimize."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def small(name, classes=3):
     fields, side = SMALL[name]
     network = create_model(name, num_classes=classes, auxiliary=True, **fields)
