@@ -97,6 +97,7 @@ def settings_of(config: Any, names_from: type) -> dict[str, Any]:
 def to_json(value: Any) -> Any:
     """A value as JSON has it: arrays as lists, numbers of NumPy and JAX as Python's, else text.
 
+    >>> import numpy as np
     >>> to_json({"rate": np.float32(0.5), "counts": np.arange(3), "path": Path("runs")})
     {'rate': 0.5, 'counts': [0, 1, 2], 'path': 'runs'}
     """
