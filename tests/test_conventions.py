@@ -123,7 +123,6 @@ def test_wanted_words_are_not(text):
 NOT_YET_DOCUMENTED = (
     "jaxnets.inspect",
     "jaxnets.optim",
-    "jaxnets.pretrained",
     "jaxnets.study",
     "jaxnets.tasks",
     "jaxnets.train",
