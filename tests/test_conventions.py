@@ -127,7 +127,6 @@ NOT_YET_DOCUMENTED = (
     "jaxnets.pretrained",
     "jaxnets.study",
     "jaxnets.tasks",
-    "jaxnets.train",
 )
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields):")
 
