@@ -59,6 +59,14 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         JaxnetsError: no such file, no checkpoint, truncated, or a pickle that asks for anything
             but tensors and plain containers; the message names what.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "weights.npz")
+    ...     np.savez(file, **{"module.fc.weight": np.zeros((2, 3)), "module.fc.bias": np.zeros(2)})
+    ...     weights = read_state_dict(file)
+    >>> {name: array.shape for name, array in weights.items()}
+    {'fc.weight': (2, 3), 'fc.bias': (2,)}
     """
     file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path)
     name = str(path)
