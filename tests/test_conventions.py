@@ -124,7 +124,6 @@ NOT_YET_DOCUMENTED = (
     "jaxnets.inspect",
     "jaxnets.study",
     "jaxnets.tasks",
-    "jaxnets.train",
 )
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields):")
 
