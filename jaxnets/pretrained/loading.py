@@ -74,10 +74,24 @@ def load(
         JaxnetsError: the file cannot be read, or tensors are missing, left over or of another
             shape; the message names them, with both shapes.
 
-    Example::
+    With torchvision's file, images normalized with the ``mean`` and ``std`` of `model_info`::
 
         model, variables = load("resnet50", "resnet50-0676ba61.pth")
-        logits = model.apply(variables, images)     # images normalized with model_info's mean, std
+        logits = model.apply(variables, images)
+
+    A classifier of ten classes becomes one of three, all other layers keeping their weights:
+
+    >>> import tempfile
+    >>> trained = abstract_variables(create_model("lenet5", num_classes=10), (28, 28, 1))
+    >>> trained = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5, leaf.dtype), trained)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "lenet5.safetensors")
+    ...     save("lenet5", trained, path)
+    ...     model, variables = load(
+    ...         "lenet5", path, num_classes=3, reset_head=True, key=jax.random.key(0)
+    ...     )
+    >>> variables["params"]["output"]["kernel"].shape, variables["params"]["f6"]["bias"][0].item()
+    ((84, 3), 0.5)
     """
     if num_classes is not None:
         fields["num_classes"] = num_classes
@@ -164,6 +178,17 @@ def save(
 
     Raises:
         JaxnetsError: another ending, an unknown source, or variables of another network.
+
+    >>> import tempfile
+    >>> fields = {"stages": (1, 1), "width": 4, "num_classes": 10}
+    >>> shapes = abstract_variables(create_model("resnet18", **fields), (32, 32, 3))
+    >>> variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "tiny.safetensors")
+    ...     save("resnet18", variables, path, **fields)
+    ...     written = read_state_dict(path)
+    >>> written["layer2.0.conv1.weight"].shape, written["fc.weight"].shape
+    ((8, 4, 3, 3), (10, 8))
     """
     path = Path(path)
     if path.suffix not in (".safetensors", ".npz"):

@@ -72,6 +72,14 @@ def read_state_dict(
         JaxnetsError: no such file, no checkpoint, damaged, a pickle that asks for anything but
             tensors and plain containers, or more steps or bytes than weights take; the message
             names what. No such container or prefix; the message names those there are.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "weights.npz")
+    ...     np.savez(file, **{"module.fc.weight": np.zeros((2, 3)), "module.fc.bias": np.zeros(2)})
+    ...     weights = read_state_dict(file)
+    >>> {name: array.shape for name, array in weights.items()}
+    {'fc.weight': (2, 3), 'fc.bias': (2,)}
     """
     file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path).expanduser()
     name = str(path)
