@@ -110,10 +110,13 @@ def _libraries_hold(name: bytes) -> bool:
         places += list(spec.submodule_search_locations or ()) if spec else []
     libraries = [path for place in places for path in Path(place).rglob("*.so*") if path.is_file()]
     for path in libraries:
-        with path.open("rb") as file, contextlib.suppress(OSError, ValueError):
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                if content.find(name) >= 0:
-                    return True
+        with (
+            path.open("rb") as file,
+            contextlib.suppress(OSError, ValueError),  # empty files
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            if content.find(name) >= 0:
+                return True
     return not libraries  # built in another way: nothing can be said
 
 
