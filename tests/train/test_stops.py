@@ -166,7 +166,17 @@ def test_the_real_command_ends_where_nothing_can_be_saved(tmp_path):
     process = subprocess.run(
         [
             *(sys.executable, "-m", "experiments.train_classifier", "--workdir", tmp_path),
-            *"--model mlp --train-examples 100 --epochs 2 --warmup-epochs 0 --quiet".split(),
+            *[
+                "--model",
+                "mlp",
+                "--train-examples",
+                "100",
+                "--epochs",
+                "2",
+                "--warmup-epochs",
+                "0",
+                "--quiet",
+            ],
         ],
         cwd=Path(__file__).resolve().parents[2],
         capture_output=True,
