@@ -49,10 +49,13 @@ def _running(weight: Callable[[jax.Array, Any], jax.Array]) -> Average:
 
     def update(state, params):
         t = optax.safe_increment(state.count)
-        average = jax.tree.map(
-            lambda a, p: a + weight(t, a.dtype) * (p - a), state.average, promote(params)
-        )
-        return AverageState(t, average)
+
+        def moved(a, p):
+            share = weight(t, a.dtype)
+            # All of p is p itself: a + (p − a) would round, and keep a NaN of a for good.
+            return jnp.where(share == 1, p, a + share * (p - a))
+
+        return AverageState(t, jax.tree.map(moved, state.average, promote(params)))
 
     return Average(init, update)
 

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.losses import cross_entropy
+from jaxnets.metrics import accuracy, confusion_matrix
 from jaxnets.ops.activations import identity
-from jaxnets.train.task import Sums, Task
+from jaxnets.ops.class_numbers import is_class, take_class
+from jaxnets.train.task import Sums, Task, TaskError
 
 # Where networks put the logits of their auxiliary heads in training.
 AUXILIARY = "aux_logits"
@@ -74,8 +76,7 @@ def _inputs(batch, *, preprocess):
 def _loss(logits, updates, batch, *, loss_fn, auxiliary):
     labels = batch["label"]
     main = loss_fn(logits, labels)
-    classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
-    hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
+    hits = accuracy(logits, labels)
     if not auxiliary:
         return main, {"accuracy": hits}
     heads = updates[AUXILIARY]
@@ -85,20 +86,29 @@ def _loss(logits, updates, batch, *, loss_fn, auxiliary):
 
 def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # Of any integer dtype: uint8 would overflow below.
-    labels, mask = batch["label"].astype(jnp.int32), batch["example_mask"]
-    losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
-    cells = labels * num_classes + jnp.argmax(logits, -1)
-    confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))
+    labels, mask = batch["label"], batch["example_mask"]
+    losses = -take_class(log_probabilities, labels)
+    # What is no class is left out here, and refused when the sums are complete.
+    known = mask * is_class(labels, num_classes).astype(mask.dtype)
+    confusion = confusion_matrix(
+        jnp.argmax(logits, -1), labels, num_classes, weights=known.astype(jnp.int32)
+    )
     count = mask.sum()
     return {
         "loss": (jnp.where(mask > 0, losses, 0).sum(), count),
-        "confusion": (confusion.reshape(num_classes, num_classes), count),
+        "confusion": (confusion, count),
     }
 
 
 def _summarize(sums: Sums) -> dict[str, Any]:
     (loss, count), (confusion, _) = sums["loss"], sums["confusion"]
+    strangers = round(float(count) - float(np.sum(confusion)))
+    if strangers:
+        raise TaskError(
+            f"{strangers} of {round(float(count))} labels are outside 0 … {len(confusion) - 1}; "
+            "give the task as many classes as the labels have, or examples without a class an "
+            "example_mask of 0"
+        )
     return {
         "loss": float(loss) / float(count),
         "accuracy": float(np.trace(confusion)) / float(count),

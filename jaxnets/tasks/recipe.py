@@ -16,7 +16,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model, model_info
 from jaxnets.nn import BatchNorm
-from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank
+from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_name
 from jaxnets.tasks.classification import classification
 from jaxnets.train.parallel import BATCH_AXIS
 from jaxnets.train.task import Task
@@ -166,13 +166,13 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Pla
 def build_optimizer(
     recipe: Recipe, schedule: optax.Schedule | Plateau
 ) -> optax.GradientTransformation:
-    """The recipe's optimizer; weight decay spares biases and normalization (vectors)."""
+    """The recipe's optimizer; weight decay falls on kernels alone, see `jaxnets.optim.mask_by_name`."""
     return create_optimizer(
         recipe.optimizer,
         schedule,
         weight_decay=recipe.weight_decay,
         clip_norm=recipe.clip_norm,
-        mask=mask_by_rank,
+        mask=mask_by_name,
     )
 
 

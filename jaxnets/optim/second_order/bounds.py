@@ -62,13 +62,32 @@ def project(x: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
 def projected_gradient_step(
     x: jax.Array, gradient: jax.Array, lower: jax.Array, upper: jax.Array
 ) -> jax.Array:
-    """P(x - g) - x: zero exactly at the points that satisfy the first-order conditions.
+    """P(x - g) - x, where x is in the box: zero exactly where the first-order conditions hold.
+
+    It is formed as clip(-g, lower - x, upper - x). In P(x - g) - x a gradient below the rounding
+    of x would vanish.
 
     >>> x, lower, upper = jnp.array([0.0, 0.5]), jnp.zeros(2), jnp.ones(2)
     >>> projected_gradient_step(x, jnp.array([2.0, 0.25]), lower, upper).tolist()
     [0.0, -0.25]
+    >>> far = jnp.full(2, 3e8)
+    >>> projected_gradient_step(far, jnp.array([2.0, 0.25]), lower, far).tolist()
+    [-2.0, -0.25]
     """
-    return project(x - gradient, lower, upper) - x
+    return jnp.clip(-gradient, lower - x, upper - x)
+
+
+def move_inside(x: jax.Array, move: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:
+    """P(x + d) for a move d from a point of the box; all of shape (n,).
+
+    A move of upper - x ends at the upper bound itself, which x + (upper - x) misses by rounding.
+
+    >>> x, upper = jnp.array([0.1], jnp.float32), jnp.array([1.3], jnp.float32)
+    >>> move_inside(x, upper - x, -upper, upper) == upper
+    Array([ True], dtype=bool)
+    """
+    moved = jnp.where(move >= upper - x, upper, project(x + move, lower, upper))
+    return jnp.where(move <= lower - x, lower, moved)
 
 
 def max_step_inside(
