@@ -20,7 +20,8 @@ def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> j
         like one of the outputs.
 
     Raises:
-        ValueError: no path, outputs of several shapes or not floating, or a ``keep`` that does not fit them.
+        ValueError: no path, outputs of several shapes or not floating, or a ``keep`` that does
+            not fit them.
 
     Source: Larsson et al. 2016 (FractalNet), §2.1 and figure 2.
 

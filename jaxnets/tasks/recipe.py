@@ -49,6 +49,12 @@ class Recipe:
         dtype: compute in this dtype; parameters, statistics and losses stay float32.
         microbatches: work through each device's batch in this many parts (gradient accumulation).
         seed: of the initial parameters, the order of the data and all randomness of the steps.
+
+    >>> recipe = Recipe(dataset="cifar10", model="resnet20", augment="crop_flip", mixup=0.2)
+    >>> recipe.check()
+    >>> Recipe(mixup=0.2, cutmix=1.0).check()
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --mixup and --cutmix exclude each other; give one of them
     """
 
     dataset: str = "digits"
@@ -166,7 +172,7 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Pla
 def build_optimizer(
     recipe: Recipe, schedule: optax.Schedule | Plateau
 ) -> optax.GradientTransformation:
-    """The recipe's optimizer; weight decay falls on kernels alone, see `jaxnets.optim.mask_by_name`."""
+    """The recipe's optimizer; weight decay falls on kernels alone (`jaxnets.optim.mask_by_name`)."""
     return create_optimizer(
         recipe.optimizer,
         schedule,

@@ -27,7 +27,18 @@ _NOTES = logging.getLogger("jaxnets.checkpoint")
 
 
 class Checkpoint(NamedTuple):
-    """One restored checkpoint."""
+    """One restored checkpoint, as `Checkpoints.restore` gives it; unpacks as a triple.
+
+    Attributes:
+        step: the number of updates made when it was saved.
+        arrays: NumPy arrays by path, such as ``"params/conv1/kernel"``; see `restore_state`.
+        meta: the JSON values that were saved with them.
+
+    >>> found = Checkpoint(3, {"params/w": np.ones((2, 4), np.float32)}, {"network": "mlp"})
+    >>> step, arrays, meta = found
+    >>> step, {path: array.shape for path, array in arrays.items()}, meta["network"]
+    (3, {'params/w': (2, 4)}, 'mlp')
+    """
 
     step: int
     arrays: Arrays
@@ -143,7 +154,7 @@ class Checkpoints:
 
         Raises:
             JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
-                one; single numbers of the optimizer may be infinite), or the directory cannot be
+                one; the best value that a schedule has seen may be infinite), or the directory cannot be
                 written.
         """
         bad = [path for path, array in arrays.items() if not _may_be_saved(path, array)]
@@ -272,12 +283,17 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
 
 
+# What may be infinite, by its role: the best value so far, before the first one is known, as
+# `jaxnets.optim.Plateau` and Optax's schedules for plateaus call it.
+_INFINITE_AT_FIRST = ("best", "best_value")
+
+
 def _may_be_saved(path: str, array: np.ndarray) -> bool:
     if not np.issubdtype(array.dtype, np.inexact) and array.dtype.name != "bfloat16":
         return True
     values = array.astype(np.float32, copy=False)
-    if path.startswith("opt_state/") and array.ndim == 0:
-        # The best loss so far is infinite before the first one is known.
+    role = path.rsplit("/", 1)[-1]
+    if path.startswith("opt_state/") and role in _INFINITE_AT_FIRST and array.ndim == 0:
         return not np.isnan(values)
     return bool(np.isfinite(values).all())
 

@@ -70,9 +70,7 @@ def rate_grid(
         steps = len(jax.tree.leaves(batches)[0])
 
     sweep = prepare_sweep(loss_of, params, batches, optimizer=optimizer, steps=steps, loop=loop)
-    losses = np.asarray(
-        [sweep(jnp.full(steps, rate, jnp.float32)) for rate in rates], np.float64
-    )
+    losses = np.asarray([sweep(jnp.full(steps, rate, jnp.float32)) for rate in rates], np.float64)
     window = max(steps // 10, 1)
     first = losses[:, :1].mean(1)
     last = losses[:, -window:].mean(1)
