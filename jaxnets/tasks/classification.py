@@ -24,6 +24,7 @@ def classification(
     loss: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
     auxiliary: Mapping[str, float] | None = None,
+    scheduled: Mapping[str, Callable[[jax.Array], jax.Array]] | None = None,
 ) -> Task:
     """The task of telling K classes apart, on batches of ``image`` and ``label``.
 
@@ -36,6 +37,8 @@ def classification(
         preprocess: images as stored → images as the network wants them.
         auxiliary: the weight of each auxiliary head's loss, by the name that the network sows its
             logits under (``model_info(name).auxiliary``).
+        scheduled: keyword arguments of the network in training, as functions of the number of
+            updates made; see `jaxnets.train.Task`.
 
     Returns:
         A `jaxnets.train.Task`. Its training metrics are the loss without the auxiliary terms,
@@ -54,7 +57,7 @@ def classification(
         >>> state = train.create_state(model, optax.adam(1e-3), batches[0], key, task=task)
         >>> state, metrics = train.train_step(state, batches[0], task=task)
         >>> sorted(metrics)
-        ['accuracy', 'gradient_norm', 'loss']
+        ['accuracy', 'gradient_norm', 'loss', 'parameter_norm']
         >>> parallel = train.DataParallel("jit", jax.devices()[:1])
         >>> evaluate = train.Evaluator(task, state.apply_fn, digits.test, parallel)
         >>> int(evaluate(parallel.replicate(state.variables))["confusion"].sum())
@@ -66,6 +69,7 @@ def classification(
         measure=partial(_measure, num_classes=num_classes),
         summarize=_summarize,
         mutable=(AUXILIARY,) if auxiliary else (),
+        scheduled=tuple((scheduled or {}).items()),
     )
 
 

@@ -154,8 +154,8 @@ class Checkpoints:
 
         Raises:
             JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
-                one; the best value that a schedule has seen may be infinite), or the directory cannot be
-                written.
+                one; the best value that a schedule has seen may be infinite), or the directory
+                cannot be written.
         """
         bad = [path for path, array in arrays.items() if not _may_be_saved(path, array)]
         if bad:

@@ -114,6 +114,7 @@ def train_step(
             train=True,
             mutable=[*model_state, *carry, *task.mutable],
             rngs=rng_streams(key, task.rngs),
+            **{name: schedule(state.step) for name, schedule in task.scheduled},
         )
         loss, metrics = compute_loss(task, outputs, updates, batch)
         _require_same_entries(model_state, updates)

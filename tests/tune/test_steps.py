@@ -63,6 +63,22 @@ class TestFirstLoss:
         return check_first_loss(model, variables_of(model, images), images, labels, **options)
 
     @pytest.mark.parametrize("classes, expected", [(10, 2.302585), (1000, 6.907755)])
+    def test_a_small_last_layer_of_a_network_with_auxiliary_heads(self):
+        params = {
+            "aux_head": {"fc": {"kernel": jnp.ones((8, 3)), "bias": jnp.ones(3)}},
+            "conv": {"kernel": jnp.ones((1, 1, 3, 8))},
+            "head": {"kernel": jnp.ones((8, 3)), "bias": jnp.ones(3)},
+        }
+        small = with_small_last_layer(jax.random.key(0), {"params": params}, num_classes=3)
+        found = small["params"]
+        for layer in (found["head"], found["aux_head"]["fc"]):
+            assert float(jnp.abs(layer["kernel"]).max()) < 0.01 and not layer["bias"].any()
+        assert not np.array_equal(found["head"]["kernel"], found["aux_head"]["fc"]["kernel"])
+        assert (found["conv"]["kernel"] == 1).all()
+        alone = {"params": {k: v for k, v in params.items() if k != "aux_head"}}
+        alone = with_small_last_layer(jax.random.key(0), alone, num_classes=3)
+        np.testing.assert_array_equal(alone["params"]["head"]["kernel"], found["head"]["kernel"])
+
     def test_a_small_last_layer_starts_at_ln_of_the_classes(self, digits, classes, expected):
         images, labels = digits.images[:100], digits.labels[:100]
         model = create_model("lenet5", num_classes=classes)

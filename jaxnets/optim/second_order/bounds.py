@@ -10,15 +10,30 @@ from jaxnets.optim.second_order.objective import flatten
 
 
 def flat_bounds(bounds: Any, x0: Any) -> tuple[jax.Array, jax.Array]:
-    """Check (lower, upper) against x0 and lay both out as vectors.
+    """Check bounds against x0 and lay the lower and the upper ones out as vectors.
+
+    Args:
+        bounds: (lower, upper), each a number or a tree like x0; SciPy's ``Bounds``; or, as SciPy
+            takes them too, for an x0 of one axis a sequence of pairs, None where there is no bound.
+        x0: the start.
 
     Raises:
         ValueError: not a pair, not broadcastable to x0, NaN, or a lower bound above an upper one.
 
+    >>> low, high = flat_bounds([(0, None), (None, 2.5)], jnp.ones(2))
+    >>> low.tolist(), high.tolist()
+    ([0.0, -inf], [inf, 2.5])
     >>> low, high = flat_bounds((0.0, jnp.inf), {"a": jnp.ones(2)})
     >>> low.tolist(), high.tolist()
     ([0.0, 0.0], [inf, inf])
     """
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        bounds = tuple(_like_scipy(side, x0) for side in (bounds.lb, bounds.ub))
+    elif _are_pairs(bounds, x0):
+        bounds = tuple(
+            np.array([end if side is None else side for side in column], float)
+            for column, end in zip(zip(*bounds, strict=True), (-np.inf, np.inf), strict=True)
+        )
     if not (isinstance(bounds, (tuple, list)) and len(bounds) == 2):
         raise ValueError(f"bounds must be a pair (lower, upper), got {type(bounds).__name__}")
     sides = []
@@ -52,6 +67,20 @@ def flat_bounds(bounds: Any, x0: Any) -> tuple[jax.Array, jax.Array]:
                 f"the first is entry {i}: lower {float(low[i])}, upper {float(high[i])}"
             )
     return low, high
+
+
+def _are_pairs(bounds: Any, x0: Any) -> bool:
+    """Whether bounds are SciPy's list of (lower, upper), one for each entry of a vector x0."""
+    if not isinstance(bounds, (tuple, list)) or getattr(x0, "shape", None) != (len(bounds),):
+        return False
+    return all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in bounds)
+
+
+def _like_scipy(side: Any, x0: Any) -> Any:
+    """A side of SciPy's Bounds: a number, also where it stands in an array of length one."""
+    side = np.asarray(side, float)
+    alone = side.size == 1 and not (hasattr(x0, "shape") and side.shape == x0.shape)
+    return float(side.reshape(())) if alone else side
 
 
 def project(x: jax.Array, lower: jax.Array, upper: jax.Array) -> jax.Array:

@@ -53,7 +53,7 @@ def minimize(
     args: tuple = (),
     tol: float = 1e-6,
     max_iterations: int = 1000,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: Any = None,
     memory_size: int | None = None,
     has_aux: bool = False,
     value_and_grad: bool = False,
@@ -80,8 +80,8 @@ def minimize(
         tol: stop when the largest absolute entry of the gradient is at most this. 0 runs until
             rounding ends progress.
         max_iterations: accepted steps at most.
-        bounds: (lower, upper), each a number or a tree like x0; ±inf where there is none.
-            "lbfgs" then means "lbfgsb".
+        bounds: (lower, upper), each a number or a tree like x0, ±inf where there is none; or what
+            SciPy takes, see `flat_bounds`. "lbfgs" then means "lbfgsb".
         memory_size: pairs that L-BFGS keeps; it needs (2 memory_size + about 8) × parameters
             numbers. None chooses from the size, see `default_memory_size`.
         has_aux: fun also returns something to hand through.

@@ -126,6 +126,24 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
         np.testing.assert_allclose(c, np.asarray(rows) @ np.asarray(got), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(0.5, None), (None, 1.5), (0.0, 9.0)],
+        scipy.optimize.Bounds([0.5, -np.inf, 0.0], [np.inf, 1.5, 9.0]),
+        (np.array([0.5, -np.inf, 0.0]), np.array([np.inf, 1.5, 9.0])),
+    ],
+)
+def test_bounds_as_scipy_has_them(bounds):
+    def fun(x):
+        return jnp.sum((x - jnp.array([-1.0, 2.0, 3.0])) ** 2)
+
+    result = minimize(fun, jnp.ones(3), bounds=bounds)
+    np.testing.assert_allclose(result.x, [0.5, 1.5, 3.0], atol=1e-4)
+    one = minimize(lambda x: jnp.sum((x - 2) ** 2), jnp.ones(3), bounds=scipy.optimize.Bounds(0, 1))
+    np.testing.assert_array_equal(one.x, 1.0)
+
+
 def test_bounds_that_make_no_sense_are_refused():
     start = jnp.zeros(3)
     with pytest.raises(ValueError, match=r"bounds cross.*entry 1.*lower 2"):
