@@ -99,6 +99,52 @@ def trace(function: Callable, *args: Any) -> Traced:
     return Traced(Program(closed.jaxpr, out_tree, key), tuple(closed.consts))
 
 
+class Alike(NamedTuple):
+    """Something with a key: equal to whatever has an equal key, for `functools.lru_cache`.
+
+    A cache of functions of this keeps what was made of the first of equals.
+
+    Attributes:
+        key: hashable.
+        value: not looked at.
+
+    >>> Alike(1, "a") == Alike(1, "b"), Alike(1, "a") == Alike(2, "a")
+    (True, False)
+    """
+
+    key: Any
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def trace_key(function: Callable, *args: Any) -> tuple:
+    """Equal for functions that are the same program with the same constants, as they are now.
+
+    Args:
+        function: of trees of arrays, to trees of arrays.
+        args: examples, as `trace` takes them.
+
+    Returns:
+        A hashable key. Constants are compared by content where they are NumPy's, and by identity
+        where they are JAX's.
+
+    >>> slope = 2.0
+    >>> def line(x):
+    ...     return slope * x
+    >>> before = trace_key(line, 1.0)
+    >>> slope = 3.0
+    >>> before == trace_key(line, 1.0)
+    False
+    """
+    traced = trace(function, *args)
+    return traced.program, tuple(map(_freeze, traced.constants))
+
+
 def _content(jaxpr: Any) -> tuple:
     """The equations of a program with variables as numbers: equal exactly for equal programs."""
     numbers: dict[Any, int] = {}

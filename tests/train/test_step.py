@@ -82,7 +82,7 @@ def test_a_gradient_that_is_not_finite_is_seen_at_its_step():
     state, metrics = train_step(linear_state(), batch)
     assert np.isfinite(metrics["loss"])
     task = TASK._replace(loss=loss)
-    state, metrics = step_of_any_task(linear_state(), batch, task=task)
+    _, metrics = step_of_any_task(linear_state(), batch, task=task)
     assert not np.isfinite(metrics["gradient_norm"]) and np.isnan(metrics["loss"])
 
 
