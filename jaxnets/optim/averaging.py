@@ -129,7 +129,8 @@ def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> A
 
     def weight(t, dtype):
         if debias:
-            return (1 - decay) / bias_correction(decay, t, dtype)
+            # 1 for the first, without rounding: nothing of what was there before is left.
+            return jnp.where(t == 1, 1, (1 - decay) / bias_correction(decay, t, dtype))
         if warm:
             # 1 − (1 + t)/(10 + t) = 9/(10 + t), without the loss of digits.
             return jnp.maximum(1 - decay, 9 / (10 + t.astype(dtype)))

@@ -130,8 +130,8 @@ def trace_key(function: Callable, *args: Any) -> tuple:
         args: examples, as `trace` takes them.
 
     Returns:
-        A hashable key. Constants are compared by content where they are NumPy's, and by identity
-        where they are JAX's.
+        A hashable key. Constants are compared by content where they are NumPy's or small, and by
+        identity where they are large arrays of JAX's.
 
     >>> slope = 2.0
     >>> def line(x):
@@ -192,7 +192,12 @@ def _freeze(value: Any) -> Any:
         return _content(value)
     if isinstance(value, core.ClosedJaxpr):
         return _content(value.jaxpr), tuple(map(_freeze, value.consts))
-    if isinstance(value, jax.Array):  # cannot be changed, and to read it would wait for a device
+    if isinstance(value, jax.Array):
+        # It cannot be changed; a large one is not read, which takes time.
+        small = not isinstance(value, jax.core.Tracer) and value.size <= 1024
+        key = jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+        if small and not key and value.is_fully_addressable:
+            return _freeze(np.asarray(value))
         return _Itself(value)
     try:
         hash(value)

@@ -14,7 +14,7 @@ from jaxnets.tasks.paper_recipes import list_paper_recipes, paper_recipe
 from jaxnets.tasks.recipe import Recipe, build_optimizer
 
 # By the kind of module that owns a parameter; a new kind must be entered here.
-WEIGHTS = {"Conv", "ConvTranspose", "Dense", "SpatialDense", "PartialConv", "GroupedConv"}
+WEIGHTS = {"Conv", "ConvTranspose", "Dense", "SpatialDense", "PartialConv", "PathConv"}
 OTHERS = {"BatchNorm", "LayerNorm", "GroupNorm", "PReLU", "Subsample"}
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.optim.traced import trace
+from jaxnets.optim.traced import trace, trace_key
 
 X = np.float32([1.0, 2.0])
 
@@ -75,10 +75,13 @@ def test_tables_of_nested_programs_are_compared_or_passed():
 
 def test_an_array_that_is_changed_in_place_is_seen():
     table = np.float32([1.0, 2.0])
-    function = nested_table(table)
-    before = trace(function, X)
+    before = trace(nested_table(table), X)
+    key = trace_key(nested_table(table), X)
+    assert key == trace_key(nested_table(table.copy()), X)
+    assert before.program(before.constants, X).tolist() == [1.0, 4.0]
     table[:] = 5.0
     after = trace(nested_table(table), X)
-    assert before.program(before.constants, X).tolist() == [1.0, 4.0]
-    if before.program == after.program:
+    assert key != trace_key(nested_table(table), X)
+    assert after.program(after.constants, X).tolist() == [5.0, 10.0]
+    if before.program == after.program:  # then the table is an argument
         assert before.program(after.constants, X).tolist() == [5.0, 10.0]

@@ -87,7 +87,7 @@ LAST_MAPS = {
     "resnet_imagenet": ("stage4", (7, 7, 2048)),
     "resnet_cifar": ("stage3", (8, 8, 64)),
     "densenet_imagenet": ("stage4", (7, 7, 1024)),
-    "densenet_cifar": ("stage3", (8, 8, 456)),
+    "densenet_cifar": ("stage3", (8, 8, 448)),
     "squeezenet": ("fire9", (13, 13, 512)),
 }
 
@@ -100,7 +100,9 @@ def test_each_runs_with_its_own_network_at_full_size(name):
     small = found.recipe.dataset == "cifar10"
     stored = jax.ShapeDtypeStruct((32, 32, 3) if small else (256, 256, 3), np.uint8)
     image = jax.eval_shape(built.transform, jax.random.key(0), stored)
-    assert image.shape == info.input_shape
+    # SqueezeNet's table names 224 pixels and has the maps of 227, which its solver cuts.
+    side = 227 if name == "squeezenet" else info.input_size
+    assert image.shape == (side, side, 3)
     x = jax.ShapeDtypeStruct((2, *image.shape), jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 

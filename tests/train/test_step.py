@@ -79,7 +79,7 @@ def test_a_gradient_that_is_not_finite_is_seen_at_its_step():
         return jnp.sqrt(jnp.abs(outputs)).mean() + jnp.float32(1), {}
 
     batch = batch_of(2) | {"image": np.zeros((2, 4, 4, 1), np.float32)}
-    state, metrics = train_step(linear_state(), batch)
+    _, metrics = train_step(linear_state(), batch)
     assert np.isfinite(metrics["loss"])
     task = TASK._replace(loss=loss)
     _, metrics = step_of_any_task(linear_state(), batch, task=task)
