@@ -56,6 +56,7 @@ def smoke() -> Config:
 
 def main(config: Config) -> dict:
     """Time, print, store; returns milliseconds and ratios by case."""
+    config.workdir.mkdir(parents=True, exist_ok=True)
     rows = {}
     for case in config.only:
         if case not in CASES:

@@ -14,9 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 arrays = {}
 random = np.random.default_rng(2026)
-for number, (height, width, channels, noise) in enumerate(
-    ((12, 17, 1, 8.0), (20, 15, 3, 25.0))
-):
+for number, (height, width, channels, noise) in enumerate(((12, 17, 1, 8.0), (20, 15, 3, 25.0))):
     y, x = np.mgrid[:height, :width]
     smooth = 128 + 90 * np.sin(x / 3 + number) * np.cos(y / 4)
     image = smooth[..., None] + random.normal(0, 10, (height, width, channels))
