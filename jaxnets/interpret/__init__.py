@@ -26,6 +26,7 @@ from jaxnets.interpret.correspondence import (
     sign_distance,
 )
 from jaxnets.interpret.evolution import Evolution, feature_evolution, linear_cka
+from jaxnets.interpret.explain import Explanation, explain_picture
 from jaxnets.interpret.figures import as_picture, curves, mosaic, overlay, sheet
 from jaxnets.interpret.filters import FilterReport, filter_report, find_kernel, limit_filter_rms
 from jaxnets.interpret.maps import box_overlap, boxes_from_maps, resize_maps
@@ -46,6 +47,8 @@ from jaxnets.interpret.sensitivity import (
     transform_images,
     transform_sensitivity,
 )
+from jaxnets.interpret.small_zfnet import SmallZFNet, train_snapshots
+from jaxnets.interpret.subject import Subject, load_subject
 from jaxnets.interpret.svm import LinearSVM, fit_linear_svm
 from jaxnets.interpret.targets import Unit
 from jaxnets.interpret.top import TopActivations, crops, top_activations
@@ -55,12 +58,15 @@ __all__ = [
     "ClassActivation",
     "Correspondence",
     "Evolution",
+    "Explanation",
     "FilterReport",
     "LayerProbe",
     "LinearSVM",
     "OcclusionMaps",
     "Section",
     "Sensitivity",
+    "SmallZFNet",
+    "Subject",
     "TopActivations",
     "TransferCurve",
     "Transformations",
@@ -74,6 +80,7 @@ __all__ = [
     "crops",
     "curves",
     "deconvnet",
+    "explain_picture",
     "feature_evolution",
     "feature_transfer",
     "filter_report",
@@ -90,6 +97,7 @@ __all__ = [
     "limit_filter_rms",
     "linear_cka",
     "linearity",
+    "load_subject",
     "mosaic",
     "occlusion_map",
     "overlay",
@@ -104,6 +112,7 @@ __all__ = [
     "sign_distance",
     "smooth_grad",
     "top_activations",
+    "train_snapshots",
     "transform_images",
     "transform_sensitivity",
     "visualize_unit",

@@ -112,5 +112,3 @@ class _Reader:
             f"{self.path}: no SqueezeNet in Deep Compression's format: {why}. The published file "
             "is compressed_SqueezeNet.net, 675,763 bytes"
         )
-
-

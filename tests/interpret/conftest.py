@@ -65,7 +65,7 @@ def planted():
 
     params = jax.jit(model.init)(jax.random.key(0), images[:1])["params"]
     state = optimizer.init(params)
-    for i in range(90):
-        rows = np.arange(64 * i, 64 * (i + 1)) * 5 % len(images)
+    for i in range(70):
+        rows = np.arange(48 * i, 48 * (i + 1)) * 5 % len(images)
         params, state = step(params, state, images[rows], labels[rows])
     return Planted(model, {"params": params}, *plant(1, 60))
