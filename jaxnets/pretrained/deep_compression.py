@@ -43,9 +43,11 @@ def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Source: Han, Mao, Dally, "Deep Compression: Compressing Deep Neural Networks with Pruning,
     Trained Quantization and Huffman Coding", 2016, sections 2 and 3; Iandola et al., 2016.
 
-    Example::
+    Example: ``model, variables = load_deep_compression("compressed_SqueezeNet.net")``.
 
-        model, variables = load_deep_compression("compressed_SqueezeNet.net")
+    >>> load_deep_compression("none.net")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: none.net: cannot be read ([Errno 2] No such file or directory: ...
     """
     path = Path(path)
     try:
