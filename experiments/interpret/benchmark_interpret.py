@@ -141,8 +141,7 @@ def main(config: Config) -> dict[str, Any]:
         summary["captum"] = min(v for k, v in seconds.items() if k.startswith("captum"))
         summary["captum_ratio"] = ours / summary["captum"]
     write_json(workdir / "summary.json", json_values(summary))
-    for name, value in seconds.items():
-        print(f"{name:30s} {1e3 * value:9.1f} ms")
+    print("\n".join(f"{name:30s} {1e3 * value:9.1f} ms" for name, value in seconds.items()))
     print({k: round(v, 3) for k, v in summary.items() if k.endswith("ratio")})
     return summary
 

@@ -93,15 +93,14 @@ def main(config: Config) -> dict[str, Any]:
         model = SmallZFNet(len(seen), widths=config.widths, first=first)
         return model, train_snapshots(key, model, train, config.epochs)
 
-    def material_of(model, snapshots):
-        layers = tuple(f"conv{i}" for i in range(1, 6))
-        pairs = ((part.images, part.labels) for part in (train, test))
-        return report.Material(model, snapshots, *pairs, pictures, layers, tuple(names))
-
-    material = material_of(*trained((5, 1)))
-    coarse = material_of(*trained(config.coarse))
-    kernel, stride = config.coarse
-    others = {f"{kernel}×{kernel}, stride {stride}": (coarse.variables, stride, coarse.accuracy())}
+    layers = tuple(f"conv{i}" for i in range(1, 6))
+    pairs = [(part.images, part.labels) for part in (train, test)]
+    material, coarse = (
+        report.Material(*trained(first), *pairs, pictures, layers, tuple(names))
+        for first in ((5, 1), config.coarse)
+    )
+    name = "{0}×{0}, stride {1}".format(*config.coarse)
+    others = {name: (coarse.variables, config.coarse[1], coarse.accuracy())}
     sections, summary = [], {"accuracy": material.accuracy(), "classes": names}
     results = {
         "filters": lambda: report.filters(material, others),
@@ -111,25 +110,24 @@ def main(config: Config) -> dict[str, Any]:
         "occlusion": lambda: report.occlusion(material),
         "correspondence": lambda: report.correspondences(material),
         "probes": lambda: report.probes(material),
-        "transfer": lambda: unseen_classes(config, data, material, seen, statistics),
+        "transfer": lambda: unseen_classes(config, data, material, statistics),
     }
     for name, analyze in results.items():
         section, summary[name] = analyze()
         sections.append(section)
-        print(f"{section.title}: done", flush=True)
-    title = f"Inside a network for {data.name}: {100 * summary['accuracy']:.1f} % of test images"
+    title = f"Inside a network for {data.name}, {100 * summary['accuracy']:.1f} % right"
     write_page(workdir / "report.html", title, sections)
     write_json(workdir / "summary.json", json_values(summary))
     print(f"{workdir}: report.html, summary.json")
     return summary
 
 
-def unseen_classes(config, data, material, seen, statistics):
+def unseen_classes(config, data, material, statistics):
     """Transfer to the classes that were kept."""
-    unseen = [c for c in range(data.num_classes) if c not in seen]
+    unseen = list(range(len(material.class_names), data.num_classes))
     subset = choose_classes("unseen", data, unseen)
     train, test, _, _ = parts_of(subset, config.train, config.test, statistics)
-    key, last = jax.random.key(config.seed + 1), material.layers[-1]
+    key, last = jax.random.key(config.seed + 1), "conv5"
     fresh = jax.jit(material.model.init)({"params": key, "dropout": key}, train.images[:1])
     sources = {
         "pretrained features": (material.model, material.variables, last),

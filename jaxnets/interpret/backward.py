@@ -294,6 +294,8 @@ def fixed_unit(
     [1]
     """
     images, unit = check_images(images), as_unit(target)
+    if unit.channel is not None and not isinstance(unit.position, str):
+        return unit
     (layer, kind), arrays = split(unit, len(images))
     channels, positions, shape = compiled(_located, model, layer, kind)(variables, images, *arrays)
     check_fits(unit, shape)

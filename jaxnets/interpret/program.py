@@ -6,6 +6,7 @@ nothing that is looked into has to be written for it.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -209,15 +210,33 @@ def compiled(function: Callable[..., Any], model: nn.Module, *static: Any) -> Ca
     >>> double = lambda model, n, x: n * x
     >>> compiled(double, nn.Dense(2), 3) is compiled(double, nn.Dense(2), 3)
     True
+    >>> model = nn.Sequential([nn.Dense(2)])
+    >>> compiled(double, model, 3) is compiled(double, model, 3)
+    True
     """
     try:
-        return _compiled(function, model, *static)
-    except TypeError:  # a module with fields that cannot be hashed
-        return jax.jit(functools.partial(function, model, *static))
+        hash(model)
+    except TypeError:  # fields that cannot be hashed, such as the list in flax.linen.Sequential
+        return _compiled(function, _Itself(model), *static)
+    return _compiled(function, model, *static)
+
+
+@dataclass(frozen=True, eq=False)
+class _Itself:
+    """A module that is equal to nothing but itself."""
+
+    model: nn.Module
+
+    def __hash__(self):
+        return id(self.model)
+
+    def __eq__(self, other):
+        return isinstance(other, _Itself) and other.model is self.model
 
 
 @functools.lru_cache(maxsize=128)
 def _compiled(function, model, *static):
+    model = model.model if isinstance(model, _Itself) else model
     return jax.jit(functools.partial(function, model, *static))
 
 

@@ -34,7 +34,7 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
 # test_find_recipe.py, test_transfer_experiments.py, test_compare_models.py, and those of
 # jaxnets.interpret.
 SLOW = (
-    *("explain", "zfnet_analyses", "benchmark_interpret"),
+    *("explain", "zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "ensemble"),
 )
