@@ -65,43 +65,43 @@ def smoke() -> Config:
 
 
 def parts_of(subset: ClassSubset, train: int, test: int, statistics=None):
-    """(train, test) as the network takes them, test images as stored, (mean, std)."""
+    """(train, test) as the network takes them, test images for the eye, (mean, std)."""
     train_part = stratified_subset(subset.train, min(train, len(subset.train)))
     test_part = stratified_subset(subset.test, min(test, len(subset.test)))
     images = np.asarray(train_part.images, np.float32)
     mean, std = statistics or (images.mean((0, 1, 2)), images.std((0, 1, 2)))
 
     def ready(split):
-        return Split((np.asarray(split.images, np.float32) - mean) / std, np.asarray(split.labels))
+        return (np.asarray(split.images, np.float32) - mean) / std, np.asarray(split.labels)
 
-    return ready(train_part), ready(test_part), np.asarray(test_part.images), (mean, std)
+    stored = np.asarray(test_part.images)
+    pictures = stored * np.uint8(255 // stored.max())  # digits have 17 gray levels
+    return ready(train_part), ready(test_part), pictures, (mean, std)
 
 
 def main(config: Config) -> dict[str, Any]:
     """Train, analyze, write the page."""
     if not 1 <= config.unseen <= 8:
         raise JaxnetsError(f"--unseen must lie in 1 … 8, got {config.unseen}")
-    workdir = write_settings(config)
+    workdir, key = write_settings(config), jax.random.key(config.seed)
     data = load_dataset(available(config.dataset, config.data_dir), data_dir=config.data_dir)
     seen = list(range(data.num_classes - config.unseen))
     names = [data.class_names[c] for c in seen]
     subset = choose_classes("seen", data, seen)
     train, test, pictures, statistics = parts_of(subset, config.train, config.test)
-    key = jax.random.key(config.seed)
 
     def trained(first):
         model = SmallZFNet(len(seen), widths=config.widths, first=first)
-        return model, train_snapshots(key, model, train, config.epochs)
+        return model, train_snapshots(key, model, Split(*train), config.epochs)
 
     layers = tuple(f"conv{i}" for i in range(1, 6))
-    pairs = [(part.images, part.labels) for part in (train, test)]
     material, coarse = (
-        report.Material(*trained(first), *pairs, pictures, layers, tuple(names))
+        report.Material(*trained(first), train, test, pictures, layers, tuple(names))
         for first in ((5, 1), config.coarse)
     )
     name = "{0}×{0}, stride {1}".format(*config.coarse)
     others = {name: (coarse.variables, config.coarse[1], coarse.accuracy())}
-    sections, summary = [], {"accuracy": material.accuracy(), "classes": names}
+    summary = {"accuracy": material.accuracy(), "classes": names}
     results = {
         "filters": lambda: report.filters(material, others),
         "strongest": lambda: report.strongest(material),
@@ -112,6 +112,7 @@ def main(config: Config) -> dict[str, Any]:
         "probes": lambda: report.probes(material),
         "transfer": lambda: unseen_classes(config, data, material, statistics),
     }
+    sections = []
     for name, analyze in results.items():
         section, summary[name] = analyze()
         sections.append(section)
@@ -128,7 +129,7 @@ def unseen_classes(config, data, material, statistics):
     subset = choose_classes("unseen", data, unseen)
     train, test, _, _ = parts_of(subset, config.train, config.test, statistics)
     key, last = jax.random.key(config.seed + 1), "conv5"
-    fresh = jax.jit(material.model.init)({"params": key, "dropout": key}, train.images[:1])
+    fresh = jax.jit(material.model.init)({"params": key, "dropout": key}, train[0][:1])
     sources = {
         "pretrained features": (material.model, material.variables, last),
         "random features": (material.model, fresh, last),
@@ -136,14 +137,12 @@ def unseen_classes(config, data, material, statistics):
 
     def scratch(key, images, labels):
         model = SmallZFNet(len(unseen), widths=config.widths)
-        epochs = max(1, 20 * config.epochs[-1] // max(1, len(labels) // 10))
-        split = Split(images, labels)
+        epochs, split = max(1, 200 * config.epochs[-1] // len(labels)), Split(images, labels)
         final = train_snapshots(key, model, split, [epochs], batch_size=min(32, len(labels)))
         run = jax.jit(model.apply)
         return lambda x: np.asarray(run(final[epochs], x)).argmax(1)
 
-    pairs = ((part.images, part.labels) for part in (train, test))
-    return report.transfer(key, sources, *pairs, scratch)
+    return report.transfer(key, sources, train, test, scratch)
 
 
 if __name__ == "__main__":

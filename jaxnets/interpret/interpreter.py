@@ -96,6 +96,7 @@ class Interpreter:
         """
         env = dict(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
+        env.update({v: self._wanted(env[v]) for v in jaxpr.invars if v in self.places})
         zero = {jaxpr.invars[i] for i in zeros}
 
         def is_zero(v):
