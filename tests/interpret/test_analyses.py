@@ -100,6 +100,7 @@ def test_evolution_ends_at_itself(planted):
     between = jax.tree.map(lambda a, b: 0.2 * a + 0.8 * b, fresh, planted.variables)
     snapshots = {0: fresh, 1: between, 2: planted.variables}
     found = interpret.feature_evolution(model, snapshots, x, ["first", "third"], maps=[0, 3])
+    assert isinstance(found, interpret.Evolution)
     for layer in ("first", "third"):
         assert found.cosine[layer][-1] == pytest.approx(1)
         assert found.cka[layer][-1] == pytest.approx(1)
@@ -133,6 +134,7 @@ def test_filters_are_counted():
     kernel[..., 1, 2] = np.cos(np.pi * x / 2)  # a quarter of a cycle a pixel
     kernel[..., 0, 3] = 1e-3
     report = interpret.filter_report(kernel, stride=4)
+    assert isinstance(report, interpret.FilterReport)
     assert report.dead.tolist() == [False, False, False, True, True] and report.dead_count == 2
     assert report.low[0] > 0.8 and report.high[1] > 0.8 and report.middle[2] > 0.8
     np.testing.assert_allclose((report.low + report.middle + report.high)[:4], 1)
@@ -227,6 +229,7 @@ def test_distances_are_to_the_image_as_it_is(planted):
     found = interpret.transform_sensitivity(
         planted.model, planted.variables, x, labels, "translate", [-6, 0, 3, 6], ["first", "head"]
     )
+    assert isinstance(found, interpret.Sensitivity)
     assert (found.distances["first"][1] == 0).all() and (found.distances["head"][1] == 0).all()
     moved = interpret.transform_images(x, "translate", 6)
     change = activations(planted, moved, "first") - activations(planted, x, "first")
@@ -274,6 +277,7 @@ def test_a_common_part_is_in_correspondence():
     alike = np.repeat(x[:1], 3, axis=0)
     same = interpret.correspondence(model, variables, alike, {"a": parts["corner"]}, "layers_2")
     assert same["layers_2"]["a"].mean == pytest.approx(0, abs=1e-6)
+    assert isinstance(found["random"], interpret.Correspondence)
     pairs = found["random"].pairs
     off = pairs[~np.eye(8, dtype=bool)]
     assert found["random"].mean == pytest.approx(off.mean())

@@ -59,6 +59,7 @@ def test_maps_of_a_mean_are_exact(planted, x64):
     logits = jax.jit(planted.model.apply)(wide, x)
     for c in range(3):
         found = interpret.class_activation_map(planted.model, wide, x, c)
+        assert isinstance(found, interpret.ClassActivation)
         total = found.maps.mean((1, 2)) + found.bias
         np.testing.assert_allclose(total, logits[:, c], rtol=0, atol=1e-13)
         np.testing.assert_allclose(found.bias, wide["params"]["head"]["bias"][c], atol=1e-15)
@@ -180,6 +181,7 @@ def test_occlusion_is_what_is_computed_one_by_one(planted):
         layer="third",
         batch_size=11,
     )
+    assert isinstance(found, interpret.OcclusionMaps)
     assert found.rows.tolist() == [0, 7, 14, 21, 28] and found.columns.tolist() == [
         0,
         6,
