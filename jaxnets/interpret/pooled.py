@@ -84,7 +84,8 @@ def _pooled_variable(jaxpr: core.Jaxpr) -> Any:
     for eqn in jaxpr.eqns:
         if any(not isinstance(v, core.Literal) and v in depends for v in eqn.invars):
             depends.update(eqn.outvars)
-    current, summed = jaxpr.outvars[0], None
+    current: Any = jaxpr.outvars[0]
+    summed: Any = None
     while not isinstance(current, core.Literal) and current in made:
         eqn = made[current]
         name = eqn.primitive.name
