@@ -38,12 +38,14 @@ from jaxnets.models.registry import (
     model_info,
     register,
 )
+from jaxnets.models.taps import Tapped, tap_shapes
 
 __all__ = [
     "Backbone",
     "InputSpec",
     "ModelInfo",
     "Paper",
+    "Tapped",
     "backbone",
     "count_macs",
     "count_parameters",
@@ -52,4 +54,5 @@ __all__ = [
     "list_models",
     "model_info",
     "register",
+    "tap_shapes",
 ]
