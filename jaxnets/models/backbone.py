@@ -21,7 +21,19 @@ class Backbone(nn.Module):
         network: a network without head (``num_classes=None``).
         strides: endpoint → input pixels that one step on its map spans; these are returned.
 
-    Call: images (N, H, W, C) → endpoint → map (N, H / stride, W / stride, C').
+    Call: images (N, H, W, C) → endpoint → map (N, H / stride, W / stride, C'). A ValueError where
+    the network has no such endpoint.
+
+    >>> from jaxnets.models import create_model
+    >>> network = create_model("lenet5", num_classes=None)
+    >>> module = Backbone(network, {"s2": 2, "s4": 4})
+    >>> x = jax.ShapeDtypeStruct((1, 32, 32, 1), "float32")
+    >>> maps, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+    >>> {name: f.shape for name, f in maps.items()}
+    {'s2': (1, 14, 14, 6), 's4': (1, 5, 5, 16)}
+    >>> same = jax.eval_shape(network.init, jax.random.key(0), x)  # no level "network" in between
+    >>> jax.tree.structure(variables) == jax.tree.structure(same)
+    True
     """
 
     network: nn.Module

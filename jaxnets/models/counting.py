@@ -21,6 +21,13 @@ def count_parameters(model: "nn.Module | str | Mapping[str, Any]", input_shape=N
         input_shape: (H, W, C) of one image; needed for a network, for a name the default is that
             of its published input.
 
+    Returns:
+        Their number, an int; nothing is initialized.
+
+    Raises:
+        ValueError: a network without ``input_shape``.
+        UnknownNameError: no such registered name.
+
     >>> count_parameters("lenet5_1998")
     60000
     >>> from jaxnets.models import create_model
@@ -44,6 +51,14 @@ def count_macs(model: "nn.Module | str", input_shape=None) -> int:
     Args:
         model: a registered name or a network.
         input_shape: (H, W, C) of one image; for a name the default is its published input.
+
+    Returns:
+        Their number for one image, an int; a multiplication with its addition counts once, so FLOPs
+        are twice this.
+
+    Raises:
+        ValueError: a network without ``input_shape``.
+        UnknownNameError: no such registered name.
 
     >>> count_macs("lenet5")
     416520

@@ -6,6 +6,11 @@ from typing import NamedTuple
 class Paper(NamedTuple):
     """A publication; `str` of it is the citation "authors, title".
 
+    Attributes:
+        authors: surnames, separated by commas; "et al." for the rest of a long list.
+        title: as printed.
+        year: of the first version, the preprint where there is one.
+
     >>> print(RESNET)
     He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition
     """

@@ -38,6 +38,13 @@ class InputSpec(NamedTuple):
         value_range: of the image before it is normalized.
         mean, std: one number a channel; empty where no weights are published: take those of your
             own training set.
+
+    >>> spec = model_info("resnet50").input_spec
+    >>> spec.shape, spec.value_range
+    ((224, 224, 3), (0.0, 1.0))
+    >>> gray = 0.5  # as the network wants it:
+    >>> [round((gray - m) / s, 2) for m, s in zip(spec.mean, spec.std, strict=True)]
+    [0.07, 0.2, 0.42]
     """
 
     shape: tuple[int, int, int]
@@ -68,6 +75,12 @@ class ModelInfo:
             each: {name in the collection "aux_logits": weight}. The network's field ``auxiliary``
             adds these heads; in training it then sows their logits.
         published: figures of the paper or of the weights' authors, as text with its source.
+
+    >>> info = model_info("resnet18")
+    >>> print(f"{info.paper} ({info.year}): {info.parameters:,} parameters")
+    He, Zhang, Ren, Sun, Deep Residual Learning for Image Recognition (2015): 11,689,512 parameters
+    >>> info.weights, info.feature_strides["stage4"]
+    (('torchvision resnet18', 'timm resnet18'), 32)
     """
 
     name: str
@@ -203,6 +216,13 @@ def create_model(name: str, /, **fields: Any) -> nn.Module:
 def list_models(family: str | None = None, task: str | None = None) -> list[str]:
     """The names of all registered networks, or of one family or task, sorted.
 
+    Args:
+        family: such as "resnet", most often a file of `jaxnets.models`; None for all.
+        task: such as "classification"; None for all.
+
+    Returns:
+        Names for `create_model`; numbers in them count as numbers, resnet20 before resnet110.
+
     Raises:
         UnknownNameError: no network has this family or task.
 
@@ -222,6 +242,12 @@ def list_models(family: str | None = None, task: str | None = None) -> list[str]
 
 def model_info(name: str) -> ModelInfo:
     """What is known of a registered network.
+
+    Args:
+        name: one of `list_models()`.
+
+    Returns:
+        The paper, the counts, what it takes, where its feature maps are; see `ModelInfo`.
 
     Raises:
         UnknownNameError: no such network; the message offers the nearest names.

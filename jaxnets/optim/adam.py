@@ -52,6 +52,9 @@ def bias_correction(decay: float, count: jax.Array, dtype: jnp.dtype) -> jax.Arr
         count: t.
         dtype: of the result.
 
+    Returns:
+        A scalar of ``dtype``, 1 for β = 0.
+
     Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), section 3.
 
     >>> print(f"{bias_correction(0.999, jnp.array(1), jnp.float32):.5e}")
@@ -74,6 +77,13 @@ def scale_by_adam(
         b2: β₂, decay of the squares.
         eps: ε, outside the root.
         amsgrad: divide by the root of the largest v so far.
+
+    Returns:
+        A transform whose updates point uphill; put `scale_by_learning_rate` behind it. It keeps m
+        and v, with ``amsgrad`` the largest v too: two or three trees like the parameters.
+
+    Raises:
+        ValueError: a decay outside [0, 1), or ε below 0.
 
     >>> rule = scale_by_adam()
     >>> updates, _ = rule.update(jnp.array([5.0, -1e-3]), rule.init(jnp.zeros(2)))
@@ -128,6 +138,12 @@ def adam(
         b2: β₂, decay of the squares.
         eps: ε, outside the root.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps m and v, two trees like the parameters.
+
+    Raises:
+        ValueError: a rate or ε below 0, or a decay outside [0, 1).
+
     Source: Kingma and Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1.
 
     >>> rule = adam(0.1)
@@ -150,6 +166,13 @@ def amsgrad(
         b1: β₁, decay of the mean.
         b2: β₂, decay of the squares.
         eps: ε, outside the root.
+
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps m, v and the largest v, three trees like
+        the parameters.
+
+    Raises:
+        ValueError: a rate or ε below 0, or a decay outside [0, 1).
 
     Source: Reddi, Kale, Kumar, "On the convergence of Adam and beyond" (2018), algorithm 2.
 
@@ -187,6 +210,13 @@ def adamw(
         eps: ε, outside the root.
         weight_decay: λ.
         mask: which parameters decay; see `jaxnets.optim.regularize`.
+
+    Returns:
+        A transform for ``optax.apply_updates``, whose ``update`` needs the parameters. It keeps m
+        and v, two trees like the parameters.
+
+    Raises:
+        ValueError: a rate, ε or λ below 0, or a decay of the averages outside [0, 1).
 
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
 

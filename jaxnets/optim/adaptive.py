@@ -54,6 +54,13 @@ def scale_by_adagrad(
         eps: ε, outside the root.
         initial_accumulator_value: G at the start.
 
+    Returns:
+        A transform whose updates point uphill; put `scale_by_learning_rate` behind it. It keeps G,
+        a tree like the parameters.
+
+    Raises:
+        ValueError: ε or the initial value below 0.
+
     >>> rule = scale_by_adagrad()
     >>> direction, _ = rule.update(jnp.array([4.0, -0.5]), rule.init(jnp.zeros(2)))
     >>> direction.tolist()
@@ -93,6 +100,12 @@ def adagrad(
         eps: ε, outside the root.
         initial_accumulator_value: G at the start.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps G, a tree like the parameters.
+
+    Raises:
+        ValueError: a rate, ε or the initial value below 0.
+
     Source: Duchi, Hazan, Singer, "Adaptive subgradient methods for online learning and stochastic
     optimization" (2011), section 1.1.
 
@@ -124,6 +137,13 @@ def scale_by_rmsprop(
         centered: divide by the standard deviation, s − mean(g)² instead of s.
         eps_in_sqrt: √(s + ε) instead of √s + ε.
         initial_scale: s at the start.
+
+    Returns:
+        A transform whose updates point uphill; put `scale_by_learning_rate` behind it. It keeps s,
+        and the mean gradient where ``centered``: one or two trees like the parameters.
+
+    Raises:
+        ValueError: the decay outside [0, 1), ε or the initial value below 0.
 
     >>> rule = scale_by_rmsprop(decay=0.75, eps=0.0)
     >>> rule.update(jnp.array([3.0, -0.1]), rule.init(jnp.zeros(2)))[0].tolist()
@@ -189,6 +209,13 @@ def rmsprop(
         learning_rate_in_velocity: v ← ρv + η·direction, as TensorFlow, instead of η outside, as
             PyTorch.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps s, and besides the mean gradient where
+        ``centered`` and a velocity where ρ > 0: one to three trees like the parameters.
+
+    Raises:
+        ValueError: a decay or ρ outside [0, 1), a rate, ε or the initial value below 0.
+
     Source: Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning" (2012);
     Graves, "Generating sequences with recurrent neural networks" (2013), section 4.2, centered.
 
@@ -217,6 +244,13 @@ def scale_by_adadelta(decay: float = 0.9, eps: float = 1e-6) -> optax.GradientTr
     Args:
         decay: ρ, the share of the past.
         eps: ε, under both roots.
+
+    Returns:
+        A transform whose updates point uphill; put `scale_by_learning_rate` behind it. It keeps s
+        and d, two trees like the parameters.
+
+    Raises:
+        ValueError: the decay outside [0, 1), or ε not above 0.
 
     >>> rule = scale_by_adadelta(decay=0.5, eps=1e-4)
     >>> direction, _ = rule.update(jnp.array([2.0, -3.0]), rule.init(jnp.zeros(2)))
@@ -259,6 +293,12 @@ def adadelta(
         learning_rate: η, 1 in the paper, or a schedule.
         decay: ρ, the share of the past.
         eps: ε, under both roots; the size of the first steps is about √ε.
+
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps s and d, two trees like the parameters.
+
+    Raises:
+        ValueError: a rate below 0, the decay outside [0, 1), or ε not above 0.
 
     Source: Zeiler, "ADADELTA: an adaptive learning rate method" (2012), algorithm 1.
 

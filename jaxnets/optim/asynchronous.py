@@ -31,6 +31,16 @@ GradientFunction = Callable[[Any, Any], Any]
 def round_robin(workers: int, steps: int) -> Events:
     """Workers of equal speed: all read at version 0, then take turns. Staleness min(k, n − 1).
 
+    Args:
+        workers: n.
+        steps: updates in all.
+
+    Returns:
+        The events in the order of application, event k with batch k; a round takes time 1.
+
+    Raises:
+        ValueError: an argument is not a whole number of at least 1.
+
     >>> round_robin(3, 5).staleness.tolist()
     [0, 1, 2, 2, 2]
     """
@@ -64,6 +74,10 @@ def virtual_cluster(
 
     Returns:
         The events in the order of application; `time` is when each was applied.
+
+    Raises:
+        ValueError: a count that is not whole or too small, a spread below 0, or a slowdown that is
+            not one positive number a worker.
 
     >>> events = virtual_cluster(4, 100, max_staleness=3)
     >>> int(events.staleness.max())
@@ -136,6 +150,16 @@ def replay(
 
     Returns:
         The last parameters.
+
+    Raises:
+        ValueError: an event reads a version that is not there yet.
+
+    >>> def gradient(x, target):  # of (x − target)² / 2
+    ...     return x - target
+    >>> events = round_robin(workers=2, steps=40)
+    >>> x = replay(gradient, np.float32(0), optax.sgd(0.5), lambda i: np.float32(3), events)
+    >>> round(float(x), 4)
+    3.0
     """
     gradient, apply = jax.jit(gradient), _applier(optimizer)
     stale = events.staleness
@@ -184,6 +208,12 @@ def train_threads(
 
     Raises:
         Exception: whatever a worker raised first; the others are stopped.
+        ValueError: a count that is not whole or too small.
+
+    >>> parts = lambda x, target: x - target, np.float32(0), optax.sgd(0.5), np.float32
+    >>> x, events = train_threads(*parts, steps=20, workers=2, max_staleness=1)
+    >>> int(events.staleness.max()) <= 1, bool(replay(*parts, events) == x)
+    (True, True)
     """
     check_count("workers", workers, low=1)
     ledger = Ledger(max_staleness, steps)

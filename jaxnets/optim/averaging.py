@@ -68,6 +68,13 @@ def polyak(start: int = 0) -> Average:
     Args:
         start: s, updates that are left out.
 
+    Returns:
+        ``init(params)`` and ``update(state, params)``; ``state.average`` is the mean. `track` makes
+        a link of a chain out of it.
+
+    Raises:
+        ValueError: ``start`` is not a whole number of at least 0.
+
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992).
 
     >>> mean = polyak()
@@ -86,19 +93,32 @@ def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> A
 
     .. math:: a_t = β a_{t−1} + (1−β) p_t
 
-    Inception-v3 was evaluated with such an average of decay 0.9999. It remembers about 1/(1−β)
-    updates, hence with a large β the first parameters, which are random, stay in it for long.
-    There are two remedies.
+    Inception-v3 was evaluated with such an average; 0.9999 is the decay of TensorFlow's program
+    that trains it. It remembers about 1/(1−β) updates, hence with a large β the first parameters,
+    which are random, stay in it for long. There are two remedies.
 
     Args:
         decay: β in [0, 1).
         debias: leave the first parameters out and divide by the weights gathered, 1 − β^t.
         warm: β_t = min(β, (1 + t)/(10 + t)), as TensorFlow with ``num_updates``.
 
+    Returns:
+        ``init(params)`` and ``update(state, params)``; ``state.average`` is the average. `track`
+        makes a link of a chain out of it.
+
+    Raises:
+        ValueError: the decay outside [0, 1), or both remedies at once.
+
+    Source: Szegedy et al., "Rethinking the Inception architecture for computer vision" (2015),
+    section 8.
+
     >>> mean = ema(0.5)
     >>> state = mean.update(mean.init(jnp.array(0.0)), jnp.array(1.0))
-    >>> print(state.average)
+    >>> print(state.average)  # half of the first parameters, half of the new ones
     0.5
+    >>> mean = ema(0.5, debias=True)
+    >>> print(mean.update(mean.init(jnp.array(0.0)), jnp.array(1.0)).average)
+    1.0
     """
     check_number("decay", decay, low=0, below=1)
     if debias and warm:
@@ -120,6 +140,10 @@ def track(average: Average) -> optax.GradientTransformation:
 
     Args:
         average: from `polyak` or `ema`.
+
+    Returns:
+        A transform that hands updates on unchanged and keeps the average, a tree like the
+        parameters; `averaged_params` reads it. Its ``update`` needs the parameters.
 
     >>> import optax
     >>> rule = optax.chain(optax.sgd(0.5), track(polyak()))
@@ -145,6 +169,9 @@ def averaged_params(opt_state: Any, params: Any) -> Any:
     Args:
         opt_state: the state of a chain that ends with `track`.
         params: a tree of the dtypes wanted.
+
+    Returns:
+        A tree like `params`, for evaluation; the training goes on with `params` themselves.
 
     Raises:
         ValueError: when the state holds no average, or more than one.

@@ -18,6 +18,12 @@ def global_norm(tree: Any) -> jax.Array:
     Args:
         tree: a tree of floating-point arrays.
 
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: a leaf is not a real floating-point array.
+
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
     5.0
     """
@@ -40,6 +46,12 @@ def clip_by_value(max_delta: float) -> optax.GradientTransformation:
     Args:
         max_delta: the largest absolute value that is kept.
 
+    Returns:
+        A transform without state, to stand first in a chain.
+
+    Raises:
+        ValueError: ``max_delta`` not above 0.
+
     >>> clip = clip_by_value(1.0)
     >>> clip.update(jnp.array([-3.0, 0.5]), clip.init(None))[0].tolist()
     [-1.0, 0.5]
@@ -49,10 +61,18 @@ def clip_by_value(max_delta: float) -> optax.GradientTransformation:
 
 
 def clip_by_leaf_norm(max_norm: float) -> optax.GradientTransformation:
-    """Every leaf whose norm is above `max_norm` back to that norm; keeps each leaf's direction.
+    """g ← g · min(1, max_norm / (‖g‖ + 1e-6)) for each leaf by itself.
+
+    It keeps the direction of each leaf, but not that of the whole gradient.
 
     Args:
         max_norm: the largest Euclidean norm that a leaf keeps.
+
+    Returns:
+        A transform without state, to stand first in a chain.
+
+    Raises:
+        ValueError: ``max_norm`` not above 0.
 
     >>> clip = clip_by_leaf_norm(1.0)
     >>> grads = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([0.5])}
@@ -75,6 +95,12 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
 
     Args:
         max_norm: the largest Euclidean norm that the whole tree keeps.
+
+    Returns:
+        A transform without state, to stand first in a chain.
+
+    Raises:
+        ValueError: ``max_norm`` not above 0.
 
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks"
     (2013), algorithm 1.

@@ -26,6 +26,12 @@ def constant(init_value: float) -> Schedule:
     Args:
         init_value: η₀.
 
+    Returns:
+        count → η₀, an array of the count's shape.
+
+    Raises:
+        ValueError: η₀ below 0.
+
     >>> float(constant(0.5)(7))
     0.5
     """
@@ -42,6 +48,12 @@ def step(init_value: float, step_size: int, gamma: float = 0.1) -> Schedule:
         init_value: η₀.
         step_size: s, updates from one drop to the next.
         gamma: γ, the factor of a drop.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: η₀ or γ below 0, or s not a whole number of at least 1.
 
     >>> [round(float(step(1.0, 10)(t)), 4) for t in (0, 9, 10, 20)]
     [1.0, 1.0, 0.1, 0.01]
@@ -61,6 +73,12 @@ def multi_step(init_value: float, milestones: Sequence[int], gamma: float = 0.1)
         init_value: η₀.
         milestones: numbers of updates, increasing, at which the rate drops.
         gamma: γ, the factor of a drop.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: η₀ or γ below 0, or milestones that are no whole numbers or do not increase.
 
     >>> [round(float(multi_step(1.0, (3, 5))(t)), 4) for t in (2, 3, 5)]
     [1.0, 0.1, 0.01]
@@ -87,6 +105,12 @@ def exponential(init_value: float, gamma: float, every: int = 1) -> Schedule:
         init_value: η₀.
         gamma: γ, the factor after k updates.
         every: k.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: η₀ below 0, γ not above 0, or k not a whole number of at least 1.
 
     >>> round(float(exponential(1.0, 0.5, every=10)(20)), 4)
     0.25

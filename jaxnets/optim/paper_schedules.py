@@ -11,6 +11,12 @@ def googlenet(init_value: float, steps_per_epoch: int) -> Schedule:
         init_value: the first rate.
         steps_per_epoch: updates in an epoch.
 
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0, or ``steps_per_epoch`` not a whole number of at least 1.
+
     >>> [round(float(googlenet(0.01, 100)(t)), 6) for t in (799, 800)]
     [0.01, 0.0096]
     """
@@ -23,6 +29,12 @@ def bvlc_googlenet(init_value: float = 0.01) -> Schedule:
 
     Args:
         init_value: the first rate.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0.
 
     >>> float(bvlc_googlenet()(319_999)), round(float(bvlc_googlenet()(320_000)), 6)
     (0.009999999776482582, 0.0096)
@@ -37,6 +49,12 @@ def bvlc_googlenet_quick(init_value: float = 0.01, total_steps: int = 2_400_000)
         init_value: the first rate.
         total_steps: updates of the whole run.
 
+    Returns:
+        count → rate, a float array of the count's shape; 0 from ``total_steps`` on.
+
+    Raises:
+        ValueError: the rate below 0, or ``total_steps`` not a whole number of at least 1.
+
     >>> round(float(bvlc_googlenet_quick()(1_800_000)), 6)
     0.005
     """
@@ -49,6 +67,12 @@ def inception(init_value: float, steps_per_epoch: int) -> Schedule:
     Args:
         init_value: the first rate.
         steps_per_epoch: updates in an epoch.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0, or ``steps_per_epoch`` not a whole number of at least 1.
 
     >>> [round(float(inception(0.045, 100)(t)), 6) for t in (199, 200)]
     [0.045, 0.0423]
@@ -63,6 +87,12 @@ def squeezenet(init_value: float = 0.04, total_steps: int = 170_000) -> Schedule
     Args:
         init_value: the first rate.
         total_steps: updates of the whole run.
+
+    Returns:
+        count → rate, a float array of the count's shape; 0 from ``total_steps`` on.
+
+    Raises:
+        ValueError: the rate below 0, or ``total_steps`` not a whole number of at least 1.
 
     >>> round(float(squeezenet()(85_000)), 6)
     0.02
@@ -79,6 +109,12 @@ def bvlc_alexnet(init_value: float = 0.01) -> Schedule:
     Args:
         init_value: the first rate.
 
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0.
+
     >>> round(float(bvlc_alexnet()(100_000)), 6)
     0.001
     """
@@ -90,7 +126,13 @@ def resnet_cifar(init_value: float = 0.1, total_steps: int = 64_000) -> Schedule
 
     Args:
         init_value: the first rate.
-        total_steps: updates of the whole run.
+        total_steps: updates of the whole run; the drops are after a half and three quarters of it.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0, or ``total_steps`` not a whole number of at least 4.
 
     >>> [round(float(resnet_cifar()(t)), 6) for t in (31_999, 32_000, 48_000)]
     [0.1, 0.01, 0.001]

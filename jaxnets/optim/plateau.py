@@ -50,6 +50,9 @@ class Plateau(optax.schedules.StatefulSchedule):
         end_value: η_min.
         eps: a drop by less than this is not made.
 
+    Raises:
+        ValueError: a number out of range, or an unknown mode.
+
     >>> schedule = Plateau(1.0, patience=1)
     >>> state = schedule.init()
     >>> for error in (0.5, 0.5, 0.5):

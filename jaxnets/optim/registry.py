@@ -32,6 +32,9 @@ _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
 def list_optimizers() -> list[str]:
     """The names that `create_optimizer` knows, sorted.
 
+    Returns:
+        Names for `create_optimizer`.
+
     >>> list_optimizers()[:3]
     ['adadelta', 'adagrad', 'adam']
     """
@@ -68,6 +71,9 @@ def create_optimizer(
         mask: parameters that decay, a tree of booleans or a function to one, such as
             `mask_by_name`; None for all.
         **options: what the rule itself takes, such as ``momentum=0.9``.
+
+    Returns:
+        A transform for ``optax.apply_updates``; with a decay its ``update`` needs the parameters.
 
     Raises:
         UnknownNameError: for a name that is not in the list.
@@ -156,6 +162,9 @@ _SCHEDULES: dict[str, Callable[..., Any]] = {
 
 def list_schedules() -> list[str]:
     """The names that `create_schedule` knows, sorted.
+
+    Returns:
+        Names for `create_schedule`.
 
     >>> "cosine" in list_schedules()
     True

@@ -24,6 +24,10 @@ def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta"
         params: a tree of parameters.
         excluded: names of leaves.
 
+    Returns:
+        A tree of Python booleans like `params`. As ``mask=`` give the function itself, with
+        ``functools.partial`` where other names are excluded.
+
     >>> mask_by_name({"conv": {"kernel": 0, "bias": 0}, "norm": {"scale": 0, "bias": 0}})
     {'conv': {'bias': False, 'kernel': True}, 'norm': {'bias': False, 'scale': False}}
     """
@@ -44,6 +48,9 @@ def mask_by_rank(params: Any, minimum: int = 2) -> Any:
         params: a tree of parameters.
         minimum: number of axes.
 
+    Returns:
+        A tree of Python booleans like `params`. As ``mask=`` give the function itself.
+
     >>> mask_by_rank({"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)})
     {'bias': False, 'kernel': True}
     """
@@ -56,6 +63,9 @@ def full_mask(mask: Mask, params: Any) -> Any:
     Args:
         mask: a tree of booleans or a prefix of one, a function to one, or None for all.
         params: a tree of parameters.
+
+    Returns:
+        A tree of Python booleans like `params`.
 
     Raises:
         ValueError: when a leaf of the mask is not a Python boolean, or the trees do not fit.
@@ -89,6 +99,12 @@ def elastic_penalty(params: Any, l1: float = 0.0, l2: float = 0.0, mask: Mask = 
         l2: λ₂.
         mask: which parameters are penalized.
 
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: the mask has not the structure of the parameters.
+
     >>> f"{elastic_penalty({'w': jnp.array([1.0, -2.0])}, l1=0.1, l2=0.2):.4f}"
     '0.8000'
     """
@@ -115,6 +131,12 @@ def elastic(l1: float = 0.0, l2: float = 0.0, mask: Mask = None) -> optax.Gradie
         l1: λ₁ ≥ 0.
         l2: λ₂ ≥ 0.
         mask: which parameters are penalized.
+
+    Returns:
+        A transform without state, to stand before the rule; its ``update`` needs the parameters.
+
+    Raises:
+        ValueError: λ₁ or λ₂ below 0; at the update, a mask that does not fit the parameters.
 
     Source: Zou and Hastie, "Regularization and variable selection via the elastic net" (2005).
 
@@ -144,6 +166,12 @@ def l1(strength: float, mask: Mask = None) -> optax.GradientTransformation:
         strength: λ ≥ 0.
         mask: which parameters are penalized.
 
+    Returns:
+        A transform without state, to stand before the rule; its ``update`` needs the parameters.
+
+    Raises:
+        ValueError: λ below 0.
+
     >>> rule = l1(0.5)
     >>> rule.update(jnp.zeros(2), rule.init(None), jnp.array([3.0, -0.1]))[0].tolist()
     [0.5, -0.5]
@@ -160,6 +188,12 @@ def l2(strength: float, mask: Mask = None) -> optax.GradientTransformation:
     Args:
         strength: λ ≥ 0.
         mask: which parameters are penalized.
+
+    Returns:
+        A transform without state, to stand before the rule; its ``update`` needs the parameters.
+
+    Raises:
+        ValueError: λ below 0.
 
     >>> rule = l2(0.1)
     >>> print(rule.update(jnp.zeros(2), rule.init(None), jnp.array([1.0, -2.0]))[0])
@@ -180,6 +214,13 @@ def decoupled_decay(weight_decay: float, mask: Mask = None) -> optax.GradientTra
         weight_decay: λ ≥ 0.
         mask: which parameters decay.
 
+    Returns:
+        A transform without state, to stand between the rule and `scale_by_learning_rate`; its
+        ``update`` needs the parameters.
+
+    Raises:
+        ValueError: λ below 0.
+
     Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019), section 2.
 
     >>> rule = decoupled_decay(0.5)
@@ -196,6 +237,9 @@ def soft_threshold(x: jax.Array, threshold: float | jax.Array) -> jax.Array:
     Args:
         x: any array.
         threshold: ≥ 0.
+
+    Returns:
+        An array of the shape of ``x``.
 
     >>> soft_threshold(jnp.array([-3.0, 0.5, 2.0]), 1.0).tolist()
     [-2.0, 0.0, 1.0]
@@ -215,6 +259,13 @@ def proximal_l1(
         strength: λ ≥ 0.
         learning_rate: η of the rule before it, a number or the same schedule.
         mask: which parameters are thresholded.
+
+    Returns:
+        A transform to stand last; its ``update`` needs the parameters. It counts its updates where
+        the rate is a schedule.
+
+    Raises:
+        ValueError: λ or the rate below 0.
 
     Source: Daubechies, Defrise, De Mol, "An iterative thresholding algorithm for linear inverse
     problems with a sparsity constraint" (2004).

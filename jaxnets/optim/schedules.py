@@ -51,6 +51,12 @@ def linear(init_value: float, total_steps: int, end_value: float = 0.0) -> Sched
         total_steps: T, updates until the end.
         end_value: η_end.
 
+    Returns:
+        count → rate, a float array of the count's shape; η_end from T on.
+
+    Raises:
+        ValueError: a rate below 0, or T not a whole number of at least 1.
+
     >>> float(linear(1.0, 4)(1))
     0.75
     """
@@ -68,6 +74,12 @@ def inverse(init_value: float, gamma: float = 1e-4, power: float = 0.75) -> Sche
         gamma: γ, one over the updates until the decay sets in.
         power: p.
 
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: η₀ or γ below 0.
+
     >>> round(float(inverse(0.01)(10000)), 6)
     0.005946
     """
@@ -82,6 +94,12 @@ def inverse_sqrt(init_value: float, timescale: float = 1.0) -> Schedule:
     Args:
         init_value: η₀.
         timescale: k, updates until the decay sets in.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: η₀ below 0, or k not above 0.
 
     >>> float(inverse_sqrt(1.0)(3))
     0.5
@@ -100,6 +118,12 @@ def polynomial(
         total_steps: T, updates until the end.
         power: p.
         end_value: η_end.
+
+    Returns:
+        count → rate, a float array of the count's shape; η_end from T on.
+
+    Raises:
+        ValueError: a rate or p below 0, or T not a whole number of at least 1.
 
     >>> float(polynomial(1.0, 4, power=2)(2))
     0.25
@@ -122,6 +146,12 @@ def cosine(init_value: float, total_steps: int, end_value: float = 0.0) -> Sched
         init_value: η₀.
         total_steps: T, updates until the end.
         end_value: η_end.
+
+    Returns:
+        count → rate, a float array of the count's shape; η_end from T on.
+
+    Raises:
+        ValueError: a rate below 0, or T not a whole number of at least 1.
 
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
 
@@ -151,6 +181,13 @@ def warm_restarts(
         first_cycle: updates in the first cycle.
         multiplier: how many times as long each next one is.
         end_value: the rate that a cycle ends at.
+
+    Returns:
+        count → rate, a float array of the count's shape; it never ends.
+
+    Raises:
+        ValueError: a rate below 0, or a length or multiplier that is not a whole number of at least
+            1.
 
     Source: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
 
@@ -199,6 +236,12 @@ def snapshot_cosine(init_value: float, total_steps: int, cycles: int) -> Schedul
         total_steps: T, updates of the whole run.
         cycles: M.
 
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: α₀ below 0, or T or M not a whole number of at least 1.
+
     Source: Huang et al., "Snapshot ensembles: train 1, get M for free" (2017), equation 2.
 
     >>> rate = snapshot_cosine(0.1, 300, 6)
@@ -219,6 +262,12 @@ def snapshot_steps(total_steps: int, cycles: int) -> tuple[int, ...]:
         total_steps: updates of the whole run.
         cycles: cycles in it.
 
+    Returns:
+        The numbers, increasing; the last one is ``total_steps``.
+
+    Raises:
+        ValueError: an argument is not a whole number of at least 1.
+
     >>> snapshot_steps(300, 6)
     (50, 100, 150, 200, 250, 300)
     """
@@ -237,6 +286,12 @@ def warm_up(schedule: Schedule | float, steps: int, start: float = 0.0) -> Sched
         schedule: what follows; a number means a constant.
         steps: length of the line in updates; 0 returns the schedule.
         start: share of the first rate at count 0.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: ``steps`` is not a whole number of at least 0, or ``start`` is below 0.
 
     Source: Goyal et al., "Accurate, large minibatch SGD" (2017), section 2.2.
 

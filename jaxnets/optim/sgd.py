@@ -56,6 +56,9 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransfo
     Returns:
         A transform. A traced number is accepted, so ``optax.inject_hyperparams`` works.
 
+    Raises:
+        ValueError: a number below 0.
+
     >>> step = scale_by_learning_rate(lambda count: 0.1 / (1 + count))
     >>> state = step.init(jnp.zeros(2))
     >>> updates, state = step.update(jnp.ones(2), state)
@@ -111,6 +114,13 @@ def heavy_ball(momentum: float = 0.9, *, nesterov: bool = False) -> optax.Gradie
         momentum: ρ in [0, 1).
         nesterov: return g + ρv, one step of the velocity ahead.
 
+    Returns:
+        A transform whose updates point uphill; put `scale_by_learning_rate` behind it. It keeps v,
+        a tree like the parameters.
+
+    Raises:
+        ValueError: ρ outside [0, 1).
+
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964).
 
     >>> rule = heavy_ball(0.5)
@@ -148,6 +158,12 @@ def sgd(learning_rate: LearningRate) -> optax.GradientTransformationExtraArgs:
     Args:
         learning_rate: η, or a schedule.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps nothing but the schedule's count.
+
+    Raises:
+        ValueError: a rate below 0.
+
     >>> rule = sgd(0.1)
     >>> x = jnp.array([1.0, -2.0])
     >>> updates, _ = rule.update(2 * x, rule.init(x))
@@ -172,6 +188,12 @@ def momentum(
         learning_rate: η, or a schedule.
         momentum: ρ in [0, 1).
         learning_rate_in_velocity: Caffe's form.
+
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps v, a tree like the parameters.
+
+    Raises:
+        ValueError: a rate below 0, or ρ outside [0, 1).
 
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning"
     (2013), section 2.
@@ -204,6 +226,12 @@ def nesterov(
         learning_rate_in_velocity: let the rate enter the velocity; then the two forms are one
             under a schedule as well, not only under a constant rate.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps v, a tree like the parameters.
+
+    Raises:
+        ValueError: a rate below 0, or ρ outside [0, 1).
+
     Source: Bengio, Boulanger-Lewandowski, Pascanu, "Advances in optimizing recurrent networks"
     (2013), section 3.5.
 
@@ -230,6 +258,13 @@ def nesterov_lookahead(
         learning_rate: η, or a schedule.
         momentum: ρ in [0, 1).
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps v, a tree like the parameters, which
+        `look_ahead` finds in its state.
+
+    Raises:
+        ValueError: a rate below 0, or ρ outside [0, 1).
+
     Source: Nesterov, "A method of solving a convex programming problem with convergence rate
     O(1/k²)" (1983), as in Sutskever et al. (2013), section 2.
 
@@ -252,6 +287,9 @@ def look_ahead(params: Any, state: Any, momentum: float = 0.9) -> Any:
         params: x.
         state: the state of a chain that holds `nesterov_lookahead`.
         momentum: the same ρ.
+
+    Returns:
+        A tree like `params`, in its dtypes; `params` themselves before the first update.
 
     Raises:
         ValueError: when the state holds no velocity, or more than one.

@@ -25,7 +25,7 @@ _FIELD = re.compile(r"\{(\w+|\*)([+-]\d+)?\}")
 
 @dataclasses.dataclass(frozen=True)
 class NameMap:
-    """How one library names the layers of one family.
+    r"""How one library names the layers of one family; `load` and `save` take it as ``source``.
 
     Attributes:
         source: the library, as users name it.
@@ -38,6 +38,16 @@ class NameMap:
         renamed: (regular expression, replacement) for names in older files of the library.
         fields: fields that make the network the library's, where the file does not show them.
         applies: whether the library has this network at all.
+
+    >>> lab = NameMap(
+    ...     "our lab",
+    ...     lambda model: (("c{i}", "net.conv{i}"), ("output", "classifier")),
+    ...     renamed=((r"head\.", "classifier."),),
+    ... )
+    >>> [translate(layer, lab.rules(None)) for layer in ("c1", "c3", "output")]
+    ['net.conv1', 'net.conv3', 'classifier']
+    >>> lab.present_name("head.weight")  # as files had it before the renaming
+    'classifier.weight'
     """
 
     source: str
@@ -61,6 +71,7 @@ class NameMap:
         return name
 
     def may_be_left(self, name: str) -> bool:
+        """Whether a tensor of this name in a file needs no place in the network."""
         return any(re.match(pattern, name) for pattern in self.optional)
 
 

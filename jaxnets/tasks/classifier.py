@@ -30,6 +30,20 @@ class ClassifierInfo:
         mean, std: per channel, in gray levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
         auxiliary: whether it was trained with auxiliary heads, whose parameters it then has.
+
+    >>> info = ClassifierInfo(
+    ...     model="lenet5",
+    ...     dtype="float32",
+    ...     class_names=("cat", "dog"),
+    ...     image_shape=(32, 32, 1),
+    ...     mean=(128.0,),
+    ...     std=(64.0,),
+    ...     dataset="pets",
+    ... )
+    >>> info.num_classes, info.preprocess(jnp.full((1, 1, 1, 1), 192, jnp.uint8)).item()
+    (2, 1.0)
+    >>> ClassifierInfo.from_json(info.to_json()) == info
+    True
     """
 
     model: str
@@ -69,10 +83,21 @@ class ClassifierInfo:
 class Classifier:
     """A network with its variables, ready to be called on images as they are stored.
 
-    Example::
+    `load_classifier` makes it of a run.
 
-        classifier, step = load_classifier("runs/train_classifier/digits-lenet5")
-        probabilities = classifier(images)          # uint8 (B, H, W, C) → (B, K)
+    Attributes:
+        info: preprocessing and class names.
+        network: a module that takes (images, train=…) and returns logits (B, K).
+        variables: ``{"params": …, "batch_stats": …}`` of the network.
+
+    >>> info = ClassifierInfo("mlp", "float32", ("cat", "dog"), (2, 2, 1), (128,), (64,), "pets")
+    >>> images = np.zeros((3, 2, 2, 1), np.uint8)
+    >>> network = info.network()
+    >>> variables = jax.jit(network.init)(jax.random.key(0), info.preprocess(images))
+    >>> classifier = Classifier(info, network, variables)
+    >>> probabilities = jax.jit(classifier)(images)
+    >>> probabilities.shape, probabilities.sum(axis=1).round(5).tolist()
+    ((3, 2), [1.0, 1.0, 1.0])
     """
 
     info: ClassifierInfo
@@ -102,6 +127,13 @@ def load_classifier(
 
     Raises:
         JaxnetsError: no run or no checkpoint there, or the checkpoint does not fit the network.
+
+    Example: `train_classifier` has one that reads a run; where there is none, the error says so.
+
+        >>> load_classifier("no/such/run")
+        Traceback (most recent call last):
+        jaxnets.errors.JaxnetsError: no/such/run holds no run (no config.json). Train one first:
+          python -m experiments.train_classifier --workdir no/such/run
     """
     workdir = Path(workdir)
     if read_json(workdir / "config.json") is None:

@@ -36,6 +36,15 @@ def state_arrays(
         fetch: brings a replicated tree to the host (`DataParallel.fetch`).
         gather: brings the carry to the host, which the devices share (`DataParallel.gather`);
             needed where there is one.
+
+    Returns:
+        NumPy arrays by path. Random keys are their data, uint32 (2,), which can be saved.
+
+    >>> import jax.numpy as jnp, optax
+    >>> params, tx = {"w": jnp.ones(3)}, optax.sgd(0.1, momentum=0.9)
+    >>> state = TrainState(jnp.int32(7), params, {}, tx.init(params), jax.random.key(0), tx=tx)
+    >>> {path: array.shape for path, array in state_arrays(state, jax.device_get).items()}
+    {'key': (2,), 'opt_state/0/trace/w': (3,), 'params/w': (3,), 'step': ()}
     """
     tree = {
         "step": state.step,
@@ -58,9 +67,27 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
             may be abstract (`jax.eval_shape`).
         arrays: as from `state_arrays`.
 
+    Returns:
+        The template with the checkpoint's step, parameters, statistics, optimizer state, key and
+        carry, NumPy arrays but for the key; the network and the optimizer are the template's.
+
     Raises:
         JaxnetsError: the checkpoint is of another network, optimizer or number of classes; the
             message names the first differing arrays with both shapes.
+
+    >>> import jax.numpy as jnp, optax
+    >>> params, tx = {"w": jnp.ones(3)}, optax.sgd(0.1)
+    >>> state = TrainState(jnp.int32(7), params, {}, tx.init(params), jax.random.key(0), tx=tx)
+    >>> arrays = state_arrays(state, jax.device_get)
+    >>> fresh = state.replace(step=jnp.int32(0), params={"w": jnp.zeros(3)})
+    >>> restored = restore_state(fresh, arrays)
+    >>> int(restored.step), restored.params["w"].tolist()
+    (7, [1.0, 1.0, 1.0])
+    >>> restore_state(fresh.replace(params={"w": jnp.zeros(5)}), arrays)
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: the checkpoint is of another network, ...
+      params/w: in the checkpoint float32[3], expected float32[5]
+    ...
     """
     tree = {
         "step": template.step,

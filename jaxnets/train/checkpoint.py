@@ -27,7 +27,18 @@ _NOTES = logging.getLogger("jaxnets.checkpoint")
 
 
 class Checkpoint(NamedTuple):
-    """One restored checkpoint."""
+    """One restored checkpoint, as `Checkpoints.restore` gives it; unpacks as a triple.
+
+    Attributes:
+        step: the number of updates made when it was saved.
+        arrays: NumPy arrays by path, such as ``"params/conv1/kernel"``; see `restore_state`.
+        meta: the JSON values that were saved with them.
+
+    >>> found = Checkpoint(3, {"params/w": np.ones((2, 4), np.float32)}, {"network": "mlp"})
+    >>> step, arrays, meta = found
+    >>> step, {path: array.shape for path, array in arrays.items()}, meta["network"]
+    (3, {'params/w': (2, 4)}, 'mlp')
+    """
 
     step: int
     arrays: Arrays

@@ -110,13 +110,32 @@ class EarlyStoppingHook:
         metric: which of the evaluation's numbers counts.
         fetch: brings a tree from the devices to the host (`DataParallel.fetch`).
 
-    Example::
+    ``state.best`` are the variables of the best step, bit for bit. ``arrays()`` goes into a
+    checkpoint beside the training state's, ``restore`` takes it back.
 
-        hook = EarlyStoppingHook(EarlyStopping(5), state.variables, fetch=parallel.fetch)
-        run_loop(…, after_evaluation=hook.after_evaluation, stop_requested=hook.stop_requested)
-        best = hook.state.best                   # variables, bit for bit those of the best step
+    Example: parameters that get closer to 0, then overshoot; the loss is their size.
 
-    ``arrays()`` goes into a checkpoint beside the training state's, ``restore`` takes it back.
+        >>> import optax
+        >>> from jaxnets.train import run_loop
+        >>> tx, params = optax.sgd(1.0), {"w": jnp.float32(2.5)}
+        >>> state = TrainState(jnp.int32(0), params, {}, tx.init(params), jax.random.key(0), tx=tx)
+        >>> def step(state, batch):
+        ...     return state.apply_gradients({"w": batch}), {"loss": abs(state.params["w"])}
+        >>> hook = EarlyStoppingHook(EarlyStopping(patience=2), state.variables)
+        >>> result = run_loop(
+        ...     state,
+        ...     step,
+        ...     iter(jnp.ones(9)),
+        ...     first_step=0,
+        ...     last_step=9,
+        ...     examples_per_step=1,
+        ...     evaluate=lambda state: {"loss": float(abs(state.params["w"]))},
+        ...     evaluate_every=1,
+        ...     after_evaluation=hook.after_evaluation,
+        ...     stop_requested=hook.stop_requested,
+        ... )
+        >>> result.step, int(hook.state.best_step), float(hook.state.best["params"]["w"])
+        (4, 2, 0.5)
     """
 
     def __init__(

@@ -28,7 +28,24 @@ class Evaluator:
     Raises:
         TaskError: the task measures nothing, or has only one of ``collect`` and ``score``.
 
-    Example: see `jaxnets.tasks.classification`.
+    Example: three examples in batches of two; the copy that fills the last batch does not count.
+
+        >>> import jax.numpy as jnp
+        >>> from jaxnets.data import ArraySource
+        >>> source = ArraySource(
+        ...     {"audio": np.float32([1, 2, 4]), "targets": np.float32([1, 2, 5])}
+        ... )
+        >>> def measure(outputs, batch):
+        ...     errors, mask = abs(outputs - batch["targets"]), batch["example_mask"]
+        ...     return {"error": (jnp.sum(mask * errors), mask.sum())}
+        >>> task = Task(lambda batch: batch["audio"], loss=None, measure=measure)
+        >>> def apply(variables, x, **options):
+        ...     return variables["params"]["scale"] * x
+        >>> parallel = DataParallel("jit", jax.devices()[:1])
+        >>> evaluate = Evaluator(task, apply, source, parallel, batch_size=2)
+        >>> variables = parallel.replicate({"params": {"scale": jnp.float32(2)}})
+        >>> evaluate(variables)  # (1 + 2 + 3) / 3
+        {'error': 2.0}
     """
 
     def __init__(

@@ -84,6 +84,33 @@ def fit(
         JaxnetsError: whatever a user can mend: settings that differ from the run's, batches that
             the devices cannot share, a loss that is not finite, a directory that cannot be written.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
+
+    Example: a line through four points; called once more, the run is finished already.
+
+        >>> import tempfile
+        >>> import jax.numpy as jnp, numpy as np
+        >>> from jaxnets.data import ArraySource
+        >>> x = np.float32([[0], [1], [2], [3]])
+        >>> source = ArraySource({"audio": x, "targets": 2 * x + 1})
+        >>> def loss(outputs, updates, batch):
+        ...     return jnp.mean((outputs - batch["targets"]) ** 2), {}
+        >>> run = partial(
+        ...     fit,
+        ...     nn.Dense(1),
+        ...     source,
+        ...     task=Task(lambda batch: batch["audio"], loss),
+        ...     optimizer=optax.adam(0.1),
+        ...     epochs=100,
+        ...     batch_size=4,
+        ...     workdir=tempfile.mkdtemp(),
+        ...     options=RunOptions(devices=1, quiet=True),
+        ... )
+        >>> fitted = run()
+        >>> slope, bias = fitted.variables["params"]["kernel"], fitted.variables["params"]["bias"]
+        >>> round(slope.item()), round(bias.item()), fitted.summary["steps"]
+        (2, 1, 100)
+        >>> run().finished_before
+        True
     """
     options = options or RunOptions()
     options.check()

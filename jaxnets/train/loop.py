@@ -31,6 +31,10 @@ class LoopResult:
         waited: seconds of it spent waiting for data.
         first_step_seconds: the first step's time, compilation included.
         stopped: the loop ended early, on request.
+
+    >>> result = LoopResult(state=None, step=51, seconds=2.0, examples=1000, waited=0.1)
+    >>> result.examples_per_second, result.waiting_share
+    (500.0, 0.05)
     """
 
     state: TrainState
@@ -84,19 +88,46 @@ def run_loop(
         state: the state on the devices; it is given away to ``step_fn``.
         step_fn: a compiled step, as from `DataParallel.parallelize`.
         batches: batches on the devices, beginning with that of ``first_step``.
+        first_step: updates made before, 0 in a new run.
+        last_step: updates made at the end.
         examples_per_step: the global batch size, for examples per second.
         record: receives the mean metrics of every ``record_every`` steps and each evaluation.
-        evaluate: state → metrics, called every ``evaluate_every`` steps (0: never) and at the end.
+        record_every: steps that become one record.
+        evaluate: state → metrics, measured at the end and every ``evaluate_every`` steps.
+        evaluate_every: steps between evaluations; 0: only at the end.
         after_evaluation: (state, metrics) → state; where a schedule or a stopping rule reacts.
         save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
             asked to stop, and at the end.
+        save_seconds: seconds between saves; by default only at the end.
         agree: what is made of this process's wish to save; where all processes must save together,
             `jaxnets.train.processes.agree`.
         stop_requested: asked before every step.
         progress: a tqdm bar that counts examples, or None.
 
+    Returns:
+        The `LoopResult`: the last state, and what the steps cost.
+
     Raises:
         NonFiniteLossError: the loss is NaN or infinite.
+
+    Example: the loop looks into neither states nor batches; here both are numbers.
+
+        >>> import jax.numpy as jnp
+        >>> def step(state, batch):
+        ...     return state / 2, {"loss": abs(state - batch)}
+        >>> records = []
+        >>> result = run_loop(
+        ...     jnp.float32(8),
+        ...     step,
+        ...     iter([0.0, 0.0, 0.0]),
+        ...     first_step=0,
+        ...     last_step=3,
+        ...     examples_per_step=1,
+        ...     record=records.append,
+        ...     record_every=2,
+        ... )
+        >>> float(result.state), [(record["step"], record["loss"]) for record in records]
+        (1.0, [(2, 6.0), (3, 2.0)])
     """
     result = LoopResult(state, first_step)
     pending: deque[tuple[int, dict[str, jax.Array]]] = deque()

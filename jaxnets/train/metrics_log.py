@@ -59,7 +59,22 @@ class MetricsLog:
 
 
 def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's ``metrics.jsonl``; a last line that was cut short is left out."""
+    """All whole lines of a run's ``metrics.jsonl``; a last line that was cut short is left out.
+
+    Args:
+        directory: the run's directory.
+
+    Returns:
+        The records in the order in which they were written, each with ``step``, ``kind`` and
+        metrics; none where there is no such file.
+
+    >>> import tempfile
+    >>> directory = Path(tempfile.mkdtemp())
+    >>> whole = '{"step": 10, "kind": "train", "loss": 2.5}'
+    >>> _ = (directory / "metrics.jsonl").write_text(whole + "\\n" + whole[:20])
+    >>> read_metrics(directory)
+    [{'step': 10, 'kind': 'train', 'loss': 2.5}]
+    """
     path = Path(directory) / "metrics.jsonl"
     records = []
     if path.is_file():

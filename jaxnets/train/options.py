@@ -13,6 +13,7 @@ class RunOptions(Processes):
     """How a run is carried out; none of these decides what is learned.
 
     Attributes:
+        distributed, coordinator, num_processes, process_id: see `Processes`.
         workdir: where the run lives.
         parallel: how the step meets the devices.
         devices: use this many devices (default: all).
@@ -24,6 +25,12 @@ class RunOptions(Processes):
         accept_changes: go on with an unfinished run under changed settings.
         restart: begin anew; the old run's directory is moved aside.
         quiet: no progress bar and no report on the terminal.
+
+    >>> options = RunOptions(workdir=Path("runs/mine"), evaluate_every=5, quiet=True)
+    >>> options.check()
+    >>> RunOptions(log_every=0).check()
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --log-every must be at least 1, got 0
     """
 
     workdir: Path | None = None

@@ -202,16 +202,50 @@ def parallelize(
     """Compile one step function for all devices: `DataParallel(mode, devices).parallelize`.
 
     For those who place state and batch themselves; `DataParallel` also does that.
+
+    Args:
+        step: a pure ``step(state, batch, *, axis_name)``; what it returns must be equal on all
+            devices, that is averaged over ``axis_name`` where that is not None.
+        mode: ``"pmap"``: arrays carry a leading device axis; or ``"jit"``: arrays are global and
+            the compiler shares them.
+        devices: the devices of all processes to use (default: `jax.devices()`).
+
+    Returns:
+        The compiled (state, batch) → what ``step`` returns. It takes over the state's memory, so
+        the caller must not use that state again.
+
+    Raises:
+        ValueError: another mode.
+        JaxnetsError: none of the devices is this process's.
+
+    >>> def step(state, batch, *, axis_name=None):
+    ...     return state + batch.mean(), {"seen": batch.sum()}
+    >>> compiled = parallelize(step, "jit", jax.devices()[:1])
+    >>> state, metrics = compiled(jax.numpy.float32(1), jax.numpy.arange(4.0))
+    >>> float(state), float(metrics["seen"])
+    (2.5, 6.0)
     """
     return DataParallel(mode, devices).parallelize(step)
 
 
 def choose_devices(count: int | None) -> list[jax.Device]:
-    """The first ``count`` devices (None: all of them).
+    """The first ``count`` devices.
+
+    Args:
+        count: how many; None for all of them.
+
+    Returns:
+        Devices of all processes, in the order of `jax.devices`.
 
     Raises:
         JaxnetsError: more were asked for than there are, or fewer than all of a run that spans
             several processes.
+
+    >>> len(choose_devices(1)), choose_devices(None) == jax.devices()
+    (1, True)
+    >>> choose_devices(0)
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --devices 0: this machine has ... device(s)...
     """
     devices = jax.devices()
     if count is None or count == len(devices):

@@ -29,6 +29,14 @@ class Processes:
         coordinator: HOST:PORT of process 0, where nothing can be found automatically.
         num_processes: how many processes the run has (with ``coordinator``).
         process_id: which of them this one is, from 0 (with ``coordinator``).
+
+    Example: the second of two; `join` connects it, and says so where an option is missing.
+
+        >>> second = Processes(coordinator="10.0.0.1:1234", num_processes=2, process_id=1)
+        >>> join(Processes(coordinator="10.0.0.1:1234"))
+        Traceback (most recent call last):
+        jaxnets.errors.JaxnetsError: --coordinator HOST:PORT, --num-processes N and --process-id I
+        go together; given were 10.0.0.1:1234, None and None
     """
 
     distributed: bool = False
@@ -182,6 +190,12 @@ class StopRequest:
 
     The first signal is remembered, a second one of the same kind acts as usual. With several
     processes a signal to any of them stops all, at the same step.
+
+    >>> with StopRequest() as stop:
+    ...     before = stop.requested(10)
+    ...     signal.raise_signal(signal.SIGINT)  # as Ctrl-C does
+    ...     before, stop.requested(11), stop.signal == signal.SIGINT
+    (False, True, True)
     """
 
     def __init__(self) -> None:

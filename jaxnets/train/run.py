@@ -35,6 +35,11 @@ class Fitted:
         variables: ``{"params": …}`` on the host; empty likewise.
         interrupted: the run was asked to stop, and can be resumed.
         finished_before: the run had ended already; nothing was trained.
+
+    >>> fitted = Fitted({"interrupted_at": 120}, {"loss": 0.4}, {}, interrupted=True)
+    >>> if fitted.interrupted:
+    ...     print("to be resumed at step", fitted.summary["interrupted_at"])
+    to be resumed at step 120
     """
 
     summary: dict[str, Any]

@@ -22,6 +22,15 @@ class RunDirectory:
     Raises:
         JaxnetsError: the directory cannot be written, another process is using it, or its
             settings differ (each is named with both values).
+
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp()
+    >>> with RunDirectory(path, {"epochs": 5}) as run:
+    ...     run.summary is None  # it has not ended yet
+    True
+    >>> with RunDirectory(path, {"epochs": 9}, accept_changes=True) as run:
+    ...     run.changes
+    ['epochs: the run has 5, asked for 9']
     """
 
     def __init__(

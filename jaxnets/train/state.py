@@ -34,6 +34,12 @@ class TrainState:
         carry: the collections of `Task.carried`, with one entry an example of the batch; every
             device holds those of its share.
         apply_fn, tx: the network's ``apply`` and the Optax transformation (static).
+
+    >>> params, tx = {"w": jnp.array([1.0, 1.0])}, optax.sgd(0.5)
+    >>> state = TrainState(jnp.int32(0), params, {}, tx.init(params), jax.random.key(0), tx=tx)
+    >>> state = state.apply_gradients({"w": jnp.array([1.0, -2.0])})
+    >>> int(state.step), state.variables["params"]["w"].tolist()
+    (1, [0.5, 2.0])
     """
 
     step: jax.Array
@@ -99,6 +105,9 @@ def create_state(
         task: what the network is trained for.
         variables: begin with these (``{"params": …, "batch_stats": …}``, for example from
             `jaxnets.pretrained.load`) instead of random ones. Parameters that they lack are drawn.
+
+    Returns:
+        The `TrainState` at step 0, on the default device.
 
     Raises:
         BatchError: a batch without examples, with text, or that is none.

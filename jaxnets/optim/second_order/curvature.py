@@ -18,6 +18,14 @@ def hvp(fun: Callable, x: Any, vector: Any) -> Any:
         x: a tree of float arrays.
         vector: a tree of the same shapes.
 
+    Returns:
+        Hv, a tree of the shapes of x.
+
+    Raises:
+        ValueError: the vector has other shapes than x.
+
+    Source: Pearlmutter, "Fast exact multiplication by the Hessian" (1994).
+
     >>> import jax.numpy as jnp
     >>> hvp(lambda x: x[0] ** 2 * x[1], jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])).tolist()
     [4.0, 2.0]
@@ -40,6 +48,19 @@ def _flat_product(fun: Callable, x: Any) -> tuple[Callable, jax.Array]:
 
 def gradient_curvature(fun: Callable, x: Any) -> jax.Array:
     """gᵀHg / gᵀg, the curvature along steepest descent; 1 over it is the best step there.
+
+    Args:
+        fun: ``fun(x) -> scalar``.
+        x: a tree of float arrays.
+
+    Returns:
+        A scalar; NaN where the gradient is zero.
+
+    Raises:
+        ValueError: x holds no numbers, or others than real floating-point ones.
+
+    Source: Nocedal and Wright, "Numerical Optimization" (2006), equation 3.26: on a quadratic the
+    step gᵀg / gᵀHg minimizes along the gradient.
 
     >>> import jax.numpy as jnp
     >>> float(gradient_curvature(lambda x: 1.5 * jnp.sum(x**2), jnp.ones(3)))
@@ -67,6 +88,9 @@ def lanczos(
 
     Returns:
         Shape (top,), by decreasing absolute value.
+
+    Raises:
+        ValueError: unless 1 ≤ top ≤ steps ≤ n.
 
     Source: Golub and Van Loan, "Matrix Computations" (2013), section 10.1 and 10.3.4.
 
@@ -124,6 +148,9 @@ def hutchinson_trace(
     Returns:
         The estimate and its standard error. For a diagonal Hessian it is exact.
 
+    Raises:
+        ValueError: fewer than two samples.
+
     Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1990).
 
     >>> import jax, jax.numpy as jnp
@@ -155,6 +182,9 @@ def trajectory_curvature(points: jax.Array) -> jax.Array:
 
     Returns:
         Shape (T - 2,): the curvature at the inner points; 0 where points coincide.
+
+    Raises:
+        ValueError: points of another shape.
 
     >>> import jax.numpy as jnp
     >>> angle = jnp.linspace(0.0, 3.0, 50)

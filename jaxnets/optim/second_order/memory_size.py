@@ -20,6 +20,9 @@ def default_memory_size(size: int, operations: float) -> int:
         size: number of parameters n.
         operations: of one value and gradient, see `count_operations`.
 
+    Returns:
+        The number of pairs, at least 10.
+
     >>> [default_memory_size(n, c) for n, c in ((1000, 1e4), (1000, 1e8), (10**8, 1e15))]
     [10, 150, 10]
     """
@@ -30,6 +33,19 @@ def default_memory_size(size: int, operations: float) -> int:
 
 def default_memory_size_for(fun: Callable, x0: Any, args: tuple = ()) -> int:
     """The number of pairs that ``minimize(fun, x0, args=args)`` keeps.
+
+    It traces fun, but does not run it.
+
+    Args:
+        fun: ``fun(x, *args) -> scalar``.
+        x0: the start, a tree of float arrays; only shapes matter.
+        args: more arguments of fun.
+
+    Returns:
+        `default_memory_size` of the numbers in x0 and the operations counted in fun's gradient.
+
+    Raises:
+        ValueError: x0 or fun is not what `minimize` takes.
 
     >>> import jax.numpy as jnp
     >>> default_memory_size_for(lambda x: jnp.sum(x**2), jnp.zeros(100))

@@ -50,6 +50,9 @@ def damp(step: jax.Array, change: jax.Array, scale: jax.Array, least: float) -> 
         scale: γ, a scalar.
         least: the share of the model's curvature, between 0 and 1.
 
+    Returns:
+        The damped y, shape (n,).
+
     Source: Nocedal and Wright (2006), procedure 18.2, with B₀ = I / γ.
 
     >>> damp(jnp.array([1.0]), jnp.array([-1.0]), jnp.float32(1.0), 0.25).tolist()
@@ -82,6 +85,13 @@ def multi_batch_lbfgs(
         memory_size: pairs kept.
         damping: sᵀy is brought up to this share of the model's curvature.
         max_norm: length that no update exceeds.
+
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps 2 memory_size + 2 vectors of n numbers.
+
+    Raises:
+        ValueError: the damping outside (0, 1), fewer than one pair, or an update without ``shared``
+            and ``following``.
 
     Source: Berahas, Nocedal, Takáč, "A multi-batch L-BFGS method for machine learning" (2016).
 
@@ -149,6 +159,9 @@ def multi_batch_gradients(loss: Callable, params: Any, previous: Any, batch: Any
     Returns:
         (value, grads, shared, following, kept): the mean loss and gradient over all B + overlap
         examples, the two gradients for `update`, and the examples to hand in next time.
+
+    Raises:
+        ValueError: unless 0 < overlap < B, and as many examples kept as ``overlap``.
 
     >>> import jax.numpy as jnp
     >>> def loss(p, x):

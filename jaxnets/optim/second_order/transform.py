@@ -59,6 +59,13 @@ def lbfgs(
         memory_size: pairs kept.
         line_search: constants of the line search.
 
+    Returns:
+        A transform for ``optax.apply_updates``. It keeps 2 memory_size + 1 vectors of n numbers.
+
+    Raises:
+        ValueError: fewer than one pair, constants of the search that do not fit, or an update
+            without params, value and value_fn.
+
     Source: Nocedal and Wright (2006), algorithm 7.5; see `times_inverse_hessian` for the formulas.
 
     >>> import jax, jax.numpy as jnp, optax
