@@ -2,7 +2,6 @@
 
 Command:  python -m experiments.distillation.distill --weights resnet20-12fca82f.th
           python -m experiments.distillation.distill --weights … --methods plain kd fitnet --keys 1
-          python -m experiments.distillation.distill --dataset digits --side 8
 Time:     TIME
 Result:   RESULT
 
@@ -13,9 +12,6 @@ The teacher is a published CIFAR network (--weights) or one that is trained here
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from tqdm import tqdm
 
 from jaxnets import command
 from jaxnets.data import Split, stratified_subset
@@ -48,13 +44,11 @@ class Config(Settings):
         mirror: add the mirror images.
         student: "small" or a name of `jaxnets.list_models()`.
         side: the student sees the images averaged down to this many pixels a side.
-        widths: channels of the small student's layers.
-        student_layers: a layer in the middle and the last one (default: those of the student).
+        widths, teacher_widths: channels of the layers of small networks.
+        student_layers, teacher_layers: a layer in the middle and the last one (default: found).
         teacher: "small" or a name of `jaxnets.list_models()`.
         weights: a file with the teacher's published weights; else it is trained on the same images.
-        teacher_widths: channels of a small teacher's layers.
         teacher_epochs: passes of a teacher's training here.
-        teacher_layers: a layer in the middle and the last one (default: those of the teacher).
         keys: repetitions, for the intervals.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
         workdir: where runs and results go.
@@ -81,30 +75,18 @@ class Config(Settings):
 
 def smoke() -> Config:
     """Two tiny networks on a part of the digits."""
-    return Config(
-        methods=("plain", "kd", "fitnet", "tolerant"),
-        dataset="digits",
-        train_examples=60,
-        test_examples=50,
-        mirror=False,
-        side=4,
-        widths=(2, 3),
-        teacher="small",
-        teacher_widths=(3, 4),
-        teacher_epochs=1,
-        epochs=1,
-        hint_epochs=1,
-        batch_size=30,
-        generations=1,
-        keys=2,
-        workdir=Path("runs/smoke/distill"),
-    )
+    data = {"dataset": "digits", "train_examples": 60, "test_examples": 50, "mirror": False}
+    student = {"side": 4, "widths": (2, 3), "epochs": 1, "hint_epochs": 1, "batch_size": 30}
+    teacher = {"teacher": "small", "teacher_widths": (3, 4), "teacher_epochs": 1}
+    methods = ("plain", "kd", "fitnet", "tolerant")
+    runs = {"keys": 2, "generations": 1, "workdir": Path("runs/smoke/distill")}
+    return Config(methods=methods, **data, **student, **teacher, **runs)
 
 
 def about(config: Config) -> dict[str, str]:
     """What decides the results of a run; of a file its name."""
-    learned = {k: v for k, v in vars(config).items() if k not in NOT_LEARNED}
-    return {k: v.name if isinstance(v, Path) else str(v) for k, v in learned.items()}
+    learned = [(k, v) for k, v in vars(config).items() if k not in NOT_LEARNED]
+    return {k: v.name if isinstance(v, Path) else str(v) for k, v in learned}
 
 
 def build(config: Config) -> tuple[Comparison, float]:
@@ -112,15 +94,15 @@ def build(config: Config) -> tuple[Comparison, float]:
     found = find_teacher(
         config.teacher,
         config.dataset,
-        weights=config.weights,
         workdir=config.workdir / "teacher",
         layers=config.teacher_layers,
-        train_examples=config.train_examples,
         widths=config.teacher_widths,
         epochs=config.teacher_epochs,
+        weights=config.weights,
+        train_examples=config.train_examples,
         data_dir=config.data_dir,
     )
-    data, keep = found.dataset, slice(0, config.test_examples)
+    data = found.dataset
     train = stratified_subset(data.train, config.train_examples)
     if config.mirror:
         train = with_mirror_images(train)
@@ -134,8 +116,8 @@ def build(config: Config) -> tuple[Comparison, float]:
     )
     comparison = Comparison(
         student.network,
-        CachedTeacher(train, found.teacher, dtype=np.float16),
-        Split(data.test.images[keep], data.test.labels[keep]),
+        CachedTeacher(train, found.teacher, dtype="float16"),
+        Split(*(x[: config.test_examples] for x in data.test)),
         num_classes=data.num_classes,
         preprocess=student.preprocess,
         student_layers=student.layers,
@@ -151,29 +133,17 @@ def main(config: Config) -> dict[str, Any]:
     """Train what is not trained yet, compare, draw."""
     if config.keys < 1:
         raise JaxnetsError(f"--keys must be at least 1, got {config.keys}")
+    config.check(config.methods)
     workdir = write_settings(config)
     comparison, teacher_accuracy = build(config)
-    methods = ("plain", *(method for method in config.methods if method != "plain"))
-    accuracies: dict[str, list[float]] = {}
-    seconds = 0.0
-    with tqdm(total=config.keys * len(methods), disable=None, desc="methods") as bar:
-        for key in range(config.keys):
-            for method in methods:
-                for name, fitted in comparison.run(method, key, workdir / f"key{key}").items():
-                    if fitted.interrupted:
-                        return fitted.summary
-                    accuracies.setdefault(name, []).append(fitted.summary["test_accuracy"])
-                    seconds += fitted.summary["training_seconds"]
-                bar.update()
-            summary = distillation_report.summarize(accuracies)
-            summary |= {"teacher_accuracy": teacher_accuracy, "training_seconds": seconds}
-            # After every key, so that a long run can be looked at.
-            write_json(workdir / "summary.json", json_values(summary))
-    distillation_report.save_picture(summary, workdir / "distillation.png")
-    (workdir / "table.md").write_text(distillation_report.as_table(summary), encoding="utf-8")
-    print(f"teacher: {100 * teacher_accuracy:.1f} %\n{distillation_report.as_table(summary)}")
-    print(f"{workdir}: distillation.png, summary.json, table.md")
-    return summary
+    summary: dict[str, Any] = {}
+    for rows in comparison.run_all(config.methods, config.keys, workdir):
+        found = {name: [fitted.summary for fitted in fits] for name, fits in rows.items()}
+        summary = distillation_report.summarize_runs(found)
+        summary["teacher_accuracy"] = teacher_accuracy
+        # After every key, so that a long run can be looked at.
+        write_json(workdir / "summary.json", json_values(summary))
+    return distillation_report.finish(summary, workdir)
 
 
 if __name__ == "__main__":

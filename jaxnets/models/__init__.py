@@ -4,6 +4,7 @@
 from jaxnets.models import (  # noqa: F401
     alexnet,
     densenet,
+    fitnet,
     fractalnet,
     googlenet,
     inception_bn,

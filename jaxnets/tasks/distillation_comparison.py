@@ -1,6 +1,6 @@
 """Methods of teaching one network, trained alike and held against each other over keys."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 import optax
+from tqdm import tqdm
 
 from jaxnets import losses
 from jaxnets.data import Source
-from jaxnets.errors import UnknownNameError
+from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.optim import create_optimizer, mask_by_rank
 from jaxnets.tasks import distillation_terms as shared
 from jaxnets.tasks.classification import classification
@@ -82,6 +83,22 @@ class Settings:
     top: int = 5
     label_weight: float = 0.6
 
+    def check(self, methods: Iterable[str] = ()) -> None:
+        """Raise a `JaxnetsError` for values that no run can have, and for unknown methods."""
+        for method in methods:
+            _require(method)
+        positive = ("epochs", "hint_epochs", "batch_size", "rate", "temperature")
+        for name in (*positive, "hint_temperature"):
+            if not getattr(self, name) > 0:
+                option = f"--{name.replace('_', '-')}"
+                raise JaxnetsError(f"{option} must be above 0, got {getattr(self, name)}")
+        for name in ("alpha", "smoothing", "eta", "label_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                option = f"--{name.replace('_', '-')}"
+                raise JaxnetsError(f"{option} must lie in [0, 1], got {getattr(self, name)}")
+        if self.generations < 0:
+            raise JaxnetsError(f"--generations must be 0 or more, got {self.generations}")
+
 
 class Comparison:
     """One student, one teacher, one set of examples; every method by its name.
@@ -143,8 +160,7 @@ class Comparison:
         Raises:
             UnknownNameError: another method.
         """
-        if method not in METHODS:
-            raise UnknownNameError("method", method, METHODS)
+        _require(method)
         if method in ("plain", "strict", "tolerant"):
             return self._generations(method, key, workdir)
         if method == "fitnet":
@@ -167,6 +183,37 @@ class Comparison:
             **self._common(key),
         )
         return {method: fitted}
+
+    def run_all(
+        self, methods: Iterable[str], keys: int, workdir: Path
+    ) -> Iterator[dict[str, list[Fitted]]]:
+        """Every method from every key, "plain" always among them; what is finished is kept.
+
+        Args:
+            methods: of `METHODS`.
+            keys: how many.
+            workdir: the runs lie in its folders "key0", "key1", ….
+
+        Yields:
+            After each key: row → what it came to for each key so far. A run that was asked to stop
+            ends the series.
+
+        Raises:
+            UnknownNameError: a method that is not there, before anything is trained.
+        """
+        methods = list(dict.fromkeys(["plain", *methods]))
+        for method in methods:
+            _require(method)
+        found: dict[str, list[Fitted]] = {}
+        with tqdm(total=keys * len(methods), disable=None, desc="methods") as bar:
+            for key in range(keys):
+                for method in methods:
+                    for name, fitted in self.run(method, key, workdir / f"key{key}").items():
+                        if fitted.interrupted:
+                            return
+                        found.setdefault(name, []).append(fitted)
+                    bar.update()
+                yield found
 
     def _task(self, method: str) -> Task:
         s = self.settings
@@ -263,6 +310,11 @@ class Comparison:
             variables=plain.variables,
             **common,
         )
+
+
+def _require(method: str) -> None:
+    if method not in METHODS:
+        raise UnknownNameError("method", method, METHODS)
 
 
 def _penalized(logits: jax.Array, labels: jax.Array, *, strength: float) -> jax.Array:

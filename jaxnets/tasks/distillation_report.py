@@ -42,6 +42,24 @@ def summarize(accuracies: Mapping[str, Sequence[float]], *, claim: float = 0.01)
     return found
 
 
+def summarize_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """`summarize` of what runs came to.
+
+    Args:
+        runs: row → the ``summary.json`` of each key.
+
+    Returns:
+        The same with ``training_seconds`` of all runs together.
+
+    >>> run = {"test_accuracy": 0.5, "training_seconds": 2.0}
+    >>> summarize_runs({"plain": [run, run]})["training_seconds"]
+    4.0
+    """
+    accuracies = {name: [run["test_accuracy"] for run in row] for name, row in runs.items()}
+    seconds = sum(run["training_seconds"] for row in runs.values() for run in row)
+    return {**summarize(accuracies), "training_seconds": seconds}
+
+
 def as_table(summary: Mapping[str, Any]) -> str:
     """The rows as a Markdown table, in per cent and points with half of the 95 % interval.
 
@@ -106,3 +124,22 @@ def save_picture(summary: Mapping[str, Any], path: Path) -> Path:
         f"points over the plain student ({plain:.1f} %), mean of {summary['keys']} keys, 95 %"
     )
     return save_figure(figure, path)
+
+
+def finish(summary: dict[str, Any], workdir: Path) -> dict[str, Any]:
+    """Write ``table.md`` and ``distillation.png``, and print the table, if there is anything yet.
+
+    Args:
+        summary: of `summarize`, with ``teacher_accuracy``; empty where the first key was stopped.
+        workdir: where the files go.
+
+    Returns:
+        The summary.
+    """
+    if summary:
+        save_picture(summary, workdir / "distillation.png")
+        table = as_table(summary)
+        (workdir / "table.md").write_text(table, encoding="utf-8")
+        print(f"teacher: {100 * summary['teacher_accuracy']:.1f} %\n{table}")
+        print(f"{workdir}: distillation.png, summary.json, table.md")
+    return summary

@@ -137,7 +137,7 @@ def train_fitnet(
     predictions softened by T, where λ falls linearly.
 
     Args:
-        network: the student; `jaxnets.models.create_model` ("fitnet1") makes the paper's.
+        network: the student; ``create_model("fitnet1")`` is the paper's first.
         source: training examples.
         term: of `jaxnets.tasks.distillation_terms.hint`.
         optimizer: number of steps of a stage → Optax transformation.
@@ -164,7 +164,26 @@ def train_fitnet(
 
     Source: Romero et al. 2015, §2.3 and §3.
 
-    Example: `experiments/distillation/distill.py`.
+    >>> import tempfile
+    >>> from jaxnets.data import ArraySource
+    >>> from jaxnets.models import create_model
+    >>> from jaxnets.optim import momentum
+    >>> from jaxnets.tasks.distillation_terms import hint
+    >>> said = {"teacher/logits": np.eye(4, 2, dtype="f4"), "teacher/fc": np.ones((4, 5), "f4")}
+    >>> taught = {"image": np.ones((4, 2, 2, 1), "f4"), "label": np.arange(4) % 2, **said}
+    >>> fitted = train_fitnet(
+    ...     create_model("mlp", hidden=(3,), num_classes=2),
+    ...     ArraySource(taught),
+    ...     term=hint("fc1", "fc"),
+    ...     optimizer=lambda steps: momentum(0.1),
+    ...     num_classes=2,
+    ...     epochs=(1, 1),
+    ...     batch_size=4,
+    ...     workdir=tempfile.mkdtemp(),
+    ...     options=RunOptions(quiet=True, devices=1),
+    ... )
+    >>> fitted.summary["steps"]
+    1
     """
     check_temperature(temperature)
     workdir, options = Path(workdir), options or RunOptions()

@@ -104,7 +104,25 @@ def train_generations(
     λ = 0 are the born-again networks of Furlanello et al. 2018. η, λ and K are options: the
     defaults η = λ = 0.6 are this package's choice.
 
-    Example: `experiments/distillation/distill.py`.
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from jaxnets.data import Split
+    >>> from jaxnets.models import create_model
+    >>> from jaxnets.optim import momentum
+    >>> found = train_generations(
+    ...     create_model("mlp", hidden=(), num_classes=3),
+    ...     Split(np.ones((4, 2, 2, 1), np.float32), np.arange(4) % 3),
+    ...     num_classes=3,
+    ...     generations=1,
+    ...     optimizer=momentum(0.1),
+    ...     top=3,
+    ...     epochs=1,
+    ...     batch_size=4,
+    ...     workdir=tempfile.mkdtemp(),
+    ...     options=RunOptions(quiet=True, devices=1),
+    ... )
+    >>> len(found)
+    2
     """
     if generations < 0:
         raise TaskError(f"generations: got {generations}; expected at least 0")
