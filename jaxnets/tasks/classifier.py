@@ -15,7 +15,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.recipe import build_network
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.run_directory import read_json
+from jaxnets.train.run_directory import local_path, read_json, run_id
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,13 @@ def load_classifier(
         jaxnets.errors.JaxnetsError: no/such/run holds no run (no config.json). Train one first:
           python -m experiments.train_classifier --workdir no/such/run
     """
-    workdir = Path(workdir)
+    workdir = local_path(workdir)
     if read_json(workdir / "config.json") is None:
         raise JaxnetsError(
             f"{workdir} holds no run (no config.json). Train one first:\n"
             f"  python -m experiments.train_classifier --workdir {workdir}"
         )
-    checkpoints = Checkpoints(workdir / "checkpoints", notify=notify)
+    checkpoints = Checkpoints(workdir / "checkpoints", run=run_id(workdir), notify=notify)
     try:
         found = checkpoints.restore(step)
     finally:
