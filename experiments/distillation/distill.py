@@ -1,12 +1,12 @@
 """Teach a small network with a large one, by every method, and compare over keys.
 
 Command:  python -m experiments.distillation.distill --weights resnet20-12fca82f.th
-          python -m experiments.distillation.distill --weights … --methods plain kd fitnet --keys 1
-Time:     TIME
-Result:   RESULT
+          python -m experiments.distillation.distill --weights … --methods plain kd --keys 2
+Time:     a run is 70 s at 850 images/s (one busy core); all methods from 5 keys are 67 runs.
+Result:   runs/distill/: summary.json, table.md, distillation.png: each method's test accuracy, and
+          its paired difference to the plain student; the figures are in docs/results.md.
 
-The teacher is a published CIFAR network (--weights) or one that is trained here. Each run is one of
-`jaxnets.train.fit` in a folder of its own, so that the same command goes on where it was stopped.
+The teacher is published (--weights) or trained here. The same command goes on where it stopped.
 """
 
 from dataclasses import dataclass

@@ -132,7 +132,7 @@ def tap_shapes(network: nn.Module, x: Any) -> dict[str, Any]:
     >>> from jaxnets.models import create_model
     >>> shapes = tap_shapes(create_model("mlp", hidden=(4,)), jnp.zeros((1, 8, 8, 1)))
     >>> {path: value.shape for path, value in shapes.items()}
-    {'fc1': (1, 4), 'classifier': (1, 10), '': (1, 10)}
+    {'fc1': (1, 4), 'dropout1': (1, 4), 'classifier': (1, 10), '': (1, 10)}
     """
     found = {}
 

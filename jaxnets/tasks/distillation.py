@@ -66,7 +66,8 @@ def distillation(
         >>> trained = large.init(jax.random.key(0), scaled(example["image"]))
         >>> teacher, terms = Teacher(large, trained, scaled), [soft_targets(temperature=4)]
         >>> task = distillation(10, terms, teacher=teacher, label_weight=0.1, preprocess=scaled)
-        >>> student = student_network(small, terms, example, teacher=teacher)
+        >>> student = student_network(
+        ...     small, terms, example, teacher=teacher, preprocess=scaled)
         >>> state = train.create_state(
         ...     student, optax.adam(1e-3), example, jax.random.key(1), task=task)
         >>> state, metrics = train.train_step(state, example, task=task)

@@ -52,6 +52,7 @@ def hint_training(
 
     Source: Romero et al. 2015 (FitNets: Hints for Thin Deep Nets), §2.3, stage 1.
 
+    >>> from jaxnets.tasks.distillation_terms import hint
     >>> hint_training(hint("stage2", "stage2")).mutable
     ('taps',)
     """
@@ -94,6 +95,7 @@ def guided_student(
         UnknownNameError, TaskError: as `student_network`.
 
     >>> from jaxnets.models import create_model
+    >>> from jaxnets.tasks.distillation_terms import hint
     >>> batch = {"image": jnp.zeros((1, 2, 2, 1)), "teacher/logits": jnp.zeros((1, 10)),
     ...     "teacher/fc": jnp.zeros((1, 7))}
     >>> net, rule = guided_student(
