@@ -105,10 +105,18 @@ class Classifier:
     variables: dict[str, Any]
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it."""
-        logits = self.network.apply(
-            self.variables, self.info.preprocess(jnp.asarray(images)), train=False
-        )
+        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it.
+
+        Raises:
+            JaxnetsError: images of another dtype, whose scale is unknown.
+        """
+        images = jnp.asarray(images)
+        if images.dtype != jnp.uint8:
+            raise JaxnetsError(
+                f"a classifier takes images as they are stored, uint8 0 … 255, got {images.dtype}; "
+                "jaxnets.data.pixels.gray_levels makes them so"
+            )
+        logits = self.network.apply(self.variables, self.info.preprocess(images), train=False)
         return jax.nn.softmax(logits)
 
 

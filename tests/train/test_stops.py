@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -156,6 +159,34 @@ def test_a_folder_or_file_in_the_way_is_named(name, tmp_path):
         run(tmp_path)
 
 
+@pytest.mark.slow
+def test_the_real_command_ends_where_nothing_can_be_saved(tmp_path):
+    """With threads of Orbax and of the data about, an exit may wait for them forever."""
+    (tmp_path / "checkpoints").write_text("a file")
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.train_classifier", "--workdir", tmp_path),
+            *[
+                "--model",
+                "mlp",
+                "--train-examples",
+                "100",
+                "--epochs",
+                "2",
+                "--warmup-epochs",
+                "0",
+                "--quiet",
+            ],
+        ],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert "no checkpoints can lie in" in process.stderr
+
+
 def test_errors_of_the_system_end_a_command_with_a_sentence(capsys, tmp_path):
     from dataclasses import dataclass
 
@@ -169,10 +200,16 @@ def test_errors_of_the_system_end_a_command_with_a_sentence(capsys, tmp_path):
     def no_device(config):
         raise RuntimeError("Unable to initialize backend 'gpuu': not in the list of known backends")
 
+    def in_the_way(config):
+        (tmp_path / "file").touch()
+        (tmp_path / "file" / "folder").mkdir()
+
     def bug(config):
         raise RuntimeError("a fault of ours")
 
-    for main, words in ((full, "x.png: No space left on device. Make room"), (no_device, "gpuu")):
+    cases = {full: "x.png: No space left on device. Make room", no_device: "gpuu"}
+    cases[in_the_way] = "file/folder: Not a directory"
+    for main, words in cases.items():
         with pytest.raises(SystemExit) as ended:
             command.run(main, Config, [])
         assert ended.value.code == 2
