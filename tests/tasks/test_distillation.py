@@ -89,7 +89,7 @@ def test_teacher_in_the_step_equals_teacher_in_the_batch(own_teacher):
     total = in_batch.loss(logits, {"taps": {"values": {"Dense_0": regressed}}}, batch)[0]
     np.testing.assert_allclose(total, expected, rtol=1e-5)
     assert {"label_loss", "soft_targets", "hint", "accuracy"} <= set(metrics)
-    assert in_batch.measure(logits, {**BATCH, "example_mask": np.ones(6)})["confusion"][1] == 6
+    assert in_batch.measure(logits, {**BATCH, "example_mask": jnp.ones(6)})["confusion"][1] == 6
 
 
 def test_a_scheduled_weight_follows_the_updates(own_teacher):
