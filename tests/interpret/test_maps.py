@@ -138,7 +138,7 @@ def test_the_pooled_map_of_registered_networks_is_found(name, fields):
 def test_networks_without_a_mean_are_sent_to_grad_cam():
     for name in ("lenet5", "alexnet", "vgg11"):
         model = create_model(name, **({} if name == "lenet5" else {"fc_width": 8}))
-        shape = (32, 32, 1) if name == "lenet5" else (224, 224, 3)
+        shape = (32, 32, 1) if name == "lenet5" else (227, 227, 3)
         x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
         variables = abstract_variables(model, shape)
         from jaxnets.interpret.cam import _class_maps
