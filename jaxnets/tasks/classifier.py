@@ -15,7 +15,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.recipe import build_network
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.run_directory import read_json
+from jaxnets.train.run_directory import local_path, read_json, run_id
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,20 @@ class ClassifierInfo:
         mean, std: per channel, in gray levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
         auxiliary: whether it was trained with auxiliary heads, whose parameters it then has.
+
+    >>> info = ClassifierInfo(
+    ...     model="lenet5",
+    ...     dtype="float32",
+    ...     class_names=("cat", "dog"),
+    ...     image_shape=(32, 32, 1),
+    ...     mean=(128.0,),
+    ...     std=(64.0,),
+    ...     dataset="pets",
+    ... )
+    >>> info.num_classes, info.preprocess(jnp.full((1, 1, 1, 1), 192, jnp.uint8)).item()
+    (2, 1.0)
+    >>> ClassifierInfo.from_json(info.to_json()) == info
+    True
     """
 
     model: str
@@ -69,10 +83,21 @@ class ClassifierInfo:
 class Classifier:
     """A network with its variables, ready to be called on images as they are stored.
 
-    Example::
+    `load_classifier` makes it of a run.
 
-        classifier, step = load_classifier("runs/train_classifier/digits-lenet5")
-        probabilities = classifier(images)          # uint8 (B, H, W, C) → (B, K)
+    Attributes:
+        info: preprocessing and class names.
+        network: a module that takes (images, train=…) and returns logits (B, K).
+        variables: ``{"params": …, "batch_stats": …}`` of the network.
+
+    >>> info = ClassifierInfo("mlp", "float32", ("cat", "dog"), (2, 2, 1), (128,), (64,), "pets")
+    >>> images = np.zeros((3, 2, 2, 1), np.uint8)
+    >>> network = info.network()
+    >>> variables = jax.jit(network.init)(jax.random.key(0), info.preprocess(images))
+    >>> classifier = Classifier(info, network, variables)
+    >>> probabilities = jax.jit(classifier)(images)
+    >>> probabilities.shape, probabilities.sum(axis=1).round(5).tolist()
+    ((3, 2), [1.0, 1.0, 1.0])
     """
 
     info: ClassifierInfo
@@ -80,10 +105,18 @@ class Classifier:
     variables: dict[str, Any]
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it."""
-        logits = self.network.apply(
-            self.variables, self.info.preprocess(jnp.asarray(images)), train=False
-        )
+        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it.
+
+        Raises:
+            JaxnetsError: images of another dtype, whose scale is unknown.
+        """
+        images = jnp.asarray(images)
+        if images.dtype != jnp.uint8:
+            raise JaxnetsError(
+                f"a classifier takes images as they are stored, uint8 0 … 255, got {images.dtype}; "
+                "jaxnets.data.pixels.gray_levels makes them so"
+            )
+        logits = self.network.apply(self.variables, self.info.preprocess(images), train=False)
         return jax.nn.softmax(logits)
 
 
@@ -102,14 +135,21 @@ def load_classifier(
 
     Raises:
         JaxnetsError: no run or no checkpoint there, or the checkpoint does not fit the network.
+
+    Example: `train_classifier` has one that reads a run; where there is none, the error says so.
+
+        >>> load_classifier("no/such/run")
+        Traceback (most recent call last):
+        jaxnets.errors.JaxnetsError: no/such/run holds no run (no config.json). Train one first:
+          python -m experiments.train_classifier --workdir no/such/run
     """
-    workdir = Path(workdir)
+    workdir = local_path(workdir)
     if read_json(workdir / "config.json") is None:
         raise JaxnetsError(
             f"{workdir} holds no run (no config.json). Train one first:\n"
             f"  python -m experiments.train_classifier --workdir {workdir}"
         )
-    checkpoints = Checkpoints(workdir / "checkpoints", notify=notify)
+    checkpoints = Checkpoints(workdir / "checkpoints", run=run_id(workdir), notify=notify)
     try:
         found = checkpoints.restore(step)
     finally:

@@ -1,5 +1,6 @@
 """What decides the result of training a classifier: the settings, and what they are turned into."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,12 @@ class Recipe:
         dtype: compute in this dtype; parameters, statistics and losses stay float32.
         microbatches: work through each device's batch in this many parts (gradient accumulation).
         seed: of the initial parameters, the order of the data and all randomness of the steps.
+
+    >>> recipe = Recipe(dataset="cifar10", model="resnet20", augment="crop_flip", mixup=0.2)
+    >>> recipe.check()
+    >>> Recipe(mixup=0.2, cutmix=1.0).check()
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --mixup and --cutmix exclude each other; give one of them
     """
 
     dataset: str = "digits"
@@ -75,11 +82,15 @@ class Recipe:
         """Raise a `JaxnetsError` for values that no run can have."""
         for name, value in vars(self).items():
             option = f"--{name.replace('_', '-')}"
+            if isinstance(value, float) and not math.isfinite(value):
+                raise JaxnetsError(f"{option} must be a finite number, got {value}")
             if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
                 raise JaxnetsError(f"{option} must be above 0, got {value}")
             not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
             if name in not_negative and value < 0:
                 raise JaxnetsError(f"{option} must be 0 or more, got {value}")
+        if self.seed >= 2**63:
+            raise JaxnetsError(f"--seed must be below 2**63, got {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:

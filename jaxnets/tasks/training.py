@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnets.data import Dataset, load_dataset
 from jaxnets.data.preprocessing import fit_channel_mean_std
+from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters, model_info
 from jaxnets.optim import Plateau
 from jaxnets.tasks import recipe as build
@@ -37,6 +38,19 @@ def train_classifier(
     Raises:
         JaxnetsError: whatever a user can mend.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
+
+    >>> import tempfile
+    >>> from jaxnets.tasks import load_classifier
+    >>> recipe = Recipe(model="mlp", epochs=1, warmup_epochs=0, batch_size=32, augment="none")
+    >>> options = RunOptions(workdir=Path(tempfile.mkdtemp()), devices=1, quiet=True)
+    >>> summary = train_classifier(recipe, options)
+    >>> summary["steps"], summary["test_accuracy"] > 0.8
+    (44, True)
+    >>> sorted(path.name for path in options.workdir.glob("*.png"))
+    ['confusion.png', 'curves.png', 'filters.png']
+    >>> classifier, step = load_classifier(options.workdir)
+    >>> step, classifier(load_dataset("digits").test.images[:3]).shape
+    (44, (3, 10))
     """
     recipe.check()
     join(options)
@@ -59,8 +73,14 @@ def train_classifier(
     info = describe(recipe, dataset, auxiliary=auxiliary)
     settings = settings_of(recipe, Recipe)
     workdir = options.workdir or default_workdir(recipe)
-    parameters = count_parameters(network, dataset.image_shape)
-    macs = count_macs(network, dataset.image_shape)
+    try:
+        parameters = count_parameters(network, dataset.image_shape)
+        macs = count_macs(network, dataset.image_shape)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise JaxnetsError(
+            f"--model {recipe.model} cannot work on images {tuple(dataset.image_shape)} of "
+            f"{recipe.dataset}, for which it is too deep or not made: {error}"
+        ) from error
     fitted = fit(
         network,
         dataset.train,
