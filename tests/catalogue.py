@@ -546,6 +546,8 @@ EXCLUDED = {
     "metrics.Reliability": "a type; reliability returns it",
     "metrics.TemplatePlane": "a type; template_plane returns it",
     "metrics.template_plane": "looks at values on the host, to refuse three templates on a line",
+    "nn.OptimizedModel": "a type; optimize_for_inference returns it",
+    "nn.optimize_for_inference": "of networks: tests/nn/test_optimize_for_inference.py",
     "nn.precise_batch_statistics": "loops over batches on the host, in float64",
     "noise.Estimate": "a type; monte_carlo returns it",
     "noise.NoiseSource": "the abstract base of the sources",

@@ -66,11 +66,11 @@ class Block(nn.Module):
         return jnp.tanh(shifted), -layer(kept, "last", strides=2)
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [(jnp.float32, 1e-5), (jnp.bfloat16, 3e-2)])
+@pytest.mark.parametrize(("dtype", "bound"), [(jnp.float32, 1e-5), (jnp.bfloat16, 6e-2)])
 def test_all_that_is_folded_and_all_that_is_not(dtype, bound):
     block, x = Block(dtype), jax.random.normal(jax.random.key(0), (2, 12, 12, 8), dtype)
     variables = lively(block.init(jax.random.key(1), x, train=False))
-    # bfloat16: folding moves roundings to other places, six layers of them.
+    # bfloat16: folding moves roundings of 2⁻⁸ to other places, through six layers.
     error, fused = difference(block, variables, x)
     assert error <= bound and fused == 6
     # The residual, its ReLU, biases and norms are gone: what is left is z·σ(z).
