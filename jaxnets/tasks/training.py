@@ -67,6 +67,7 @@ def train_classifier(
         recipe.dtype,
         synchronize=mapped,
         auxiliary=auxiliary,
+        drop_path=recipe.drop_path,
     )
     steps_per_epoch = max(1, len(dataset.train) // recipe.batch_size)
     schedule = build.build_schedule(recipe, steps_per_epoch)
@@ -84,7 +85,13 @@ def train_classifier(
     fitted = fit(
         network,
         dataset.train,
-        task=build.build_task(recipe, dataset.num_classes, info.preprocess, auxiliary=auxiliary),
+        task=build.build_task(
+            recipe,
+            dataset.num_classes,
+            info.preprocess,
+            auxiliary=auxiliary,
+            total_steps=recipe.epochs * steps_per_epoch,
+        ),
         optimizer=build.build_optimizer(recipe, schedule),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,

@@ -70,6 +70,9 @@ class Task(NamedTuple):
         carried: collections with one entry an example that go from step to step, such as the state
             of a recurrent network in truncated back-propagation. Gradients do not flow through.
         rngs: names of the random streams that the network draws from.
+        scheduled: further keyword arguments of the network in training, (name, function of the
+            number of updates made): ``("progress", lambda step: step / 10_000)`` for NASNet's
+            scheduled drop-path, or an annealed temperature.
 
     Example: say a number for each sound, by a network whose argument is ``x``.
 
@@ -92,6 +95,7 @@ class Task(NamedTuple):
     mutable: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
     rngs: tuple[str, ...] = ("dropout",)
+    scheduled: tuple[tuple[str, Callable[[jax.Array], jax.Array]], ...] = ()
 
 
 def call_network(
