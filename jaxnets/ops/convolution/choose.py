@@ -60,7 +60,10 @@ def _choose_with_onednn(problem: Problem, limits: dict[str, float]) -> str:
             return "fft"
         return "shift" if problem.taps <= limits["depthwise_shift_taps"] else "onednn"
     if problem.groups > 1:
-        return "blocked" if fan_in <= limits["blocked_channels"] else "onednn"
+        if fan_in > limits["blocked_channels"]:
+            return "onednn"
+        minimal = winograd.unsupported(problem) is None and all(k in (1, 3) for k in problem.window)
+        return "blocked-winograd" if minimal else "blocked"
     if problem.unit_stride and problem.taps >= limits["dense_fft_taps"]:
         return "fft"
     narrow = min(problem.in_channels, problem.out_channels)

@@ -20,7 +20,8 @@ Where oneDNN may be called, `ONEDNN` counts instead, by the processor's instruct
 precision. oneDNN runs everything but
 
 depthwise_shift_taps: depthwise windows up to so many positions, which "shift" runs.
-blocked_channels: groups of up to so many input channels, which are merged ("blocked").
+blocked_channels: groups of up to so many input channels, which are merged ("blocked", or
+    "blocked-winograd" where it applies).
 
 and what `depthwise_fft_taps`, `dense_fft_taps` and the limits of Winograd's algorithm say, which
 mean the same in both.
@@ -95,10 +96,10 @@ ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = {
             "kernel_gradient": {
                 "least_macs": 1000000,
                 "depthwise_fft_taps": 121,
-                "depthwise_shift_taps": 0,
-                "blocked_channels": 0,
+                "depthwise_shift_taps": 9,
+                "blocked_channels": 32,
                 "dense_fft_taps": 121,
-                "winograd_channels": 64,
+                "winograd_channels": 32,
                 "winograd_pixels_per_channel": 6.125,
             },
         },

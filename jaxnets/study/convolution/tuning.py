@@ -155,7 +155,7 @@ def onednn_ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
         Ladder(
             "blocked_channels",
             plain,
-            "blocked",
+            "blocked-winograd",
             tuple((c, problem(28, 32 * c, 32 * c, 3, groups=32)) for c in (32, 16, 8, 4)),
             below=True,
         ),
