@@ -22,6 +22,11 @@ class OptimizedModel:
     Attributes:
         fused: convolutions of the network, each one operation together with what follows it.
         removed: operations that are gone, computed beforehand or part of a convolution.
+
+    >>> model = nn.Conv(2, (3, 3), name="conv")
+    >>> variables = model.init(jax.random.key(0), jnp.ones((1, 8, 8, 3)))
+    >>> optimize_for_inference(model, variables, jnp.ones((1, 8, 8, 3)))[0].fused
+    1
     """
 
     def __init__(self, model: nn.Module, variables: Any, call: Mapping[str, Any]):
