@@ -702,6 +702,8 @@ EXCLUDED = {
     "metrics.keypoint_hits": "gives two arrays; pck calls it",
     "metrics.segmentation_summary": "on the host: tests/metrics/test_pixels_and_points.py",
     "metrics.template_plane": "looks at values on the host, to refuse three templates on a line",
+    "nn.OptimizedModel": "a type; optimize_for_inference returns it",
+    "nn.optimize_for_inference": "of networks: tests/nn/test_optimize_for_inference.py",
     "nn.precise_batch_statistics": "loops over batches on the host, in float64",
     "noise.Estimate": "a type; monte_carlo returns it",
     "noise.NoiseSource": "the abstract base of the sources",
