@@ -11,7 +11,7 @@ def iou_of_classes(matrix: np.ndarray) -> np.ndarray:
     Args:
         matrix: (K, K), as `confusion_matrix` counts pixels: true classes in rows. Add the matrices
             of all batches first, as int64 on the host: a mean of the IoUs of images is another
-            number. Pixels of the void class are left out by a label outside 0 … K−1.
+            number. Void pixels are left out by a weight of 0.
 
     Returns:
         float64 (K,); NaN for a class that neither occurs nor is predicted.

@@ -1,5 +1,7 @@
 """Which object an anchor or proposal stands for."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -46,6 +48,12 @@ def match(
         raise ValueError(f"low: got {low}; expected at most high, {high}")
     if objects == 0:
         return jnp.full(overlap.shape[1], NONE, jnp.int32)
+    return _match(overlap, high, low, keep_best)
+
+
+# Compiled as one also where it is called outside jit, step by step.
+@partial(jax.jit, static_argnums=(1, 2, 3), inline=True)
+def _match(overlap, high, low, keep_best):
     best = overlap.argmax(0).astype(jnp.int32)
     value = overlap.max(0)
     result = jnp.where(value < high, BETWEEN, best)
