@@ -35,6 +35,8 @@ FLOORS = {
     "ensembles": 6,
     "transfer": 6,
     "tune": 6,
+    "commands": 7,
+    "__main__": 8,
 }
 
 

@@ -13,25 +13,34 @@ from jaxnets.data import preprocessing
 from jaxnets.data.batch import BATCH_KEYS, Batch, check_batch
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
 from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
+from jaxnets.data.folder import load_folder, scan_folder
 from jaxnets.data.image_file import read_image
+from jaxnets.data.own import RecordSource, hold_out_validation, load_arrays, make_dataset
 from jaxnets.data.prefetch import prefetch_to_device
-from jaxnets.data.source import ArraySource, Source, Split
+from jaxnets.data.source import ArrayRows, ArraySource, Source, Split
 
 __all__ = [
     "BATCH_KEYS",
+    "ArrayRows",
     "ArraySource",
     "Batch",
     "BatchIterator",
     "Batches",
     "Dataset",
+    "RecordSource",
     "Source",
     "Split",
     "check_batch",
     "eval_batches",
+    "hold_out_validation",
     "list_datasets",
+    "load_arrays",
     "load_dataset",
+    "load_folder",
+    "make_dataset",
     "prefetch_to_device",
     "preprocessing",
     "read_image",
+    "scan_folder",
     "stratified_subset",
 ]

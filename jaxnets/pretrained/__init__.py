@@ -2,6 +2,7 @@
 
 from jaxnets.pretrained.loading import load, save
 from jaxnets.pretrained.names import NameMap
+from jaxnets.pretrained.preprocess import Preprocessing, preprocessing
 from jaxnets.pretrained.state_dict import read_state_dict
 
-__all__ = ["NameMap", "load", "read_state_dict", "save"]
+__all__ = ["NameMap", "Preprocessing", "load", "preprocessing", "read_state_dict", "save"]

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import flax.linen as nn
@@ -32,9 +33,9 @@ SHOWN = 8
 
 def load(
     name: str,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
-    num_classes: int | None = None,
+    num_classes: int | EllipsisType | None = ...,
     source: str | NameMap | None = None,
     strict: bool = True,
     reset_head: bool = False,
@@ -45,8 +46,10 @@ def load(
 
     Args:
         name: one of `jaxnets.models.list_models()`.
-        path: a file that `read_state_dict` reads, or ``hf://owner/repo[/file]``.
-        num_classes: width of the classifier (default: that of the published network).
+        path: a file that `read_state_dict` reads, ``hf://owner/repo[/file]`` or ``https://…``;
+            None: the first of ``model_info(name).addresses``.
+        num_classes: width of the classifier (default: that of the published network). None makes
+            a backbone, as for `create_model`: the classifier's tensors are left out.
         source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
             "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
         strict: refuse a file with tensors that the network has no place for; False leaves them.
@@ -81,9 +84,40 @@ def load(
     >>> variables["params"]["output"]["kernel"].shape, variables["params"]["f6"]["bias"][0].item()
     ((84, 3), 0.5)
     """
+    if path is None:
+        if not (addresses := model_info(name).addresses):
+            raise JaxnetsError(f"load: no address is known for {name}; give a file")
+        path = addresses.get(source, "") if isinstance(source, str) else ""
+        path = path or next(iter(addresses.values()))
     weights = {k: v for k, v in read_state_dict(path).items() if not k.endswith(IGNORED)}
-    if num_classes is not None:
+    if num_classes is None:
+        model, variables = _load(name, path, weights, source, strict, False, None, fields)
+        return _without_head(name, model, variables)
+    if num_classes is not ...:
         fields["num_classes"] = num_classes
+    return _load(name, path, weights, source, strict, reset_head, key, fields)
+
+
+def _without_head(
+    name: str, model: nn.Module, variables: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The backbone of a network with a classifier, and its share of the variables."""
+    backbone = model.clone(num_classes=None)
+    kept = flatten_dict(dict(abstract_variables(backbone, model_info(name).input_shape)), sep="/")
+    flat = flatten_dict(variables, sep="/")
+    return backbone, assemble({path: flat[path] for path in kept})
+
+
+def _load(
+    name: str,
+    path: str | Path,
+    weights: dict[str, np.ndarray],
+    source: str | NameMap | None,
+    strict: bool,
+    reset_head: bool,
+    key: jax.Array | None,
+    fields: dict[str, Any],
+) -> tuple[nn.Module, dict[str, Any]]:
     if reset_head and key is None:
         raise JaxnetsError("load: reset_head=True needs key=jax.random.key(…)")
     name_map, model, found = _best(name, weights, fields, source)

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.pretrained import hub
+from jaxnets.pretrained import download, hub
 from jaxnets.pretrained.torch_files import read_legacy, read_zip
 
 # Where training scripts keep the weights among other things, the likeliest first.
@@ -51,7 +51,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     tensor is left out.
 
     Args:
-        path: a file, or ``hf://owner/repo[/file]``.
+        path: a file, ``hf://owner/repo[/file]``, or ``https://…`` (see `download.fetch`).
 
     Returns:
         Name as in the file → array in the file's layout and dtype; read-only views where possible.
@@ -68,6 +68,8 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     >>> {name: array.shape for name, array in weights.items()}
     {'fc.weight': (2, 3), 'fc.bias': (2,)}
     """
+    if str(path).startswith(download.SCHEME):
+        path = download.fetch(str(path))
     file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path)
     name = str(path)
     if not file.is_file():

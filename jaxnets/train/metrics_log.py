@@ -1,12 +1,12 @@
-"""`metrics.jsonl`: one JSON object a line, on request TensorBoard as well."""
+"""`metrics.jsonl`: one JSON object a line; other places on request."""
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.train.trackers import Tracker
 
 
 class MetricsLog:
@@ -16,7 +16,8 @@ class MetricsLog:
         directory: the run's directory.
         after_step: lines of later steps are removed first: the run that wrote them was killed
             after its last checkpoint and will write them again.
-        tensorboard: also write TensorBoard event files (needs tensorboardX).
+        trackers: where every record goes as well (`jaxnets.train.trackers.open_trackers`); they
+            are closed with the log.
 
     Example:
         >>> import tempfile
@@ -27,9 +28,11 @@ class MetricsLog:
         [{'step': 1, 'kind': 'train', 'loss': 2.5}]
     """
 
-    def __init__(self, directory: str | Path, *, after_step: int = 0, tensorboard: bool = False):
+    def __init__(
+        self, directory: str | Path, *, after_step: int = 0, trackers: Sequence[Tracker] = ()
+    ):
         self.path = Path(directory) / "metrics.jsonl"
-        self._tensorboard = _open_tensorboard(Path(directory)) if tensorboard else None
+        self._trackers = tuple(trackers)
         kept = [line for line in read_metrics(directory) if line.get("step", 0) <= after_step]
         # Through a second file, so that a kill in between loses nothing.
         temporary = self.path.with_suffix(".jsonl.tmp")
@@ -41,15 +44,13 @@ class MetricsLog:
         """Append one record; it has at least ``step`` and ``kind`` ("train", "test", …)."""
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
-        if self._tensorboard is not None:
-            for name, value in record.items():
-                if name != "step" and isinstance(value, int | float):
-                    self._tensorboard.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+        for tracker in self._trackers:
+            tracker.write(record)
 
     def close(self) -> None:
         self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -84,16 +85,6 @@ def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 break
     return records
-
-
-def _open_tensorboard(directory: Path) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise JaxnetsError(
-            "--tensorboard needs tensorboardX: pip install 'jaxnets[tensorboard]'"
-        ) from error
-    return SummaryWriter(str(directory / "tensorboard"))
 
 
 # What a loop calls with a record; `MetricsLog.write` is one, a list's `append` another.

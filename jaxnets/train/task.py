@@ -70,6 +70,7 @@ class Task(NamedTuple):
         carried: collections with one entry an example that go from step to step, such as the state
             of a recurrent network in truncated back-propagation. Gradients do not flow through.
         rngs: names of the random streams that the network draws from.
+        meta: (name, JSON value) pairs that a predictor needs, which `fit` keeps in checkpoints.
 
     Example: say a number for each sound, by a network whose argument is ``x``.
 
@@ -92,6 +93,7 @@ class Task(NamedTuple):
     mutable: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
     rngs: tuple[str, ...] = ("dropout",)
+    meta: tuple[tuple[str, Any], ...] = ()
 
 
 def call_network(
