@@ -25,8 +25,18 @@ ALIASES = {
 }
 
 
+# No message is longer: what a file holds by the megabyte says nothing to whoever reads it.
+LONGEST = 20_000
+
+
 class JaxnetsError(Exception):
-    """A mistake in what the user asked for; experiments print it without a traceback, status 2."""
+    """A mistake in what the user asked for; experiments print it without a traceback, status 2.
+
+    A message may quote files and names from anywhere: it is made `printable`.
+    """
+
+    def __init__(self, *arguments: object):
+        super().__init__(*(printable(a, LONGEST) if isinstance(a, str) else a for a in arguments))
 
 
 class UnknownNameError(JaxnetsError, ValueError):
@@ -35,6 +45,32 @@ class UnknownNameError(JaxnetsError, ValueError):
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(f"unknown {kind} {name!r}. {suggest(name, self.known)}")
+
+
+def printable(text: object, limit: int = 120) -> str:
+    r"""Text from outside as a terminal may show it: short, and without control characters.
+
+    Args:
+        text: anything; a file's name for something, for example.
+        limit: characters to keep; a longer text says how long it is.
+
+    Returns:
+        One text; lines stay lines, other unprintable characters become escapes.
+
+    Example:
+        >>> printable("a\x1b[2Jb")
+        'a\\x1b[2Jb'
+        >>> printable("x" * 1000, limit=3)
+        'xxx… (1,000 characters)'
+    """
+    text = str(text)
+    if len(text) > limit:
+        text = f"{text[:limit]}… ({len(text):,} characters)"
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Eight simulated devices, a compilation cache inside the checkout, and the `slow` switch."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def pytest_collection_modifyitems(config, items):
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if "slow" not in item.keywords]
+
+
+# Linux gives a process 65,530 memory maps unless told otherwise, and every compiled program takes
+# about seven: a whole suite in one process reaches the limit, and LLVM then ends the process.
+MOST_MEMORY_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_memory_maps():
+    """Forget compiled programs after a module when this process has many of them."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MEMORY_MAPS:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

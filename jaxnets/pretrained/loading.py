@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from jaxnets.errors import JaxnetsError, UnknownNameError
+from jaxnets.errors import JaxnetsError, UnknownNameError, printable
 from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
 from jaxnets.pretrained.convert import (
@@ -26,36 +26,48 @@ from jaxnets.pretrained.convert import (
 )
 from jaxnets.pretrained.name_maps import maps_of
 from jaxnets.pretrained.names import NameMap
-from jaxnets.pretrained.state_dict import read_state_dict
+from jaxnets.pretrained.state_dict import read_state_dict, unwrap
+from jaxnets.pretrained.tensors import as_arrays
 
 SHOWN = 8
 
 
 def load(
     name: str,
-    path: str | Path | None = None,
+    path: str | Path | Mapping[str, Any] | None = None,
     *,
     num_classes: int | EllipsisType | None = ...,
     source: str | NameMap | None = None,
+    container: str | None = None,
+    prefix: str | None = None,
+    channels: int | None = None,
     strict: bool = True,
     reset_head: bool = False,
     key: jax.Array | None = None,
+    notify: Callable[[str], None] = print,
     **fields: Any,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Make a registered network with the weights of a file from PyTorch's world.
 
     Args:
         name: one of `jaxnets.models.list_models()`.
-        path: a file that `read_state_dict` reads, ``hf://owner/repo[/file]`` or ``https://…``;
-            None: the first of ``model_info(name).addresses``.
+        path: a file that `read_state_dict` reads, ``hf://owner/repo[/file]``, ``https://…``, or a
+            state dict: names with arrays of NumPy, JAX or PyTorch. None: the first of
+            ``model_info(name).addresses``.
         num_classes: width of the classifier (default: that of the published network). None makes
             a backbone, as for `create_model`: the classifier's tensors are left out.
         source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
             "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
-        strict: refuse a file with tensors that the network has no place for; False leaves them.
+        container, prefix: as in `read_state_dict`, where a file holds several sets of weights.
+        channels: 1 makes a network for gray images of one for color: the kernels that meet the
+            image are summed over its channels, so that a gray image gives what it would as a
+            color image with three equal channels (timm's ``in_chans=1``).
+        strict: refuse a file with tensors that the network has no place for; False leaves them
+            out, and lists them.
         reset_head: initialize the layers whose shape depends on ``num_classes`` anew, with
             ``key``, and take only the others from the file.
         key: for ``reset_head``.
+        notify: called with the list of what ``strict=False`` leaves out.
         **fields: further fields of the network, as for `create_model`.
 
     Returns:
@@ -84,18 +96,51 @@ def load(
     >>> variables["params"]["output"]["kernel"].shape, variables["params"]["f6"]["bias"][0].item()
     ((84, 3), 0.5)
     """
-    if path is None:
-        if not (addresses := model_info(name).addresses):
-            raise JaxnetsError(f"load: no address is known for {name}; give a file")
-        path = addresses.get(source, "") if isinstance(source, str) else ""
-        path = path or next(iter(addresses.values()))
-    weights = {k: v for k, v in read_state_dict(path).items() if not k.endswith(IGNORED)}
     if num_classes is None:
-        model, variables = _load(name, path, weights, source, strict, False, None, fields)
-        return _without_head(name, model, variables)
+        more = {"container": container, "prefix": prefix, "channels": channels, "notify": notify}
+        whole = load(name, path, source=source, strict=strict, **more, **fields)
+        return _without_head(name, *whole)
     if num_classes is not ...:
         fields["num_classes"] = num_classes
-    return _load(name, path, weights, source, strict, reset_head, key, fields)
+    if reset_head and key is None:
+        raise JaxnetsError("load: reset_head=True needs key=jax.random.key(…)")
+    shape = model_info(name).input_shape
+    if channels not in (None, 1, shape[-1]):
+        raise JaxnetsError(f"load: channels must be 1 or {shape[-1]}, got {channels}")
+    if path is None:
+        path = _address(name, source)
+    path, candidates = _candidates(path, container, prefix)
+    best = None
+    for weights in candidates:
+        option = (weights, *_best(name, weights, fields, source))
+        best = option if best is None or option[-1] < best[-1] else best
+        if best[-1] == 0:
+            break
+    weights, name_map, model, found, _ = best
+    weights = {name_map.present_name(k): v for k, v in weights.items()}
+    head = _head(name, model) if reset_head else set()
+    wanted = [match for match in found if match.path not in head]
+    _check(name, model, path, name_map, wanted, weights, strict, found)
+    left = [] if strict else _left_over(weights, name_map, found)
+    if left:
+        first = f"{path}: {len(left)} tensors have no place in {name} and are left out:"
+        notify("\n".join([first, *_listed(left)]))
+    arrays = {match.path: to_flax(match, [weights[n] for n in match.names]) for match in wanted}
+    if channels == 1:
+        for stem in _stems(model, shape) & arrays.keys():
+            arrays[stem] = arrays[stem].sum(-2, keepdims=True)
+    if head:
+        arrays |= _reset(name, model, head, key)
+    order = [match.path for match in found]
+    return model, assemble({path: arrays[path] for path in order})
+
+
+def _address(name: str, source: str | NameMap | None) -> str:
+    """Where the network's published weights lie; those of ``source`` if it is a library."""
+    addresses = model_info(name).addresses
+    if not addresses:
+        raise JaxnetsError(f"load: no address of weights for {name} is known; give a file")
+    return addresses.get(source if isinstance(source, str) else "", next(iter(addresses.values())))
 
 
 def _without_head(
@@ -103,33 +148,39 @@ def _without_head(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The backbone of a network with a classifier, and its share of the variables."""
     backbone = model.clone(num_classes=None)
-    kept = flatten_dict(dict(abstract_variables(backbone, model_info(name).input_shape)), sep="/")
     flat = flatten_dict(variables, sep="/")
+    # Which paths there are does not depend on the image's channels.
+    kept = flatten_dict(dict(abstract_variables(backbone, model_info(name).input_shape)), sep="/")
     return backbone, assemble({path: flat[path] for path in kept})
 
 
-def _load(
-    name: str,
-    path: str | Path,
-    weights: dict[str, np.ndarray],
-    source: str | NameMap | None,
-    strict: bool,
-    reset_head: bool,
-    key: jax.Array | None,
-    fields: dict[str, Any],
-) -> tuple[nn.Module, dict[str, Any]]:
-    if reset_head and key is None:
-        raise JaxnetsError("load: reset_head=True needs key=jax.random.key(…)")
-    name_map, model, found = _best(name, weights, fields, source)
-    weights = {name_map.present_name(k): v for k, v in weights.items()}
-    head = _head(name, model) if reset_head else set()
-    wanted = [match for match in found if match.path not in head]
-    _check(name, model, path, name_map, wanted, weights, strict, found)
-    arrays = {match.path: to_flax(match, [weights[n] for n in match.names]) for match in wanted}
-    if head:
-        arrays |= _reset(name, model, head, key)
-    order = [match.path for match in found]
-    return model, assemble({path: arrays[path] for path in order})
+def _candidates(
+    path: str | Path | Mapping[str, Any], container: str | None, prefix: str | None
+) -> tuple[str | Path, list[dict[str, np.ndarray]]]:
+    """A name for messages, and the state dicts that may be meant: unwrapped, and as it is."""
+    if isinstance(path, Mapping):
+        if container is not None:
+            raise JaxnetsError("load: container is of a file; hand in the state dict itself")
+        path, weights = "the given state dict", as_arrays(path)
+    else:
+        weights = read_state_dict(path, container=container, prefix="")
+    found = [unwrap(str(path), weights, prefix)] if prefix != "" else []
+    if prefix in (None, "") and (not found or found[0].keys() != weights.keys()):
+        found.append(weights)
+    return path, [{k: v for k, v in w.items() if not k.endswith(IGNORED)} for w in found]
+
+
+def _stems(model: nn.Module, shape: tuple[int, ...]) -> set[str]:
+    """Paths of the kernels that meet the image: their shape depends on its channels alone."""
+    *size, channels = shape
+    ours, others = (
+        flatten_dict(dict(abstract_variables(model, (*size, c))), sep="/") for c in (channels, 1)
+    )
+    return {
+        path
+        for path, leaf in ours.items()
+        if leaf.ndim == 4 and leaf.shape[-2] == channels and others[path].shape[-2] == 1
+    }
 
 
 def save(
@@ -217,8 +268,9 @@ def _chosen(name: str, model: nn.Module, source: str | NameMap | None) -> tuple[
     return chosen
 
 
-def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Match]]:
-    """The name map under which the fewest tensors are missing, and the network it goes with."""
+def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Match], int]:
+    """The name map under which the fewest tensors are missing, the network it goes with, and how
+    many are missing."""
     best = None
     for name_map in _chosen(name, create_model(name, **fields), source):
         model = create_model(name, **{**name_map.fields, **fields})
@@ -231,7 +283,7 @@ def _best(name, weights, fields, source) -> tuple[NameMap, nn.Module, list[Match
             best = (name_map, model, found, missing)
         if missing == 0:
             break
-    return best[:3]
+    return best
 
 
 def _check(name, model, path, name_map, wanted, weights, strict, all_matches) -> None:
@@ -250,12 +302,7 @@ def _check(name, model, path, name_map, wanted, weights, strict, all_matches) ->
             elif weights[there].dtype.kind in "iubc":
                 misfit_paths.add("")
                 misfits.append(f"{there}: the file has {weights[there].dtype}, not floats")
-    known = {there for match in all_matches for there in match.names}
-    extra = [
-        f"{there} {_shape(array.shape)}"
-        for there, array in weights.items()
-        if strict and there not in known and not name_map.may_be_left(there)
-    ]
+    extra = _left_over(weights, name_map, all_matches) if strict else []
     if not (missing or misfits or extra):
         return
     lines = [f"{path}: does not fit {name} (names of {name_map.source})."]
@@ -265,8 +312,7 @@ def _check(name, model, path, name_map, wanted, weights, strict, all_matches) ->
         (f"{len(extra)} that {name} has no place for", extra),
     ):
         if rows:
-            lines += [f"  {title}:", *(f"    {row}" for row in rows[:SHOWN])]
-            lines += [f"    … and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+            lines += [f"  {title}:", *_listed(rows)]
     if missing and extra and len(missing) <= SHOWN:
         lines += _nearest(missing, extra)
     if misfits and not missing and misfit_paths <= _head(name, model):
@@ -277,6 +323,21 @@ def _check(name, model, path, name_map, wanted, weights, strict, all_matches) ->
     elif extra and not missing and not misfits:
         lines.append("  strict=False leaves them out.")
     raise JaxnetsError("\n".join(lines))
+
+
+def _left_over(weights, name_map, matches) -> list[str]:
+    """Tensors that the network has no place for, with their shapes."""
+    known = {there for match in matches for there in match.names}
+    return [
+        f"{printable(there)} {_shape(array.shape)}"
+        for there, array in weights.items()
+        if there not in known and not name_map.may_be_left(there)
+    ]
+
+
+def _listed(rows: list[str]) -> list[str]:
+    more = [f"    … and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
+    return [*(f"    {row}" for row in rows[:SHOWN]), *more]
 
 
 def _nearest(missing: list[str], extra: list[str]) -> list[str]:

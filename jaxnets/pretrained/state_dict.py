@@ -1,9 +1,9 @@
 """A file of weights to a dict of arrays, whatever library wrote it: safetensors, PyTorch, NumPy."""
 
-import math
+import re
 import struct
 import zipfile
-import zlib
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, printable
 from jaxnets.pretrained import download, hub
+from jaxnets.pretrained.npz_files import read_npz
 from jaxnets.pretrained.torch_files import read_legacy, read_zip
 
 # Where training scripts keep the weights among other things, the likeliest first.
 CONTAINERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params")
-# What wrappers put in front of every name: DataParallel, torch.compile, Lightning.
-PREFIXES = ("module.", "_orig_mod.", "model.")
+# What wrappers put in front of every name: DataParallel, torch.compile, Lightning modules.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SAFETENSORS_DTYPES = {
     "F64": np.float64,
     "F32": np.float32,
@@ -37,28 +38,41 @@ SAFETENSORS_DTYPES = {
     "BOOL": np.bool_,
     "C64": np.complex64,
 }
-# A compressed .npz may unpack to this many bytes, or to a hundred times its size: no weights are
-# smaller, a zip bomb is a thousand times larger than its file.
-NPZ_SMALL, NPZ_RATIO = 2**26, 100
+# A wrapper's own tensors beside a network whose names all carry the wrapper's prefix: counters of
+# averaged weights, losses and metrics with buffers.
+BESIDE = re.compile(
+    r"n_averaged|(criterion|losses|loss|loss_fn|loss_func|metrics?|(train|val|valid|test)_\w+)\..*"
+)
+# Names are paths of modules; a longer one is none.
+MAX_NAME = 1000
+MAX_WRAPPERS = 8
 
 
-def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+def read_state_dict(
+    path: str | Path, *, container: str | None = None, prefix: str | None = None
+) -> dict[str, np.ndarray]:
     """Read the weights of a file, without PyTorch and without running anything in it.
 
     Formats, told apart by content: ``.safetensors``; PyTorch's ``.pth``, ``.pt``, ``.th`` in the
     zip format and in the one before 1.6; ``.npz``. A dict around the weights ("state_dict",
-    "model", …) is opened, a prefix that all names share ("module.") is taken off; what is not a
-    tensor is left out.
+    "model", …) is opened. A prefix of a wrapper ("module.", "model.", …) that all names share is
+    taken off, also where the wrapper keeps tensors of its own beside ("n_averaged",
+    "criterion.…"), which are then left out. So is what is not a tensor.
 
     Args:
-        path: a file, ``hf://owner/repo[/file]``, or ``https://…`` (see `download.fetch`).
+        path: a file, ``hf://owner/repo[/file]``, or ``https://…`` with a checksum, which is
+            downloaded once.
+        container: the key of the dict to take the weights from, such as "model_ema"; dots lead
+            further inside (default: the likeliest of `CONTAINERS`).
+        prefix: take the names that begin with it, and take it off; "" leaves names as they are.
 
     Returns:
-        Name as in the file → array in the file's layout and dtype; read-only views where possible.
+        Name → array in the file's layout and dtype; read-only views where possible.
 
     Raises:
-        JaxnetsError: no such file, no checkpoint, truncated, or a pickle that asks for anything
-            but tensors and plain containers; the message names what.
+        JaxnetsError: no such file, no checkpoint, damaged, a pickle that asks for anything but
+            tensors and plain containers, or more steps or bytes than weights take; the message
+            names what. No such container or prefix; the message names those there are.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -70,15 +84,50 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     """
     if str(path).startswith(download.SCHEME):
         path = download.fetch(str(path))
-    file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path)
+    file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path).expanduser()
     name = str(path)
     if not file.is_file():
-        raise JaxnetsError(f"{name}: no such file")
-    content = file.read_bytes()
-    weights = _weights(name, _read(name, content))
-    while prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in weights)), None):
-        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
-    return weights
+        hint = " (a folder, a pipe or a device is none)" if file.exists() else ""
+        raise JaxnetsError(f"{name}: no such file{hint}")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise JaxnetsError(f"{name}: cannot be read ({error.strerror})") from None
+    weights = _weights(name, _read(name, content), container)
+    return weights if prefix == "" else unwrap(name, weights, prefix)
+
+
+def unwrap(
+    path: str, weights: Mapping[str, np.ndarray], prefix: str | None = None
+) -> dict[str, np.ndarray]:
+    """Take a wrapper's prefix off the names of a state dict; see `read_state_dict`.
+
+    >>> sorted(unwrap("w.pth", {"module.net.w": 1, "module.net.b": 2, "n_averaged": 3}))
+    ['b', 'w']
+    >>> sorted(unwrap("w.pth", {"model.w": 1, "critic.w": 2}, prefix="critic."))
+    ['w']
+    """
+    if prefix is not None:
+        found = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        if not found:
+            first = sorted({f"{k.partition('.')[0]}." for k in weights if "." in k})[:20]
+            raise JaxnetsError(
+                f"{path}: no name begins with {prefix!r}; names begin with {', '.join(first)}"
+            )
+        return found
+    for _ in range(MAX_WRAPPERS):
+        wrapped = next((p for p in PREFIXES if _all_wrapped(weights, p)), None)
+        if wrapped is None:
+            break
+        weights = {
+            key.removeprefix(wrapped): v for key, v in weights.items() if key.startswith(wrapped)
+        }
+    return dict(weights)
+
+
+def _all_wrapped(weights: Mapping[str, Any], prefix: str) -> bool:
+    others = [key for key in weights if not key.startswith(prefix)]
+    return len(others) < len(weights) and all(map(BESIDE.fullmatch, others))
 
 
 def _read(path: str, content: bytes) -> Any:
@@ -120,48 +169,8 @@ def _read_archive(path: str, content: bytes) -> Any:
     if any(name.endswith("data.pkl") for name in names):
         return read_zip(path, content, archive)
     if names and all(name.endswith(".npy") for name in names):
-        return _read_npz(path, content, archive)
+        return read_npz(path, content, archive)
     raise JaxnetsError(f"{path}: is a zip file, but neither of PyTorch nor of NumPy. {_FORMATS}")
-
-
-def _read_npz(path: str, content: bytes, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    total = sum(info.file_size for info in archive.infolist())
-    if total > max(NPZ_SMALL, NPZ_RATIO * len(content)):
-        raise JaxnetsError(
-            f"{path}: would unpack to {total:,} bytes from {len(content):,}; refused"
-        )
-    arrays = {}
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise JaxnetsError(f"{path}: {name!r} is packed as NumPy never does; not unpacked")
-        try:
-            # Never more than what it declares, which has been judged above.
-            with archive.open(info) as member:
-                data = BytesIO(member.read(info.file_size))
-            version = np.lib.format.read_magic(data)
-            header = np.lib.format.read_array_header_1_0
-            shape, _, dtype = (header if version == (1, 0) else _header_2_0)(data)
-            if dtype.hasobject:
-                raise JaxnetsError(
-                    f"{path}: {name!r} holds pickled Python objects, which may run code; not read"
-                )
-            if math.prod(shape) * dtype.itemsize != info.file_size - data.tell():
-                raise JaxnetsError(
-                    f"{path}: {name!r} declares shape {shape} of {dtype}, but has "
-                    f"{info.file_size - data.tell():,} bytes"
-                )
-            data.seek(0)
-            arrays[name] = np.lib.format.read_array(data, allow_pickle=False)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, OverflowError) as error:
-            raise JaxnetsError(f"{path}: {name!r} is damaged or truncated ({error})") from None
-        # An unknown way of packing, encryption, damaged packed data.
-        except (NotImplementedError, RuntimeError, zlib.error) as error:
-            raise JaxnetsError(f"{path}: {name!r} cannot be unpacked ({error})") from None
-    return arrays
-
-
-_header_2_0 = np.lib.format.read_array_header_2_0
 
 
 def _read_safetensors(path: str, content: bytes) -> dict[str, np.ndarray]:
@@ -171,33 +180,75 @@ def _read_safetensors(path: str, content: bytes) -> dict[str, np.ndarray]:
         # Checks every declared size and offset against the file before it hands anything out.
         entries = safetensors.deserialize(content)
     except safetensors.SafetensorError as error:
-        raise JaxnetsError(f"{path}: is a damaged or truncated safetensors file: {error}") from None
+        raise JaxnetsError(
+            f"{path}: is a damaged or truncated safetensors file: {printable(error, 400)}"
+        ) from None
     arrays = {}
     for name, entry in entries:
-        if entry["dtype"] not in SAFETENSORS_DTYPES:
-            raise JaxnetsError(f"{path}: {name!r} has the unknown dtype {entry['dtype']}")
-        array = np.frombuffer(entry["data"], SAFETENSORS_DTYPES[entry["dtype"]])
-        arrays[name] = array.reshape(entry["shape"])
+        dtype = SAFETENSORS_DTYPES.get(entry["dtype"])
+        if dtype is None:
+            raise JaxnetsError(
+                f"{path}: {printable(repr(name))} has the unknown dtype {printable(entry['dtype'])}"
+            )
+        try:
+            arrays[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+        except (ValueError, OverflowError) as error:  # more axes than NumPy has, 0 times 2⁶³
+            raise JaxnetsError(
+                f"{path}: {printable(repr(name))} has a shape of {len(entry['shape'])} axes that "
+                f"no array can have ({error})"
+            ) from None
         arrays[name].flags.writeable = False
     return arrays
 
 
-def _weights(path: str, value: Any) -> dict[str, np.ndarray]:
+def _weights(path: str, value: Any, container: str | None) -> dict[str, np.ndarray]:
     """The dict of tensors in what a file holds."""
     outer = value
+    if container is not None:
+        value = _inside(path, value, container)
     for _ in range(4):
         if not isinstance(value, dict):
             break
-        tensors = {k: v for k, v in value.items() if isinstance(v, np.ndarray)}
         inner = [k for k in CONTAINERS if isinstance(value.get(k), dict)]
-        if inner and not tensors:
+        if container is None and inner:
+            # Before loose tensors: beside the weights may stand a counter or a best score.
             value = value[inner[0]]
             continue
+        tensors = {k: v for k, v in value.items() if isinstance(v, np.ndarray)}
+        for key in tensors:
+            if not isinstance(key, str):
+                raise JaxnetsError(
+                    f"{path}: holds a tensor under {printable(repr(key))}, a "
+                    f"{type(key).__name__}; names of weights are strings"
+                )
+            if len(key) > MAX_NAME:
+                raise JaxnetsError(
+                    f"{path}: a tensor has a name of {len(key):,} characters, {printable(key, 40)}"
+                )
         if tensors:
-            return {str(key): array for key, array in tensors.items()}
+            return tensors
         break
-    keys = list(outer)[:8] if isinstance(outer, dict) else type(outer).__name__
     raise JaxnetsError(
         f"{path}: holds no weights: expected a dict of tensors, or one under "
-        f"{', '.join(CONTAINERS)}; found {keys}"
+        f"{', '.join(CONTAINERS)} (or container=…); found {_keys(outer)}"
     )
+
+
+def _inside(path: str, value: Any, container: str) -> Any:
+    outer = value
+    for key in (container,) if _is_key(value, container) else container.split("."):
+        if not _is_key(value, key):
+            raise JaxnetsError(f"{path}: has no dict under {container!r}; it has {_keys(outer)}")
+        value = value[key]
+    return value
+
+
+def _is_key(value: Any, key: str) -> bool:
+    return isinstance(value, dict) and isinstance(value.get(key), dict)
+
+
+def _keys(value: Any) -> str:
+    if not isinstance(value, dict):
+        return type(value).__name__
+    shown = [printable(key, 40) for key in list(value)[:12]]
+    return f"{shown}{', …' if len(value) > 12 else ''}"

@@ -3,21 +3,16 @@
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
-from jaxnets.errors import JaxnetsError
-from jaxnets.pretrained.pickle_reader import (
-    DTYPES,
-    NotPlain,
-    Refused,
-    Storage,
-    Tensor,
-    read_pickle,
-)
+from jaxnets.errors import JaxnetsError, printable
+from jaxnets.pretrained.pickle_names import DTYPES, NotPlain, Refused, Storage, Tensor
+from jaxnets.pretrained.pickle_reader import read_pickle
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
@@ -28,9 +23,16 @@ Find = Callable[[Storage], memoryview]
 def read_zip(path: str, content: bytes, archive: zipfile.ZipFile) -> Any:
     """The object of a zip file of `torch.save`: ROOT/data.pkl, values in ROOT/data/KEY.
 
-    Members lie in the file as they are, not compressed, so none can be larger than the file.
+    Members lie in the file as they are, not compressed, so all together are smaller than the file.
     """
     members = {info.filename: info for info in archive.infolist()}
+    if len(members) < len(archive.infolist()):
+        raise JaxnetsError(f"{path}: holds several members of one name: forged or damaged")
+    if sum(info.file_size for info in members.values()) > len(content):
+        raise JaxnetsError(
+            f"{path}: its members are together larger than the file, which only compressed or "
+            "overlapping ones can be; PyTorch writes none. Truncated or forged"
+        )
     pickles = [name for name in members if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise JaxnetsError(f"{path}: a zip file without one data.pkl is no PyTorch checkpoint")
@@ -56,22 +58,38 @@ def read_zip(path: str, content: bytes, archive: zipfile.ZipFile) -> Any:
 
 
 def stored(path: str, content: bytes, info: zipfile.ZipInfo) -> memoryview:
-    """The bytes of an uncompressed member, where they lie in the file."""
-    if info.compress_type != zipfile.ZIP_STORED:
-        raise JaxnetsError(
-            f"{path}: {info.filename} is compressed, which PyTorch never does; not unpacked"
-        )
+    """The bytes of an uncompressed member, where they lie in the file, checked by their CRC."""
+    name = printable(info.filename)
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        how = "encrypted" if info.flag_bits & 1 else "compressed"
+        raise JaxnetsError(f"{path}: {name} is {how}, which PyTorch never does; not unpacked")
     header = info.header_offset
     if not 0 <= header <= len(content) - 30:
-        raise JaxnetsError(f"{path}: {info.filename} lies outside the file: truncated or forged")
-    name, extra = struct.unpack_from("<HH", content, header + 26)
-    start = header + 30 + name + extra
+        raise JaxnetsError(f"{path}: {name} lies outside the file: truncated or forged")
+    length, extra = struct.unpack_from("<HH", content, header + 26)
+    local = content[header + 30 : header + 30 + length]
+    if content[header : header + 4] != b"PK\x03\x04" or local != _as_written(info):
+        raise JaxnetsError(
+            f"{path}: {name} does not lie where the file's directory says: damaged or forged"
+        )
+    start = header + 30 + length + extra
     if info.compress_size != info.file_size or start + info.file_size > len(content):
         raise JaxnetsError(
-            f"{path}: {info.filename} declares {info.file_size:,} bytes, but the file has only "
+            f"{path}: {name} declares {info.file_size:,} bytes, but the file has only "
             f"{max(0, len(content) - start):,} from there on: truncated or forged"
         )
-    return memoryview(content)[start : start + info.file_size]
+    values = memoryview(content)[start : start + info.file_size]
+    if zlib.crc32(values) != info.CRC:
+        raise JaxnetsError(
+            f"{path}: {name} does not match its checksum: damaged. Fetch or copy the file again. "
+            "(Files that PyTorch wrote without checksums, set_crc32_options(False), are not read.)"
+        )
+    return values
+
+
+def _as_written(info: zipfile.ZipInfo) -> bytes:
+    """A member's name as its bytes stand in the file (bit 11: UTF-8)."""
+    return info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437")
 
 
 def read_legacy(path: str, content: bytes) -> Any:

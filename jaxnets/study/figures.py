@@ -62,12 +62,25 @@ def new_figure(
 
 
 def save_figure(figure: "Figure", path: str | Path, *, dpi: int = 110) -> Path:
-    """Write a figure, with the directories above it; returns the path.
+    """Write a figure, and make the directories above it.
 
     Args:
         figure: of `new_figure`.
         path: its ending decides the format: .png, .svg, .pdf.
         dpi: dots per inch of a .png.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: an ending that Matplotlib has no format for.
+
+    >>> import tempfile
+    >>> figure, (axes,) = new_figure()
+    >>> _ = axes.plot([0, 100, 200], [2.3, 0.7, 0.4])
+    >>> path = save_figure(figure, Path(tempfile.mkdtemp()) / "figures" / "loss.svg")
+    >>> path.name, path.stat().st_size > 1000
+    ('loss.svg', True)
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +119,12 @@ def band(ax: "Axes", x: np.ndarray, values: np.ndarray, label: str, color: str, 
         label: of the line.
         color: of both.
         style: further keywords of the line.
+
+    >>> figure, (axes,) = new_figure()
+    >>> losses = np.array([[1.0, 0.5], [3.0, 0.7]])  # two runs, looked at twice
+    >>> band(axes, np.array([0, 100]), losses, "sgd", COLORS[0])
+    >>> axes.lines[0].get_ydata().round(3).tolist()
+    [2.0, 0.6]
     """
     rows = [_interval(column, ax.get_yscale()) for column in np.asarray(values).T]
     mean, low, high = np.array(rows).T
@@ -129,6 +148,14 @@ def dots(
         labels: of the settings, from top to bottom.
         values: (runs,) of each setting.
         colors: one a setting; by default `COLORS` in turn.
+
+    Raises:
+        ValueError: not one color for each of the values.
+
+    >>> figure, (axes,) = new_figure()
+    >>> dots(axes, ["sgd", "adam"], [np.array([90.0, 92.0, 91.0]), np.array([94.0, 95.0, 93.0])])
+    >>> [label.get_text() for label in axes.get_yticklabels()]
+    ['sgd', 'adam']
     """
     from matplotlib.ticker import NullFormatter
 
@@ -170,6 +197,21 @@ def curves_and_dots(
 
     Returns:
         The figure.
+
+    >>> losses = {
+    ...     "sgd": np.array([[2.3, 1.1], [2.3, 0.9]]),
+    ...     "adam": np.array([[2.3, 0.5], [2.3, 0.6]]),
+    ... }
+    >>> accuracies = {"sgd": np.array([90.0, 92.0]), "adam": np.array([94.0, 95.0])}
+    >>> figure = curves_and_dots(
+    ...     np.array([0, 100]),
+    ...     losses,
+    ...     accuracies,
+    ...     left={"xlabel": "steps", "ylabel": "loss", "yscale": "log"},
+    ...     right={"xlabel": "accuracy [%]"},
+    ... )
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['steps', 'accuracy [%]']
     """
     figure, (one, other) = new_figure(2)
     for ax, options in ((one, left), (other, right)):

@@ -20,6 +20,11 @@ class Interval(NamedTuple):
         estimate: mean, geometric mean, median or share.
         low: lower end of the interval.
         high: upper end of the interval.
+
+    >>> interval = Interval(0.5, 0.25, 0.75)
+    >>> mean, low, high = interval
+    >>> mean, interval.half, interval.excludes(0.0)
+    (0.5, 0.25, True)
     """
 
     estimate: float

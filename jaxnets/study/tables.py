@@ -32,6 +32,14 @@ def number(x: float, digits: int = 3) -> str:
 def with_unit(x: float, unit: str = "", digits: int = 3) -> str:
     """A number and its unit, which stands close to it only if it is a sign.
 
+    Args:
+        x: any number.
+        unit: "×" and "%" are signs; other units stand behind a space.
+        digits: see `number`.
+
+    Returns:
+        The text.
+
     >>> with_unit(2.5, "×"), with_unit(2.5, "ms"), with_unit(2.5)
     ('2.5×', '2.5 ms', '2.5')
     """
@@ -41,6 +49,13 @@ def with_unit(x: float, unit: str = "", digits: int = 3) -> str:
 
 def span(interval: Interval, digits: int = 3) -> str:
     """The two ends of an interval.
+
+    Args:
+        interval: any of `jaxnets.study`'s.
+        digits: see `number`.
+
+    Returns:
+        The text, "[low, high]".
 
     >>> span(Interval(0.25, 0.1, 0.4))
     '[0.1, 0.4]'

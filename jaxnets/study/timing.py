@@ -37,6 +37,12 @@ class Timing:
         others: share of the machine's cores that other programs used during each round; 0 where
             that is not known (not on Linux, or a round shorter than 0.1 s).
         first_seconds: of the call that came before the rounds, which compiles and warms up.
+
+    Example: during the last round another program took 60 % of the machine, so it does not count.
+
+        >>> timing = Timing((0.010, 0.012, 0.011, 0.050), others=(0.0, 0.0, 0.01, 0.6))
+        >>> timing.milliseconds, timing.summary()["rounds"]
+        (11.0, 3)
     """
 
     seconds: tuple[float, ...]
@@ -177,6 +183,12 @@ def check_spread(
 
     Raises:
         JaxnetsError: a spread is too wide and ``if_wide`` is "raise".
+
+    >>> check_spread({"steady": Timing((1.0, 1.0, 1.1))}, max_spread=0.1)
+    >>> check_spread({"restless": Timing((1.0, 1.0, 5.0, 9.0))}, 0.1, if_wide="raise")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: half of the rounds lie further apart than 10% of their median:
+    restless 167%. Time again ...
     """
     wide = {name: t.spread for name, t in timings.items() if t.spread > max_spread}
     if not wide:
@@ -211,6 +223,12 @@ def time_stream(
     Returns:
         The last state, the `Timing` of a step (each from one step's end to the next one's), and the
         seconds of these steps together that went into waiting for ``batches``.
+
+    >>> def step(state, batch):
+    ...     return state + batch, {"loss": batch}
+    >>> state, timing, waited = time_stream(step, 0, iter(range(5)), steps=3)
+    >>> state, len(timing.seconds), waited < sum(timing.seconds)
+    (10, 3, True)
     """
     seconds, waited, previous = [], 0.0, None
     clock = time.perf_counter()

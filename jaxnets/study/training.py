@@ -37,6 +37,22 @@ class Runs(NamedTuple):
         test_accuracy: (…, keys, E).
         probe: (…, keys, E, …) what ``probe`` returned; None without one.
         variables: (…, keys, …) of the ends of the runs, JAX arrays.
+
+    Example: two values of a setting, three keys, 20 steps with two evaluations after the start.
+
+        >>> loss, accuracy = np.ones((2, 3, 3)), np.full((2, 3, 3), 0.5)
+        >>> runs = Runs(
+        ...     steps=np.array([0, 10, 20]),
+        ...     batch_loss=np.ones((2, 3, 20)),
+        ...     train_loss=loss,
+        ...     train_accuracy=accuracy,
+        ...     test_loss=loss,
+        ...     test_accuracy=accuracy,
+        ...     probe=None,
+        ...     variables={},
+        ... )
+        >>> runs.accuracy.shape, runs.take(0).accuracy.tolist()
+        ((2, 3), [50.0, 50.0, 50.0])
     """
 
     steps: np.ndarray
@@ -103,6 +119,25 @@ def train_many(
 
     Raises:
         ValueError: steps that do not divide, or values whose first axes differ.
+
+    Example: softmax regression with two learning rates from two keys; a rate of 0 learns nothing.
+
+        >>> from jaxnets import create_model
+        >>> from jaxnets.study import make_keys
+        >>> from jaxnets.study.data import load
+        >>> runs = train_many(
+        ...     create_model("mlp", num_classes=10, hidden=()),
+        ...     optax.sgd,
+        ...     jnp.array([0.0, 0.1]),
+        ...     load("digits", train=100, test=50),
+        ...     make_keys(2),
+        ...     steps=10,
+        ...     evaluations=1,
+        ... )
+        >>> runs.steps.tolist(), runs.train_loss.shape
+        ([0, 10], (2, 2, 2))
+        >>> (runs.train_loss[..., -1] < runs.train_loss[..., 0]).tolist()
+        [[False, False], [True, True]]
     """
     if steps % evaluations:
         raise ValueError(f"steps: got {steps}; expected a multiple of evaluations ({evaluations})")

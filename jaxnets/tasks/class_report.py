@@ -164,7 +164,7 @@ def save_mistakes(
         return 0
     worst = wrong[np.argsort(-found.loss[wrong], kind="stable")][: SHEET_ROWS * SHEET_COLUMNS]
     images = source.take(worst)["image"]
-    columns = min(SHEET_COLUMNS, len(worst))
+    columns = min(SHEET_COLUMNS, max(3, len(worst)))
     rows = -(-len(worst) // columns)
     figure, axes = new_figure(columns, rows, width=1.7, height=2.0, frame=True)
     panels = [ax for row in (axes if rows > 1 else [axes]) for ax in row]

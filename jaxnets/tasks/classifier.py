@@ -33,6 +33,20 @@ class ClassifierInfo:
         mean, std: per channel, in gray levels 0 … 255, fitted on the training set.
         dataset: what it was trained on.
         auxiliary: whether it was trained with auxiliary heads, whose parameters it then has.
+
+    >>> info = ClassifierInfo(
+    ...     model="lenet5",
+    ...     dtype="float32",
+    ...     class_names=("cat", "dog"),
+    ...     image_shape=(32, 32, 1),
+    ...     mean=(128.0,),
+    ...     std=(64.0,),
+    ...     dataset="pets",
+    ... )
+    >>> info.num_classes, info.preprocess(jnp.full((1, 1, 1, 1), 192, jnp.uint8)).item()
+    (2, 1.0)
+    >>> ClassifierInfo.from_json(info.to_json()) == info
+    True
     """
 
     model: str
@@ -72,10 +86,23 @@ class ClassifierInfo:
 class Classifier:
     """A network with its variables, ready to be called on images as they are stored.
 
-    Example::
+    `load_classifier` makes it of a run.
 
-        classifier, step = load_classifier("runs/train_classifier/digits-lenet5")
-        probabilities = classifier(images)          # uint8 (B, H, W, C) → (B, K)
+    Attributes:
+        info: preprocessing and class names.
+        network: a module that takes (images, train=…) and returns logits (B, K).
+        variables: ``{"params": …, "batch_stats": …}`` of the network.
+        apply_fn: the network's ``apply`` where that takes no ``train``; None: its own.
+        own_preprocess: in place of ``info.preprocess``, or None.
+
+    >>> info = ClassifierInfo("mlp", "float32", ("cat", "dog"), (2, 2, 1), (128,), (64,), "pets")
+    >>> images = np.zeros((3, 2, 2, 1), np.uint8)
+    >>> network = info.network()
+    >>> variables = jax.jit(network.init)(jax.random.key(0), info.preprocess(images))
+    >>> classifier = Classifier(info, network, variables)
+    >>> probabilities = jax.jit(classifier)(images)
+    >>> probabilities.shape, probabilities.sum(axis=1).round(5).tolist()
+    ((3, 2), [1.0, 1.0, 1.0])
     """
 
     info: ClassifierInfo

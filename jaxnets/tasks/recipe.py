@@ -65,6 +65,12 @@ class Recipe:
         balance: for classes of unequal size: weights of the loss, or a sampler that shows all
             classes equally often.
         seed: of the initial parameters, the order of the data and all randomness of the steps.
+
+    >>> recipe = Recipe(dataset="cifar10", model="resnet20", augment="crop_flip", mixup=0.2)
+    >>> recipe.check()
+    >>> Recipe(mixup=0.2, cutmix=1.0).check()
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --mixup and --cutmix exclude each other; give one of them
     """
 
     dataset: str = "digits"

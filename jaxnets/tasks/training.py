@@ -99,6 +99,19 @@ def train_classifier(
     Raises:
         JaxnetsError: whatever a user can mend.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
+
+    >>> import tempfile
+    >>> from jaxnets.tasks import load_classifier
+    >>> recipe = Recipe(model="mlp", epochs=1, warmup_epochs=0, batch_size=32, augment="none")
+    >>> options = RunOptions(workdir=Path(tempfile.mkdtemp()), devices=1, quiet=True)
+    >>> summary = train_classifier(recipe, options)
+    >>> summary["steps"], summary["test_accuracy"] > 0.8
+    (44, True)
+    >>> sorted(path.name for path in options.workdir.glob("*.png"))
+    ['confusion.png', 'curves.png', 'filters.png']
+    >>> classifier, step = load_classifier(options.workdir)
+    >>> step, classifier(load_dataset("digits").test.images[:3]).shape
+    (44, (3, 10))
     """
     recipe.check()
     join(options)

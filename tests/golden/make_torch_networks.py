@@ -104,17 +104,23 @@ def training_pass(model, x, kernels, norms):
     }
 
 
-def effect_of_rounding(model, x, kernels, norms, exact, draws=3):
+def effect_of_rounding(model, x, kernels, norms, exact, sums=False, draws=3):
     """How far relative noise of 2⁻²³ on what every layer gives moves the norms of the gradients.
 
     The largest relative change of a norm of at least a hundredth of the largest, in a few draws. A
     ReLU whose input is zero but for rounding, and a maximum of two equal values, choose by it.
+
+    sums: a sum of K terms rounds K times, so that a convolution's noise is √K as large and relative
+    to the root mean square of all that it gives: the terms are as large where they cancel.
     """
     generator = torch.Generator().manual_seed(0)
 
     def rounded(module, inputs, output):
         noise = torch.randn(output.shape, generator=generator, dtype=output.dtype)
-        return output * (1 + 2**-23 * noise)
+        if not (sums and isinstance(module, nn.Conv2d | nn.Linear)):
+            return output * (1 + 2**-23 * noise)
+        size = module.weight[0].numel() ** 0.5 * output.square().mean().sqrt()
+        return output + 2**-23 * size * noise
 
     layers = [m for m in model.modules() if not [*m.children()]]
     handles = [m.register_forward_hook(rounded) for m in layers]
@@ -167,7 +173,8 @@ def run(case):
         out["stats/mean"] = [norm_of(m.running_mean) for m in norms]
         out["stats/var"] = [norm_of(m.running_var) for m in norms]
         if case.get("ties"):
-            out["rounding"] = effect_of_rounding(model, x, kernels, norms, out)
+            sums = case["ties"] == "sums"
+            out["rounding"] = effect_of_rounding(model, x, kernels, norms, out, sums)
     return {key: np.asarray(value, np.float32) for key, value in out.items()}
 
 

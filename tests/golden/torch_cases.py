@@ -4,7 +4,8 @@ model, fields: ours. build: theirs. endpoints: our feature map → the path of t
 flatten: their Linear that follows a flattened (C, H, W) map. train: the loss, gradients and
 statistics as well. order: a sort key of their layers' names where they call them in another order
 than ours. slow: full size, seconds to compile. ties: ReLUs and maxima that rounding decides move
-the gradients, by how much is stored.
+the gradients, by how much is stored; "sums": the rounding of long sums, where that of one value
+does not reach it.
 """
 
 import timm

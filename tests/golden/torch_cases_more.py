@@ -326,6 +326,7 @@ CASES = {
         "endpoints": {"conv1": "1", "conv2": "5", "conv3": "9", "conv4": "11", "conv5": "13"},
         "images": (2, 127, 127, 3),
         "train": True,
+        "ties": "sums",
     },
     "googlenet": {
         "model": "googlenet",

@@ -1,8 +1,13 @@
 """Files that attack or lie: pickles that would run something, sizes that are not true."""
 
+import copy
 import io
+import json
+import os
 import pickle
+import re
 import struct
+import time
 import zipfile
 
 import numpy as np
@@ -258,3 +263,211 @@ def test_containers_and_prefixes_are_opened(container, tmp_path):
     outer = b"\x80\x02}(U\x05epochK\x03U" + bytes([len(container)]) + container.encode()
     path.write_bytes(zip_of(outer + inner + b"u.", **{"data/0": bytes(16)}))
     assert list(read_state_dict(path)) == ["w"]
+
+
+# ---- a few bytes that would take all memory or time ------------------------------------------
+
+
+def colliding(n: int) -> bytes:
+    """n integer keys that Python hashes to one number."""
+    numbers = ((k * (2**61 - 1)).to_bytes(12, "little", signed=True) for k in range(1, n))
+    return b"}(" + b"".join(b"\x8a\x0c" + number + b"N" for number in numbers) + b"u."
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+TENSOR = tensor_pickle()[9:]  # behind the name "w", with SETITEM and STOP
+MEMO_NUMBERS = b"".join(b"p%d\n" % (k * (2**61 - 1)) for k in range(1, 30_000))
+PAIRS = b"".join(b"J" + struct.pack("<i", k) + b"N\x86" for k in range(5_000))
+AGAIN = b"l\x85q\x01" + b"h\x00h\x01R" * 3_000 + b"."
+BOMBS = {
+    "nested tuples as a module's name": b"\x8c\x03lol" + b"2\x86" * 40 + b"\x8c\x01x\x93.",
+    "a deep list as a name": b"\x8c\x01x" + b"]" * 50_000 + b"a" * 49_999 + b"\x93.",
+    "integer keys of one hash": colliding(30_000),
+    "memo numbers of one hash": b"N" + MEMO_NUMBERS + b".",
+    "a big list, copied again and again": b"ccollections\nOrderedDict\nq\x00(" + PAIRS + AGAIN,
+    "a big size, copied again and again": b"ctorch\nSize\nq\x00(" + b"K\x01" * 20_000 + AGAIN,
+    "a name of 400,000 modules": b"}" + text("module." * 400_000 + "w") + TENSOR,
+    "a tensor under a number": b"}K\x01" + TENSOR,
+    "a tensor under bytes": b"}C\x01w" + TENSOR,
+    "megabytes in the message": b"\x96" + struct.pack("<Q", 500_000) + b"\x1b" * 500_000 + b".",
+    "a long name in the message": b"c" + b"x" * 500_000 + b"\nsystem\n.",
+    "a terminal's escapes in the message": b"c\x1b]0;title\x07\x1b[2J\nsystem\n.",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_small_files_take_little(bomb, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxnets.pretrained.pickle_reader.MAX_STEPS", 200_000)
+    path = tmp_path / "w.pt"
+    content = b"\x80\x04" + BOMBS[bomb]
+    values = {"data/0": np.arange(4, dtype=np.float32).tobytes()}
+    for data in (zip_of(content, **values), legacy_of(content)):
+        path.write_bytes(data)
+        clock = time.process_time()
+        with pytest.raises(JaxnetsError) as caught:
+            read_state_dict(path)
+        assert time.process_time() - clock < 5
+        assert len(str(caught.value)) < 1_000 and "\x1b" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_the_budget_of_steps_is_seconds(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"\x80" * 20_000_000)
+    clock = time.process_time()
+    with pytest.raises(JaxnetsError, match="more than 2,000,000 steps"):
+        read_state_dict(path)
+    assert time.process_time() - clock < 20
+
+
+def test_a_packed_file_within_the_small_limit_and_beyond(tmp_path):
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, w=np.zeros(2**20, np.float32))
+    assert read_state_dict(path)["w"].size == 2**20
+    # Twenty times its size, and more than any small file: no weights shrink so much.
+    noise = np.random.default_rng(0).integers(0, 256, 2**22, np.uint8)
+    np.savez_compressed(path, noise=noise, w=np.zeros(20 * 2**20, np.float32))
+    with pytest.raises(JaxnetsError, match="would unpack to"):
+        read_state_dict(path)
+
+
+# ---- headers and dtypes that no weights have ---------------------------------------------------
+
+
+def npy(header: str = "", shape=(4,), descr="<f4", data=bytes(16)) -> bytes:
+    header = header or repr({"descr": descr, "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + data
+
+
+PARSE, SHAPE, NUMBERS = "does not parse", "a shape that no array has", "weights are numbers"
+HEADERS = {
+    "unclosed bracket": (npy("{'descr': '<f4', 'shape': (4,"), PARSE),
+    "unclosed string": (npy('"""abc'), PARSE),
+    "backslash": (npy("{'descr': \\"), PARSE),
+    "indented": (npy("  {\n 1\n   2\n"), PARSE),
+    "nested": (npy("[" * 3000 + "]" * 3000), PARSE),
+    "digits": (npy("{'shape': (" + "9" * 5000 + ",)}"), PARSE),
+    "huge axis": (npy(shape=(10**3000,)), SHAPE),
+    "boolean axis": (npy(shape=(True,)), SHAPE),
+    "negative axes": (npy(shape=(-2, -2)), SHAPE),
+    "65 axes": (npy(shape=(1,) * 65, data=bytes(4)), SHAPE),
+    "zero times 2^63": (npy(shape=(0, 2**63), data=b""), SHAPE),
+    "2^62 of nothing": (npy(shape=(2**62,), descr="|V0", data=b""), NUMBERS),
+    "text": (npy(descr="<U1"), "holds <U1, and weights are numbers"),
+    "bytes": (npy(descr="|S4"), "holds |S4, and weights are numbers"),
+    "dates": (npy(descr="<M8[s]", data=bytes(32)), NUMBERS),
+    "durations": (npy(descr="<m8[D]", data=bytes(32)), NUMBERS),
+    "records": (npy(descr=[("a", "<f2"), ("b", "<f2")]), NUMBERS),
+    "bfloat16": (npy(descr="|V2", data=bytes(8)), "bfloat16, which .npz cannot hold"),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_arrays_that_are_no_weights(case, tmp_path):
+    content, message = HEADERS[case]
+    path = tmp_path / "w.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w.npy", content)
+    with pytest.raises(JaxnetsError, match=re.escape(message)) as caught:
+        read_state_dict(path)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_other_byte_orders_and_fortran_order_are_read(tmp_path):
+    values = np.arange(6, dtype=">f4").reshape(2, 3)
+    path = tmp_path / "w.npz"
+    np.savez(path, big=values, fortran=np.asfortranarray(values.astype("<f4")))
+    for array in read_state_dict(path).values():
+        np.testing.assert_array_equal(array, np.arange(6).reshape(2, 3))
+        assert array.dtype == np.dtype("float32") and array.dtype.isnative
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [0, 2**63], [2**62, 0]], ids=str)
+def test_safetensors_shapes_that_no_array_has(shape, tmp_path):
+    size = 0 if 0 in shape else 4
+    header = json.dumps({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with pytest.raises(JaxnetsError, match=r"w\.safetensors"):
+        read_state_dict(path)
+
+
+def test_strides_of_single_entries_do_not_matter(tmp_path):
+    path = tmp_path / "w.pt"
+    data = tensor_pickle(shape=(1, 4), strides=(2**63 - 1, 1))
+    path.write_bytes(zip_of(data, **{"data/0": np.arange(4, dtype=np.float32).tobytes()}))
+    np.testing.assert_array_equal(read_state_dict(path)["w"], [[0, 1, 2, 3]])
+
+
+# ---- ZIP: the directory, the members and their checksums must agree ----------------------------
+
+
+def patched(content: bytes, name: str, *, local: bool, offset: int, fmt: str, value: int) -> bytes:
+    """A field of a member's local header, or of its entry in the directory, overwritten."""
+    find = content.index if local else content.rindex
+    start = find(name.encode()) - (30 if local else 46)
+    assert content[start : start + 4] == (b"PK\x03\x04" if local else b"PK\x01\x02")
+    changed = bytearray(content)
+    struct.pack_into(fmt, changed, start + offset, value)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("member", ["archive/data/0", "archive/data.pkl"])
+@pytest.mark.parametrize(
+    ("local", "offset", "fmt", "value"),
+    [
+        (True, 0, "<I", 0),  # the signature
+        (True, 26, "<H", 2),  # the length of the name
+        (True, 28, "<H", 4),  # the length of the extra field
+        (False, 42, "<I", 0),  # where the member lies: where the first one does
+        (False, 8, "<H", 1),  # encrypted
+        (False, 16, "<I", 1),  # the checksum
+    ],
+)
+def test_zip_headers_that_disagree(member, local, offset, fmt, value, tmp_path):
+    content = zip_of(tensor_pickle(), **{"data/0": bytes(range(16)), "data/1": bytes(64)})
+    if offset == 42 and member.endswith("pkl"):
+        value = content.index(b"PK\x03\x04", 10)
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    read_state_dict(path)
+    path.write_bytes(patched(content, member, local=local, offset=offset, fmt=fmt, value=value))
+    with pytest.raises(JaxnetsError, match=r"w\.pt"):
+        read_state_dict(path)
+
+
+def test_a_flipped_bit_in_the_values_is_noticed(tmp_path):
+    values = np.arange(4, dtype=np.float32).tobytes()
+    content = zip_of(tensor_pickle(), **{"data/0": values})
+    path = tmp_path / "w.pt"
+    path.write_bytes(content.replace(values, values[:6] + b"\xc0" + values[7:]))
+    with pytest.raises(JaxnetsError, match="data/0 does not match its checksum"):
+        read_state_dict(path)
+
+
+def test_members_twice_or_over_one_another(tmp_path):
+    path = tmp_path / "w.pt"
+    path.write_bytes(zip_of(tensor_pickle(), **{"data/0": bytes(100_000)}))
+    with zipfile.ZipFile(path, "a") as archive:
+        again = copy.copy(archive.getinfo("archive/data/0"))
+        again.filename = again.orig_filename = "archive/data/1"
+        archive.filelist.append(again)
+        archive.NameToInfo["archive/data/1"] = again
+        archive._didModify = True
+    with pytest.raises(JaxnetsError, match="together larger than the file"):
+        read_state_dict(path)
+    path.write_bytes(zip_of(tensor_pickle(), **{"data/0": bytes(16)}))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("archive/data.pkl", tensor_pickle(shape=(2,)))
+    with pytest.raises(JaxnetsError, match="several members of one name"):
+        read_state_dict(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(JaxnetsError, match="a pipe or a device is none"):
+        read_state_dict(tmp_path / "pipe.pt")

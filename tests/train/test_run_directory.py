@@ -92,15 +92,3 @@ def test_metrics_continue_after_the_checkpoint(tmp_path):
         log.write({"step": 3, "kind": "train", "loss": 0.25})
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["loss"] for line in lines] == [1.0, 0.5, 0.25]
-
-
-def test_tensorboard(tmp_path):
-    with MetricsLog(tmp_path, tensorboard=True) as log:
-        log.write({"step": 1, "kind": "train", "loss": 1.0})
-    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
-
-
-def test_tensorboard_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(JaxnetsError, match=r"jaxnets\[tensorboard\]"):
-        MetricsLog(tmp_path, tensorboard=True)
