@@ -33,6 +33,7 @@ FLOORS = {
     "study": 5,
     "tasks": 5,
     "ensembles": 6,
+    "interpret": 6,
     "transfer": 6,
     "tune": 6,
     "commands": 7,

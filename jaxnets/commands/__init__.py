@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> Any:
     """
     words = list(sys.argv[1:] if args is None else args)
     if not words or words[0] in ("-h", "--help"):
-        print(_usage())
+        print(_usage(), file=sys.stdout if words else sys.stderr)
         raise SystemExit(0 if words else 2)
     if words[0] == "--version":
         import jaxnets

@@ -154,7 +154,7 @@ def hold_out_validation(dataset: Dataset, share: float, *, seed: int = 0) -> Dat
     >>> from jaxnets.data import load_dataset
     >>> digits = hold_out_validation(load_dataset("digits"), 0.1)
     >>> len(digits.train), len(digits.validation), len(digits.test)
-    (1293, 144, 360)
+    (1292, 145, 360)
     """
     train, validation = split_off(dataset.train, share, seed, use=shuffle.VALIDATION)
     return dataset._replace(train=train, validation=validation)

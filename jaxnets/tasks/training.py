@@ -62,7 +62,7 @@ def load_recipe_dataset(recipe: Recipe, data_dir: Path | None = None) -> Dataset
         JaxnetsError: see `jaxnets.data.load_dataset`.
 
     >>> len(load_recipe_dataset(Recipe(validation=0.1)).validation)
-    144
+    145
     """
     return load_dataset(
         recipe.dataset,
@@ -108,7 +108,7 @@ def train_classifier(
     >>> summary["steps"], summary["test_accuracy"] > 0.8
     (44, True)
     >>> sorted(path.name for path in options.workdir.glob("*.png"))
-    ['confusion.png', 'curves.png', 'filters.png']
+    ['confusion.png', 'curves.png', 'filters.png', 'mistakes.png']
     >>> classifier, step = load_classifier(options.workdir)
     >>> step, classifier(load_dataset("digits").test.images[:3]).shape
     (44, (3, 10))

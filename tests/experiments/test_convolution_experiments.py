@@ -47,7 +47,7 @@ def test_benchmark_compares_all_with_xla(smoke_run):
 
 
 def test_benchmark_names_the_families_it_knows(tmp_path):
-    config = replace(benchmark_convolution.smoke(), families="nonsense", workdir=tmp_path)
+    config = replace(benchmark_convolution.smoke(), families=("nonsense",), workdir=tmp_path)
     with pytest.raises(ValueError, match="fit none of"):
         benchmark_convolution.main(config)
 
