@@ -52,6 +52,11 @@ class Accuracy:
         dataset: "ImageNet", "CIFAR-10", "CIFAR-100", "MNIST".
         top1, top5: accuracy in per cent; None where it is not stated.
         source: "paper" or "torchvision".
+
+    >>> from jaxnets.models import model_info
+    >>> best = max(accuracies(model_info("vgg16")), key=lambda figure: figure.top1)
+    >>> f"{best.dataset} {best.top1} % ({best.source})"
+    'ImageNet 73.0 % (paper)'
     """
 
     dataset: str
@@ -71,6 +76,12 @@ def accuracies(info: ModelInfo) -> list[Accuracy]:
 
     Papers measure in different ways (crops, scales, averaging); torchvision's figures are all of
     one center crop.
+
+    Args:
+        info: of `jaxnets.models.model_info`.
+
+    Returns:
+        torchvision's figures first, then the paper's; none where nothing is published.
 
     >>> from jaxnets.models import model_info
     >>> for figure in accuracies(model_info("vgg16")):

@@ -21,6 +21,9 @@ published figures, not measurements of this package. `jaxnets.create_model(name)
 def model_cards() -> str:
     """One line for every registered network, family by family, as Markdown.
 
+    Returns:
+        A page with its heading; families in the order of their first papers.
+
     >>> [line for line in model_cards().splitlines() if line.startswith("| `lenet5_1998`")][0]
     '| `lenet5_1998` | LeCun, Bottou, Bengio, Haffner, ... | 1998 | 32×32×1 | 60,000 | 415,680 |
     MNIST test error 0.95 % (0.8 % with distorted training images) |  |'

@@ -33,6 +33,14 @@ class Layer:
         fan_in: input channels that one output channel of a convolution sees; 0 for others.
         trunk: channels of the last map before it that everything passes through, or of the map
             that a 1×1 convolution right before it narrowed.
+
+    >>> from jaxnets.inspect import layer_table
+    >>> rows = {row.name: row for row in layer_table("lenet5")}
+    >>> conv = rows["c3"]
+    >>> conv.kind, conv.shape, conv.window, conv.fan_in
+    ('conv', (10, 10, 16), (5, 5), 6)
+    >>> conv.parameters == (5 * 5 * 6 + 1) * 16, conv.macs == 10 * 10 * 16 * 5 * 5 * 6
+    (True, True)
     """
 
     name: str
@@ -58,6 +66,13 @@ class Trace:
         layers: in the order of computation, the input first.
         outputs: for each array that the network returns, the receptive field as a `Layer`.
         trunk: (name, shape) of the maps that everything passes through, in order.
+
+    >>> from jaxnets.inspect import trace
+    >>> traced = trace("lenet5")
+    >>> len(traced.layers), traced.outputs.field
+    (8, (32, 32))
+    >>> traced.trunk[:3]
+    (('input', (32, 32, 1)), ('c1', (28, 28, 6)), ('pool1', (14, 14, 6)))
     """
 
     layers: tuple[Layer, ...]

@@ -36,6 +36,12 @@ class Check:
         value, limit: see ``meaning``.
         meaning: what the value is, in words.
         where: the layer with the largest value.
+
+    >>> check = check_principles("lenet5")[2]
+    >>> print(f"{check.principle}: {check.value:.0%} of at most {check.limit:.0%}, {check.where}")
+    3 aggregate over embeddings: 100% of at most 50%, c3
+    >>> check.holds
+    False
     """
 
     principle: str
@@ -55,6 +61,10 @@ class Stage:
         depth: convolutions there.
         width: the most channels of a map that everything passes through, else of any map.
         parameters, macs: of those layers.
+
+    >>> from jaxnets.inspect import layer_table
+    >>> stages(layer_table("lenet5"))[0]
+    Stage(resolution=(28, 28), depth=1, width=6, parameters=156, macs=117600)
     """
 
     resolution: tuple[int, int]
@@ -84,6 +94,13 @@ def check_principles(
     Returns:
         Four checks. They are advice: VGG breaks the third and is a good network all the same.
 
+    Raises:
+        UnknownNameError: no such network.
+        ValueError: a network without ``input_shape``.
+
+    Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2015,
+    section 2; the limits are ours.
+
     >>> [check.holds for check in check_principles("googlenet")]
     [True, True, True, True]
     >>> [check.holds for check in check_principles("vgg16")]
@@ -93,12 +110,37 @@ def check_principles(
 
 
 def checks_of(traced: Trace) -> list[Check]:
-    """`check_principles` for a network that has been traced already."""
+    """`check_principles` for a network that has been traced already.
+
+    Args:
+        traced: of `trace` or `trace_network`.
+
+    Returns:
+        Four checks, in the order of the principles.
+
+    >>> for check in checks_of(trace("lenet5")):
+    ...     print(f"{check.principle}: {check.value:.2f} {'holds' if check.holds else 'is broken'}")
+    1 no representational bottleneck: 0.87 holds
+    2 wider where coarser: 1.00 holds
+    3 aggregate over embeddings: 1.00 is broken
+    4 width and depth in balance: 0.67 holds
+    """
     return [_bottleneck(traced), _widening(traced), _embedding(traced), _balance(traced)]
 
 
 def stages(layers: Sequence[Layer]) -> list[Stage]:
-    """Width, depth and cost at each resolution of a layer table, from fine to coarse."""
+    """Width, depth and cost at each resolution of a layer table, from fine to coarse.
+
+    Args:
+        layers: of `layer_table`. Only convolutions whose maps have more than one position count.
+
+    Returns:
+        One `Stage` for each (height, width).
+
+    >>> from jaxnets.inspect import layer_table
+    >>> [(stage.resolution, stage.width, stage.macs) for stage in stages(layer_table("lenet5"))]
+    [((28, 28), 6, 117600), ((10, 10), 16, 240000)]
+    """
     grouped: dict[tuple[int, int], list[Layer]] = defaultdict(list)
     for layer in layers:
         if layer.kind == "conv" and len(layer.shape) == 3 and max(layer.shape[:2]) > 1:

@@ -75,6 +75,9 @@ def cluster_units(correlations: np.ndarray, threshold: float = 0.5) -> np.ndarra
     Returns:
         (C,) labels from 0, in the order in which clusters first appear.
 
+    Raises:
+        ValueError: a matrix that is not symmetric, or a threshold outside [0, 1].
+
     >>> r = np.array([[1.0, 0.9, 0.1], [0.9, 1.0, 0.0], [0.1, 0.0, 1.0]])
     >>> cluster_units(r, threshold=0.5).tolist()
     [0, 0, 1]
@@ -103,6 +106,12 @@ class SparseLayer:
         mask: (inputs, outputs), true where there is a connection.
         connections, dense: numbers of connections of this layer and of the one that has all.
         positions: places on the map at which the layer is evaluated.
+
+    Example: four inputs in two clusters, two outputs that see one each.
+
+        >>> layer = SparseLayer(np.array([[1, 0], [1, 0], [0, 1], [0, 1]], bool), positions=100)
+        >>> layer.connections, layer.dense, layer.density, layer.macs
+        (4, 8, 0.5, 400)
     """
 
     mask: np.ndarray
@@ -132,8 +141,19 @@ def propose_sparse_layer(labels: np.ndarray, outputs: int, positions: int = 1) -
 
     Shares are proportional to the clusters' sizes, at least one unit each (largest remainders).
 
+    Args:
+        labels: (inputs,) clusters, of `cluster_units`.
+        outputs: units of the next layer.
+        positions: places on the map at which it is evaluated, H·W.
+
+    Returns:
+        The `SparseLayer`.
+
     Raises:
         ValueError: fewer outputs than clusters.
+
+    Source: Arora et al., "Provable Bounds for Learning Some Deep Representations", 2013; Szegedy
+    et al., "Going Deeper with Convolutions", 2014, section 4.
 
     >>> layer = propose_sparse_layer(np.array([0, 0, 0, 1]), outputs=4, positions=10)
     >>> layer.mask.astype(int).tolist()
@@ -163,6 +183,16 @@ def dense_branches(layer: SparseLayer, branches: int) -> int:
     grow least: with one branch this is the dense layer, with a branch for each cluster the sparse
     one.
 
+    Args:
+        layer: of `propose_sparse_layer`.
+        branches: how many blocks, at least 1.
+
+    Returns:
+        Σ over the branches of inputs × outputs.
+
+    Raises:
+        ValueError: no branch.
+
     >>> layer = propose_sparse_layer(np.array([0, 0, 1, 1, 2, 2]), outputs=6)
     >>> [dense_branches(layer, b) for b in (1, 2, 3)], layer.connections
     ([36, 20, 12], 12)
@@ -187,6 +217,18 @@ def energy_in_best_cluster(kernel: np.ndarray, labels: np.ndarray) -> float:
     Args:
         kernel: (…, inputs, outputs); leading axes are taps.
         labels: (inputs,) clusters.
+
+    Returns:
+        A share in (0, 1].
+
+    Raises:
+        ValueError: not one label for each of the kernel's inputs.
+
+    Example: two inputs, each a cluster; the outputs keep 3² of 3² + 1², and 2² of 2².
+
+        >>> kernel = np.array([[3.0, 0.0], [1.0, 2.0]])
+        >>> round(14 * energy_in_best_cluster(kernel, np.array([0, 1])), 6)
+        13.0
     """
     energy = np.square(np.asarray(kernel, np.float64)).reshape(-1, *kernel.shape[-2:]).sum(axis=0)
     if energy.shape[0] != len(labels):
@@ -205,10 +247,24 @@ def spatial_reach(x: np.ndarray, radius: int = 2, strongest: float = 0.05) -> Se
     1 (3×3), 2 (5×5).
 
     Args:
-        x: feature map (N, H, W, C).
+        x: feature map (N, H, W, C), of two channels at least.
+        radius: the largest distance, in positions of the map.
+        strongest: the share of all pairs that is looked at, above 0 and at most 1.
 
     Returns:
         radius + 1 shares, sum one.
+
+    Raises:
+        ValueError: ``strongest`` outside (0, 1], or a radius that leaves nothing to compare.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", 2014, section 4.
+
+    Example: a channel, and the same one column further right.
+
+        >>> a = np.random.default_rng(0).normal(size=(4, 8, 8))
+        >>> x = np.stack([a, np.roll(a, 1, axis=2)], axis=-1)
+        >>> spatial_reach(x, radius=1, strongest=0.1)
+        [0.0, 1.0]
     """
     if not 0 < strongest <= 1:
         raise ValueError(f"spatial_reach: strongest must lie in (0, 1], got {strongest}")

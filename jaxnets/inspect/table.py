@@ -20,6 +20,10 @@ class Totals:
         activations: values of the input and of every map that a layer makes, for one image: what a
             training step keeps at the least.
         largest_activation: the largest of these maps.
+
+    >>> sums = totals(layer_table("lenet5"))
+    >>> sums.parameters, sums.largest_activation == 28 * 28 * 6
+    (61706, True)
     """
 
     parameters: int
@@ -35,9 +39,15 @@ def trace(model: "nn.Module | str", input_shape: Sequence[int] | None = None) ->
         model: a registered name or a network.
         input_shape: (H, W, C) of one image; for a name the default is its published input.
 
+    Returns:
+        The `Trace`.
+
     Raises:
         UnknownNameError: no such network.
         ValueError: a network without ``input_shape``.
+
+    >>> [name for name, _ in trace("lenet5").trunk]
+    ['input', 'c1', 'pool1', 'c3', 'pool2']
     """
     if isinstance(model, str):
         input_shape = input_shape or model_info(model).input_shape
@@ -56,6 +66,13 @@ def layer_table(
         model: a registered name or a network.
         input_shape: (H, W, C) of one image; for a name the default is its published input.
 
+    Returns:
+        One `Layer` a row, in the order of computation, the input first.
+
+    Raises:
+        UnknownNameError: no such network.
+        ValueError: a network without ``input_shape``.
+
     Source: the table of Stanford's CS231n, lecture 9, for VGG-16.
 
     >>> rows = {row.name: row for row in layer_table("vgg16")}
@@ -67,6 +84,12 @@ def layer_table(
 
 def totals(layers: Sequence[Layer]) -> Totals:
     """Sums over a layer table.
+
+    Args:
+        layers: of `layer_table`, or some of them.
+
+    Returns:
+        The `Totals`.
 
     >>> totals(layer_table("vgg16")).activations  # the lecture's slide adds up to 24 million
     15237608
@@ -81,6 +104,20 @@ def totals(layers: Sequence[Layer]) -> Totals:
 
 def receptive_fields(model: nn.Module, input_shape: Sequence[int]) -> "dict[str, Layer] | Layer":
     """What each output of a network sees: its endpoints with ``num_classes=None``, or its logits.
+
+    Field r and jump j behind a layer with kernel k and stride s: r ← r + (k − 1)·j, j ← j·s, from
+    r = j = 1 at the input; where paths join, the union of what they see.
+
+    Args:
+        model: a network that takes (images, train=…).
+        input_shape: (H, W, C) of one image.
+
+    Returns:
+        A `Layer` for each array that the network returns, in the same structure; its ``field``,
+        ``jump`` and ``start`` are in pixels of the input.
+
+    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
+    Distill, 2019.
 
     >>> from jaxnets.models import create_model
     >>> fields = receptive_fields(create_model("resnet50", num_classes=None), (224, 224, 3))
@@ -118,7 +155,24 @@ def _pair(values: Sequence[float]) -> str:
 
 
 def as_text(layers: Sequence[Layer]) -> str:
-    """The table with its sums, aligned for a terminal."""
+    """The table with its sums, aligned for a terminal.
+
+    Args:
+        layers: of `layer_table`.
+
+    Returns:
+        Lines without a break at the end.
+
+    >>> print(as_text(layer_table("lenet5")[:3]))
+    layer  kind   output   parameters     MACs  activations  field  stride
+    ──────────────────────────────────────────────────────────────────────
+    input  input  32×32×1                             1,024      1       1
+    c1     conv   28×28×6         156  117,600        4,704      5       1
+    pool1  pool   14×14×6                             1,176      6       2
+    156 parameters (0.0 MiB in float32)
+    117,600 multiply-accumulates for one image
+    6,904 activations (0.0 MiB in float32), input and pooling included
+    """
     rows = [COLUMNS, *(row_entries(layer) for layer in layers)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = []
@@ -131,7 +185,20 @@ def as_text(layers: Sequence[Layer]) -> str:
 
 
 def as_markdown(layers: Sequence[Layer]) -> str:
-    """The table with its sums, as Markdown."""
+    """The table with its sums, as Markdown.
+
+    Args:
+        layers: of `layer_table`.
+
+    Returns:
+        Lines that end with a break.
+
+    >>> print("\\n".join(as_markdown(layer_table("lenet5")).splitlines()[:4]))
+    | layer | kind | output | parameters | MACs | activations | field | stride |
+    |---|---|---|--:|--:|--:|--:|--:|
+    | input | input | 32×32×1 |  |  | 1,024 | 1 | 1 |
+    | c1 | conv | 28×28×6 | 156 | 117,600 | 4,704 | 5 | 1 |
+    """
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---|---|---|--:|--:|--:|--:|--:|"]
     lines += ["| " + " | ".join(row_entries(layer)) + " |" for layer in layers]
     return "\n".join([*lines, "", *(line + "  " for line in _sums(layers))]) + "\n"

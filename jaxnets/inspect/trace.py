@@ -37,6 +37,20 @@ def trace_network(model: nn.Module, input_shape: Sequence[int]) -> Trace:
     Args:
         model: a Flax module.
         input_shape: (H, W, C) of one image.
+
+    Returns:
+        The `Trace`.
+
+    Example: two 3×3 convolutions, the first with stride 2; the second one's outputs see 7×7 pixels.
+
+        >>> class TwoConvolutions(nn.Module):
+        ...     @nn.compact
+        ...     def __call__(self, x, *, train=False):
+        ...         x = nn.relu(nn.Conv(8, (3, 3), strides=2, padding=1, name="conv1")(x))
+        ...         return nn.Conv(16, (3, 3), padding=1, name="conv2")(x)
+        >>> traced = trace_network(TwoConvolutions(), (32, 32, 3))
+        >>> [(layer.name, layer.shape, layer.field, layer.macs) for layer in traced.layers[1:]]
+        [('conv1', (16, 16, 8), (3, 3), 55296), ('conv2', (16, 16, 16), (7, 7), 294912)]
     """
     input_shape = tuple(input_shape)
     variables = abstract_variables(model, input_shape)

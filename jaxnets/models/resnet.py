@@ -22,14 +22,6 @@ from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, materialize, max_pool, relu
 
-# Table 1: blocks in each of the four stages, and whether they are bottlenecks.
-STAGES = {
-    18: {"stages": (2, 2, 2, 2), "bottleneck": False},
-    34: {"stages": (3, 4, 6, 3), "bottleneck": False},
-    50: {"stages": (3, 4, 6, 3), "bottleneck": True},
-    101: {"stages": (3, 4, 23, 3), "bottleneck": True},
-    152: {"stages": (3, 8, 36, 3), "bottleneck": True},
-}
 STRIDES = {"stem": 2, "stage1": 4, "stage2": 8, "stage3": 16, "stage4": 32}
 
 
@@ -113,6 +105,16 @@ class Bottleneck(nn.Module):
         return relu(y + self.shortcut(outer, self.strides, name="shortcut")(x, train))
 
 
+# Table 1: blocks in each of the four stages, and of which kind.
+STAGES = {
+    18: {"stages": (2, 2, 2, 2), "block": BasicBlock},
+    34: {"stages": (3, 4, 6, 3), "block": BasicBlock},
+    50: {"stages": (3, 4, 6, 3), "block": Bottleneck},
+    101: {"stages": (3, 4, 23, 3), "block": Bottleneck},
+    152: {"stages": (3, 8, 36, 3), "block": Bottleneck},
+}
+
+
 class ResNet(nn.Module):
     """7×7/2 convolution, 3×3/2 max pool, four stages of blocks, average pool, linear head.
 
@@ -120,11 +122,12 @@ class ResNet(nn.Module):
         num_classes: width of the head; None returns the endpoints stem, stage1…stage4 at strides
             2, 4, 8, 16, 32.
         stages: blocks in each stage.
-        bottleneck: blocks of three convolutions (50 layers and more) or of two.
+        block: `Bottleneck` (50 layers and more), `BasicBlock`, or a module of your own, called as
+            ``block(features, strides, shortcut=…, norm=…, conv=…, last_scale_init=…)(x, train)``.
         width: channels of the stem; the stages have 1, 2, 4, 8 times as many (bottlenecks: put out
             four times that).
-        width_factor: widens the 3×3 convolution of every bottleneck (Wide ResNet-50-2: 2).
-        v1: stride in the first 1×1 convolution of a bottleneck (paper) or in its 3×3 (v1.5).
+        width_factor: widens the 3×3 convolution of every `Bottleneck` (Wide ResNet-50-2: 2).
+        v1: stride in the first 1×1 convolution of a `Bottleneck` (paper) or in its 3×3 (v1.5).
         shortcut: "A", "B" or "C", see `Shortcut`.
         residual: False makes the plain network of the paper.
         zero_gamma: start the last normalization of each block at zero, so that every block
@@ -140,7 +143,7 @@ class ResNet(nn.Module):
 
     num_classes: int | None = 1000
     stages: Sequence[int] = (3, 4, 6, 3)
-    bottleneck: bool = True
+    block: Callable[..., nn.Module] = Bottleneck
     width: int = 64
     width_factor: int = 1
     v1: bool = False
@@ -181,9 +184,14 @@ class ResNet(nn.Module):
             "conv": conv,
             "last_scale_init": zeros if self.zero_gamma else ones,
         }
-        if not self.bottleneck:
-            return partial(BasicBlock, **fields)
-        return partial(Bottleneck, v1=self.v1, width_factor=self.width_factor, **fields)
+        if isinstance(self.block, type) and issubclass(self.block, Bottleneck):
+            fields |= {"v1": self.v1, "width_factor": self.width_factor}
+        elif self.v1 or self.width_factor != 1:
+            raise ValueError(
+                f"ResNet: v1 and width_factor are fields of Bottleneck, got v1={self.v1}, "
+                f"width_factor={self.width_factor} with block={self.block}"
+            )
+        return partial(self.block, **fields)
 
 
 _resnet = partial(

@@ -83,6 +83,36 @@ class ShuffleUnit(nn.Module):
         return relu(x + y)
 
 
+def stem_and_stages(
+    network: nn.Module,
+    x: jax.Array,
+    train: bool,
+    units: Callable[..., tuple[Callable[..., nn.Module], Callable[..., nn.Module]]],
+) -> "OrderedDict[str, jax.Array]":
+    """What both ShuffleNets begin with: 3×3/2 convolution, 3×3/2 max pool, stages 2, 3, 4.
+
+    Args:
+        network: within its call; gives ``stem_width``, ``stages`` and the layers.
+        x: images (N, H, W, C).
+        train: whether to use the batch's statistics.
+        units: ``units(i, layer)`` of stage i, from 2 on: makers of its first unit, which has
+            stride 2, and of each further one.
+
+    Returns:
+        The endpoints, the last one last.
+    """
+    check_images(network, x, smallest=32, stem="stem/conv")
+    layer = partial(ConvNorm, norm=network.norm, conv=network.conv, dtype=network.dtype)
+    stem = layer(network.stem_width, (3, 3), strides=2, padding=1, name="stem")
+    endpoints = OrderedDict(stem=stem(x, train))
+    x = max_pool(endpoints["stem"], (3, 3), strides=2, padding=1)
+    for i, depth in enumerate(network.stages, start=2):
+        first, other = units(i, layer)
+        stage = Stage([first, *[other] * (depth - 1)], name=f"stage{i}")
+        x = endpoints[f"stage{i}"] = stage(x, train)
+    return endpoints
+
+
 class ShuffleNetV1(nn.Module):
     """3×3/2 convolution, 3×3/2 max pool, three stages of shuffle units, pool, head.
 
@@ -113,21 +143,23 @@ class ShuffleNetV1(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="stem/conv")
-        layer = partial(ConvNorm, norm=self.norm, conv=self.conv, dtype=self.dtype)
-        endpoints = OrderedDict()
-        stem = layer(self.stem_width, (3, 3), strides=2, padding=1, name="stem")
-        x = endpoints["stem"] = stem(x, train)
-        x = max_pool(x, (3, 3), strides=2, padding=1)
-        for i, (width, depth) in enumerate(zip(self.channels, self.stages, strict=True), start=2):
-            unit = partial(ShuffleUnit, width, groups=self.groups, layer=layer)
+        def units(i: int, layer: Callable[..., nn.Module]):
+            unit = partial(ShuffleUnit, self.channels[i - 2], groups=self.groups, layer=layer)
             first_groups = 1 if i == 2 and not self.group_first else self.groups
-            first = partial(unit, strides=2, first_groups=first_groups)
-            other = partial(unit, strides=1, first_groups=self.groups)
-            stage = Stage([first, *[other] * (depth - 1)], name=f"stage{i}")
-            x = endpoints[f"stage{i}"] = stage(x, train)
+            return (
+                partial(unit, strides=2, first_groups=first_groups),
+                partial(unit, strides=1, first_groups=self.groups),
+            )
+
+        if len(self.channels) != len(self.stages):
+            raise ValueError(
+                f"ShuffleNetV1: channels and stages must have the same length, got {self.channels} "
+                f"and {self.stages}"
+            )
+        endpoints = stem_and_stages(self, x, train, units)
         if self.num_classes is None:
             return endpoints
+        *_, x = endpoints.values()
         x = global_avg_pool(x)
         return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
 

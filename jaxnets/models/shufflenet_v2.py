@@ -4,7 +4,6 @@ Source: Ma, Zhang, Zheng, Sun, "ShuffleNet V2: Practical Guidelines for Efficien
 Design", 2018, table 5, figure 3.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,12 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.models import papers
-from jaxnets.models.checks import check_images
-from jaxnets.models.layers import ConvNorm, Stage
+from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
-from jaxnets.models.shufflenet_v1 import STAGES, channel_shuffle
+from jaxnets.models.shufflenet_v1 import STAGES, channel_shuffle, stem_and_stages
 from jaxnets.nn import BatchNorm, Conv, Dense
-from jaxnets.ops import global_avg_pool, materialize, max_pool
+from jaxnets.ops import global_avg_pool, materialize
 
 # Table 5: width → channels of stages 2, 3, 4 and of the last layer.
 V2_CHANNELS = {
@@ -85,18 +83,16 @@ class ShuffleNetV2(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
-        check_images(self, x, smallest=32, stem="stem/conv")
-        layer = partial(ConvNorm, norm=self.norm, conv=self.conv, dtype=self.dtype)
-        endpoints = OrderedDict()
-        stem = layer(self.stem_width, (3, 3), strides=2, padding=1, name="stem")
-        x = endpoints["stem"] = stem(x, train)
-        x = max_pool(x, (3, 3), strides=2, padding=1)
-        for i, depth in enumerate(self.stages, start=2):
+        def units(i: int, layer: Callable[..., nn.Module]):
             unit = partial(ShuffleUnitV2, self.channels[i - 2], layer=layer)
-            first, other = partial(unit, strides=2), partial(unit, strides=1)
-            stage = Stage([first, *[other] * (depth - 1)], name=f"stage{i}")
-            x = endpoints[f"stage{i}"] = stage(x, train)
-        x = endpoints["last"] = layer(self.channels[-1], name="last")(x, train)
+            return partial(unit, strides=2), partial(unit, strides=1)
+
+        endpoints = stem_and_stages(self, x, train, units)
+        *_, x = endpoints.values()
+        last = ConvNorm(
+            self.channels[-1], norm=self.norm, conv=self.conv, dtype=self.dtype, name="last"
+        )
+        x = endpoints["last"] = last(x, train)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)

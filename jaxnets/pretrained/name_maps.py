@@ -11,6 +11,8 @@ import flax.linen as nn
 import jax
 
 from jaxnets.models.mobilenet_v2 import split_into_stages
+from jaxnets.models.resnet import ResNet
+from jaxnets.models.wide_resnet import WideResNet
 from jaxnets.pretrained.inception_names import (
     BN_INCEPTION,
     GOOGLENET,
@@ -244,9 +246,9 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     "resnet_cifar": (NameMap("akamaster", RESNET_CIFAR),),
     # The family has both kinds of network; names tell them apart.
     "wide_resnet": (
-        NameMap("torchvision", RESNET, applies=lambda m: hasattr(m, "bottleneck")),
-        NameMap("timm", RESNET, applies=lambda m: hasattr(m, "bottleneck")),
-        NameMap("xternalz", WIDE_RESNET, applies=lambda m: not hasattr(m, "bottleneck")),
+        NameMap("torchvision", RESNET, applies=lambda m: isinstance(m, ResNet)),
+        NameMap("timm", RESNET, applies=lambda m: isinstance(m, ResNet)),
+        NameMap("xternalz", WIDE_RESNET, applies=lambda m: isinstance(m, WideResNet)),
     ),
     "resnext": (
         NameMap("torchvision", RESNET),

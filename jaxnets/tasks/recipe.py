@@ -1,5 +1,6 @@
 """What decides the result of training a classifier: the settings, and what they are turned into."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -105,12 +106,16 @@ class Recipe:
         """Raise a `JaxnetsError` for values that no run can have."""
         for name, value in vars(self).items():
             option = f"--{name.replace('_', '-')}"
+            if isinstance(value, float) and not math.isfinite(value):
+                raise JaxnetsError(f"{option} must be a finite number, got {value}")
             counts = ("epochs", "batch_size", "learning_rate", "microbatches")
             if name in counts and not value > 0:
                 raise JaxnetsError(f"{option} must be above 0, got {value}")
             not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
             if name in not_negative and value < 0:
                 raise JaxnetsError(f"{option} must be 0 or more, got {value}")
+        if self.seed >= 2**63:
+            raise JaxnetsError(f"--seed must be below 2**63, got {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.early_stopping is not None and self.validation is None:

@@ -141,8 +141,11 @@ def train_classifier(
     try:
         parameters = count_parameters(network, dataset.image_shape)
         macs = count_macs(network, dataset.image_shape)
-    except ValueError as error:  # a network's own words, such as the smallest image that it takes
-        raise JaxnetsError(f"--model {recipe.model}: {error}") from error
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise JaxnetsError(
+            f"--model {recipe.model} cannot work on images {tuple(dataset.image_shape)} of "
+            f"{recipe.dataset}, for which it is too deep or not made: {error}"
+        ) from error
     balance = balance_of(recipe, dataset)
     rule = build.build_optimizer(recipe, schedule)
     fitted = fit(

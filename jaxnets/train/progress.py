@@ -1,5 +1,6 @@
 """What a run says while it goes on: a line an epoch, and on a terminal a bar below it."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -128,13 +129,15 @@ class Progress:
         self._line_time, self._line_examples = now, 0
 
     def _say(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=self._output or sys.stdout)
-        else:
-            print(text, file=self._output or sys.stdout, flush=True)
+        # A terminal or a pipe that is gone is no reason to end a run.
+        with contextlib.suppress(OSError, ValueError):
+            if self._bar is not None:
+                self._bar.write(text, file=self._output or sys.stdout)
+            else:
+                print(text, file=self._output or sys.stdout, flush=True)
 
     def _open_bar(self) -> Any:
-        if not sys.stderr.isatty():
+        if sys.stderr is None or not sys.stderr.isatty():
             return None
         from tqdm import tqdm
 

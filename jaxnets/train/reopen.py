@@ -12,7 +12,7 @@ from flax.traverse_util import unflatten_dict
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.arrays import Arrays, named_leaves, require_same_arrays
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.run_directory import read_json
+from jaxnets.train.run_directory import local_path, read_json, run_id
 from jaxnets.train.state import network_functions
 from jaxnets.train.task import Task, call_network
 
@@ -117,14 +117,14 @@ def reopen(
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: /nowhere holds no run (no config.json)...
     """
-    workdir = Path(workdir)
+    workdir = local_path(workdir)
     if read_json(workdir / "config.json") is None:
         raise JaxnetsError(
             f"{workdir} holds no run (no config.json). Train one first:\n"
             f"  jaxnets train --workdir {workdir}\n"
             f"or python -m experiments.train_classifier --workdir {workdir} in a clone"
         )
-    checkpoints = Checkpoints(workdir / "checkpoints", notify=notify)
+    checkpoints = Checkpoints(workdir / "checkpoints", run=run_id(workdir), notify=notify)
     try:
         found = checkpoints.restore(step)
     finally:

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,15 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.train.arrays import named_leaves, restore_state, state_arrays, tree_sha256
 from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.early_stopping import EarlyStoppingHook
-from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
+from jaxnets.train.loop import LoopResult, NonFiniteLossError, Window, run_loop
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.metrics_log import MetricsLog
-from jaxnets.train.options import RunOptions
+from jaxnets.train.options import RunOptions, say
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.processes import LostProcessError, StopRequest, agree, from_main, is_main
 from jaxnets.train.progress import Progress
 from jaxnets.train.reopen import SELECTION, without_selection
-from jaxnets.train.run_directory import to_json, write_json
+from jaxnets.train.run_directory import run_id, to_json, write_json
 from jaxnets.train.state import TrainState
 from jaxnets.train.trackers import open_trackers
 
@@ -76,12 +77,15 @@ class Run:
         """
         selection = self.selection
         options, parallel, batches = self.options, self.parallel, self.batches
+        identity = run_id(self.workdir)
         checkpoints = Checkpoints(
             self.workdir / "checkpoints",
             keep=options.keep,
-            notify=lambda note: print(f"note: {note}"),
+            run=identity,
+            notify=lambda note: say(f"note: {note}"),
         )
-        state, first_step = _resume(state, checkpoints, selection)
+        state, first_step, meta = _resume(state, checkpoints, selection)
+        window = Window(meta.get("window"))
         last_step = self.epochs * batches.steps_per_epoch
         if first_step:
             options.say(f"going on from step {first_step} of {last_step} ({self.workdir})")
@@ -98,7 +102,7 @@ class Run:
             if is_main():
                 if selection is not None and selection.observed:
                     arrays |= {SELECTION + k: v for k, v in selection.arrays().items()}
-                meta = {"step": step, "next_batch": step, **self.meta}
+                meta = {"step": step, "next_batch": step, "window": window.to_json(), **self.meta}
                 checkpoints.save(step, arrays, meta)
 
         with contextlib.ExitStack() as stack:
@@ -140,6 +144,7 @@ class Run:
                     agree=agree if state.carry else bool,
                     stop_requested=stop_requested,
                     progress=progress,
+                    window=window,
                 )
             except NonFiniteLossError as error:
                 checkpoints.wait()
@@ -197,7 +202,7 @@ class Run:
         return stack.enter_context(log).write
 
     def _open_progress(self, stack, evaluates, first_step, last_step):
-        if self.options.quiet or not is_main() or first_step >= last_step:
+        if self.options.quiet or not is_main() or sys.stdout is None or first_step >= last_step:
             return None
         every = self.options.evaluate_every * self.batches.steps_per_epoch
 
@@ -237,13 +242,16 @@ def _loggable(measured: dict[str, Any]) -> dict[str, Any]:
 
 def _resume(
     state: TrainState, checkpoints: Checkpoints, selection: EarlyStoppingHook | None
-) -> tuple[TrainState, int]:
-    """The state to begin with, and its step; process 0's is what every process gets."""
+) -> tuple[TrainState, int, dict]:
+    """The state to begin with, its step, and what was saved with it (on process 0 alone).
+
+    Process 0's state is what every process gets.
+    """
     count = jax.process_count()
     # Each process made the carry of its own rows; a checkpoint has those of all.
     rows = {leaf.shape[0] for leaf in jax.tree.leaves(state.carry)}
     state = state.replace(carry=jax.tree.map(lambda x: jnp.concatenate([x] * count), state.carry))
-    first_step, failed = 0, None
+    first_step, failed, meta = 0, None, {}
     if is_main():
         try:
             found = checkpoints.restore()
@@ -254,7 +262,7 @@ def _resume(
                     selection.restore(chosen)
                 # A damaged newer step was passed over; it must not shadow what comes now.
                 checkpoints.remove_after(found.step)
-                first_step = found.step
+                first_step, meta = found.step, found.meta
         except JaxnetsError as error:
             failed = error
     if agree(failed is not None):
@@ -271,14 +279,16 @@ def _resume(
         (share,) = rows
         own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
         state = state.replace(carry=jax.tree.map(lambda x: np.asarray(x)[own], state.carry))
-    return state, first_step
+    return state, first_step, meta
 
 
 def _advice(error: NonFiniteLossError, checkpoints: Checkpoints) -> str:
-    good = checkpoints.steps()
-    where = f"of step {good[-1]} in {checkpoints.directory}" if good else "none yet"
+    helps = "A lower learning rate, gradients clipped to norm 1 or a longer warm-up usually helps"
+    good = checkpoints.newest_whole()
+    if good is None:
+        return f"{error}. Nothing was saved yet. {helps}."
     return (
-        f"{error}. The last good checkpoint: {where}. A lower --learning-rate, --clip-norm 1 or a "
-        "longer --warmup-epochs usually helps; to go on from the checkpoint with it, add "
-        "--accept-changes."
+        f"{error}. The last good checkpoint: of step {good} in {checkpoints.directory}. {helps}; "
+        "to go on from the checkpoint with it, accept the change of settings "
+        "(accept_changes=True, --accept-changes)."
     )

@@ -1,6 +1,6 @@
 """What a network is trained for, as a value: the contract of `jaxnets.train` with every task."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -131,6 +131,7 @@ def compute_loss(
             f"it returned {_describe(result)}"
         )
     loss, metrics = result
+    check_names(metrics, (*RECORD_FIELDS, "gradient_norm"), "loss names a metric")
     if jnp.issubdtype(getattr(loss, "dtype", float), jnp.integer):
         raise TaskError(
             f"the task's loss is an integer ({loss.dtype}), which has no gradient; such a number "
@@ -139,6 +140,28 @@ def compute_loss(
     return _to_scalar(loss, "loss"), {
         name: _to_scalar(value, f"metric {name!r}") for name, value in metrics.items()
     }
+
+
+# What a record of metrics has beside them.
+RECORD_FIELDS = ("step", "kind")
+
+
+def check_names(names: Iterable[str], taken: Iterable[str], what: str) -> None:
+    """Refuse names of metrics that mean something else in a record.
+
+    Raises:
+        TaskError: a name is taken.
+
+    >>> check_names({"kind": 1.0}, RECORD_FIELDS, "loss names a metric")
+    Traceback (most recent call last):
+    jaxnets.train.task.TaskError: the task's loss names a metric 'kind', which a record of ...
+    """
+    for name in taken:
+        if name in names:
+            raise TaskError(
+                f"the task's {what} {name!r}, which a record of metrics has for itself; give it "
+                "another name"
+            )
 
 
 def _to_scalar(value: Any, what: str) -> jax.Array:

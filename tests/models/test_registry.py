@@ -20,7 +20,7 @@ from jaxnets.models import (
     registry,
 )
 from jaxnets.models.mlp import MLP
-from jaxnets.models.resnet import resnet50
+from jaxnets.models.resnet import Bottleneck, resnet50
 
 EXPECTED = json.loads((Path(__file__).resolve().parents[1] / "golden" / "models.json").read_text())
 
@@ -81,7 +81,7 @@ def test_an_unknown_field_offers_the_nearest():
 def test_fields_override_those_of_the_published_network():
     assert create_model("resnet50").stages == (3, 4, 6, 3)
     small = resnet50(stages=(1, 1), num_classes=7)
-    assert (small.stages, small.num_classes, small.bottleneck) == ((1, 1), 7, True)
+    assert (small.stages, small.num_classes, small.block) == ((1, 1), 7, Bottleneck)
     assert resnet50.__name__ == "resnet50" and "ResNet" in resnet50.__doc__
 
 

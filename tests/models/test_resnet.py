@@ -10,6 +10,7 @@ import pytest
 
 from jaxnets.models import count_macs, count_parameters, create_model
 from jaxnets.models.counting import abstract_variables
+from jaxnets.models.resnet import BasicBlock, Bottleneck
 from jaxnets.nn import BatchNorm
 
 
@@ -86,6 +87,28 @@ def test_option_a_takes_every_second_pixel_and_adds_empty_channels(filled_variab
     np.testing.assert_array_equal(maps["stage1"], maps["stem"])
     np.testing.assert_array_equal(maps["stage2"][..., 2:6], maps["stem"][:, ::2, ::2])
     assert not maps["stage2"][..., :2].any() and not maps["stage2"][..., 6:].any()
+
+
+def test_the_kind_of_block_is_a_field():
+    class OnlyShortcut(BasicBlock):
+        @nn.compact
+        def __call__(self, x, train):
+            return self.shortcut(self.features, self.strides, name="shortcut")(x, train)
+
+    basic = create_model("resnet50", stages=(2, 2, 2, 2), block=BasicBlock)
+    assert count_parameters(basic, (64, 64, 3)) == count_parameters("resnet18")
+    own = create_model("resnet50", stages=(1, 1), width=4, block=OnlyShortcut)
+    params = abstract_variables(own, (32, 32, 3))["params"]
+    assert set(params) == {"stem", "stage2", "head"}  # the first stage has nothing to learn
+    assert params["stage2"]["block0"]["shortcut"]["conv"]["kernel"].shape == (1, 1, 4, 8)
+    bound = create_model("resnet50", block=partial(Bottleneck, width_factor=2))
+    assert count_parameters(bound, (64, 64, 3)) == count_parameters("wide_resnet50_2")
+
+
+@pytest.mark.parametrize("field", [{"v1": True}, {"width_factor": 2}])
+def test_fields_of_a_bottleneck_are_refused_with_another_block(field):
+    with pytest.raises(ValueError, match="v1 and width_factor are fields of Bottleneck"):
+        count_parameters(create_model("resnet18", **field), (64, 64, 3))
 
 
 def test_zero_gamma_starts_every_block_as_its_shortcut(filled_variables, run, quick_jit):

@@ -124,6 +124,8 @@ def test_sigterm_saves_and_exits_cleanly(undisturbed, tmp_path):
     assert len(saved) == 1 and saved[0] >= 20
     assert not (workdir / "summary.json").exists()
     assert finish(workdir)["params_sha256"] == undisturbed[0]["params_sha256"]
+    # Also the record of the steps among which the run was stopped.
+    assert (workdir / "metrics.jsonl").read_text() == undisturbed[1]
 
 
 def test_ctrl_c_saves_and_says_so(tmp_path):

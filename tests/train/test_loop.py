@@ -71,9 +71,14 @@ def test_after_evaluation_changes_the_state():
     assert float(result.state) == 20 + 200
 
 
-def test_saves_at_window_ends_and_at_the_end():
+def test_saves_when_it_is_time_and_at_the_end():
     saved = []
-    loop(25, record_every=10, save=lambda step, state: saved.append(step), save_seconds=0)
+    options = {"save": lambda step, state: saved.append(step), "save_seconds": 0}
+    loop(25, record_every=10, **options)
+    assert saved == list(range(1, 26))
+    # Where processes must agree, they do so only where a record is made.
+    saved.clear()
+    loop(25, record_every=10, agree=lambda wish: wish, **options)
     assert saved == [10, 20, 25]
     saved.clear()
     loop(25, save=lambda step, state: saved.append(step), save_seconds=math.inf)

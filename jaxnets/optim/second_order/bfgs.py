@@ -70,9 +70,10 @@ class BFGS(SearchDirection):
 
     Source: Nocedal and Wright (2006), algorithm 6.1, and equation 6.20 for γ.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> method, x = BFGS(), jnp.array([1.0, 0.0])
-    >>> state, direction = method.update(method.init(x), x, 2 * x, x, 2 * x)  # f(x) = x·x
+    >>> update = jax.jit(method.update)
+    >>> state, direction = update(method.init(x), x, 2 * x, x, 2 * x)  # f(x) = x·x
     >>> (x + direction.vector).tolist(), bool(direction.first_order)
     ([0.0, 0.0], False)
     """

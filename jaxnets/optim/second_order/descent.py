@@ -103,11 +103,11 @@ def descend(
         A `Result` whose x and gradient are vectors.
 
     >>> import jax
-    >>> from jaxnets.optim.second_order import LBFGS, StrongWolfe
+    >>> from jaxnets.optim.second_order import BFGS, StrongWolfe
     >>> def evaluate(x):
     ...     return x @ x, 2 * x, None
     >>> options = {"tol": 1e-3, "max_iterations": 9, "line_search": StrongWolfe()}
-    >>> result = jax.jit(lambda x: descend(evaluate, x, LBFGS(5), **options))(jnp.ones(3))
+    >>> result = jax.jit(lambda x: descend(evaluate, x, BFGS(), **options))(jnp.ones(3))
     >>> result.x.tolist(), int(result.evaluations)
     ([0.0, 0.0, 0.0], 3)
     """

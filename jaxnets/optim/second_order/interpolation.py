@@ -51,7 +51,7 @@ def trial_step(
         most: the longest step allowed.
 
     >>> low, here = Sample(0.0, 1.0, -2.0), Sample(2.0, 1.0, 2.0)  # φ(t) = (1 - t)²
-    >>> step, bracketed = trial_step(low, low, here, False, 0.0, 8.0)
+    >>> step, bracketed = jax.jit(trial_step)(low, low, here, False, 0.0, 8.0)
     >>> float(step), bool(bracketed)
     (1.0, True)
     """

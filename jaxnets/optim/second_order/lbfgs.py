@@ -229,9 +229,10 @@ class LBFGS(SearchDirection):
 
     Source: Nocedal and Wright (2006), section 7.2.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> method, x = LBFGS(memory_size=3), jnp.array([1.0, 0.0])
-    >>> state, direction = method.update(method.init(x), x, 2 * x, x, 2 * x)  # f(x) = x·x
+    >>> update = jax.jit(method.update)
+    >>> state, direction = update(method.init(x), x, 2 * x, x, 2 * x)  # f(x) = x·x
     >>> (x + direction.vector).tolist(), bool(direction.first_order)
     ([0.0, 0.0], False)
     """

@@ -225,10 +225,10 @@ class LBFGSB(SearchDirection):
         lower: shape (n,), -inf where there is no bound.
         upper: shape (n,), +inf where there is no bound.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> method, x = LBFGSB(3, jnp.zeros(2), jnp.ones(2)), jnp.array([0.5, 0.5])
     >>> gradient = jnp.array([2.0, -0.25])
-    >>> _, direction = method.update(method.init(x), 0 * x, 0 * x, x, gradient)
+    >>> _, direction = jax.jit(method.update)(method.init(x), 0 * x, 0 * x, x, gradient)
     >>> method.move(x, direction.vector, 1.0).tolist()
     [0.0, 0.75]
     """

@@ -110,9 +110,9 @@ def init_search(
 def advance(search: Search, value: jax.Array, slope: jax.Array, rule: StrongWolfe) -> Search:
     """Tell the search what φ and φ' are at ``search.step``; get the next state.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> s = init_search(jnp.float32(1.0), jnp.float32(-2.0), 1.0, jnp.inf)  # φ(t) = (1 - t)²
-    >>> s = advance(s, jnp.float32(0.0), jnp.float32(0.0), StrongWolfe())
+    >>> s = jax.jit(advance)(s, jnp.float32(0.0), jnp.float32(0.0), StrongWolfe())
     >>> int(s.outcome) == WOLFE, float(s.step)
     (True, 1.0)
     """

@@ -135,10 +135,11 @@ class Newton(_Stateless):
 
     Source: Nocedal and Wright (2006), section 3.4; see `newton_direction`.
 
-    >>> import jax.numpy as jnp
+    >>> import jax, jax.numpy as jnp
     >>> method, x = Newton(lambda x: jnp.array([2.0, 8.0]) * x), jnp.ones(2)
-    >>> _, direction = method.update(method.init(x), 0 * x, 0 * x, x, method.gradient_fn(x))
-    >>> [round(float(v), 4) for v in direction.vector], direction.hessian_products
+    >>> update = jax.jit(method.update)
+    >>> _, direction = update(method.init(x), 0 * x, 0 * x, x, method.gradient_fn(x))
+    >>> [round(float(v), 4) for v in direction.vector], int(direction.hessian_products)
     ([-1.0, -1.0], 2)
     """
 

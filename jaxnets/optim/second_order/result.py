@@ -44,11 +44,11 @@ class Trace(NamedTuple):
         gradient_norm: as `Result.gradient_norm`, same shape; NaN where not reached.
         evaluations: calls of the function so far, same shape, int32; -1 where not reached.
 
-    >>> import jax.numpy as jnp
-    >>> from jaxnets.optim import minimize
-    >>> result = minimize(lambda x: 2 * x @ x, jnp.ones(2), max_iterations=3, record=True)
-    >>> result.trace.value[0].item(), result.trace.evaluations.shape
-    (4.0, (4,))
+    >>> value, norm = np.array([[4, 0, np.nan, np.nan], [2, 0, np.nan, np.nan]])
+    >>> trace = Trace(value, norm, np.array([1, 3, -1, -1]))  # one iteration, of three allowed
+    >>> reached = trace.evaluations >= 0
+    >>> trace.value[reached].tolist(), trace.evaluations[reached].tolist()
+    ([4.0, 0.0], [1, 3])
     """
 
     value: jax.Array
@@ -73,7 +73,7 @@ class Result(NamedTuple):
 
     >>> import jax.numpy as jnp
     >>> from jaxnets.optim import minimize
-    >>> result = minimize(lambda x: x @ x, jnp.zeros(2))
+    >>> result = minimize(lambda x: x @ x, jnp.zeros(2), method="bfgs")
     >>> bool(result.converged), result.message
     (True, 'converged: the gradient norm is at most tol')
     >>> result

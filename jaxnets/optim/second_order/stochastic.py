@@ -96,9 +96,9 @@ def multi_batch_lbfgs(
     Source: Berahas, Nocedal, Takáč, "A multi-batch L-BFGS method for machine learning" (2016).
 
     >>> rule, x = multi_batch_lbfgs(0.5), jnp.array([2.0])
-    >>> state = rule.init(x)
+    >>> state, update = rule.init(x), jax.jit(rule.update)
     >>> for _ in range(20):  # f(x) = 4x² on every batch
-    ...     updates, state = rule.update(8 * x, state, x, shared=8 * x, following=8 * x)
+    ...     updates, state = update(8 * x, state, x, shared=8 * x, following=8 * x)
     ...     x = x + updates
     >>> bool(abs(x[0]) < 1e-3)
     True

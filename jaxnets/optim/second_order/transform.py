@@ -72,12 +72,15 @@ def lbfgs(
     >>> def fun(x):
     ...     return jnp.sum((x - 3.0) ** 2)
     >>> solver, x = lbfgs(), jnp.zeros(2)
-    >>> state = solver.init(x)
     >>> value_and_grad = optax.value_and_grad_from_state(fun)
-    >>> for _ in range(3):
+    >>> @jax.jit
+    ... def step(x, state):
     ...     value, grad = value_and_grad(x, state=state)
     ...     updates, state = solver.update(grad, state, x, value=value, value_fn=fun)
-    ...     x = optax.apply_updates(x, updates)
+    ...     return optax.apply_updates(x, updates), state
+    >>> state = solver.init(x)
+    >>> for _ in range(3):
+    ...     x, state = step(x, state)
     >>> [round(float(v), 4) for v in x]
     [3.0, 3.0]
     """
