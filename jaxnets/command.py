@@ -138,11 +138,11 @@ def run(
 
 
 def _about_the_machine(error: OSError | RuntimeError) -> str | None:
-    """One sentence on a disk that is full or a device that is not there; None: a fault of ours."""
+    """One sentence on a file, a disk or a device that is not as needed; None: a fault of ours."""
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
             return explain_failure(f"write {error.filename or 'a file'}", error)
-        return None
+        return f"{error.filename}: {error.strerror}" if error.filename else None
     if "backend" not in str(error):
         return None
     asked = os.environ.get("JAX_PLATFORMS")

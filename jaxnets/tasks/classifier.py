@@ -117,8 +117,18 @@ class Classifier:
         return (self.apply_fn or self.network.apply)(variables, preprocess(images), **options)
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it."""
-        return jax.nn.softmax(self.apply(self.variables, jnp.asarray(images), train=False))
+        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it.
+
+        Raises:
+            JaxnetsError: images of another dtype, whose scale is unknown.
+        """
+        images = jnp.asarray(images)
+        if images.dtype != jnp.uint8:
+            raise JaxnetsError(
+                f"a classifier takes images as they are stored, uint8 0 … 255, got {images.dtype}; "
+                "jaxnets.data.pixels.gray_levels makes them so"
+            )
+        return jax.nn.softmax(self.apply(self.variables, images, train=False))
 
 
 def load_classifier(

@@ -169,10 +169,16 @@ def test_errors_of_the_system_end_a_command_with_a_sentence(capsys, tmp_path):
     def no_device(config):
         raise RuntimeError("Unable to initialize backend 'gpuu': not in the list of known backends")
 
+    def in_the_way(config):
+        (tmp_path / "file").touch()
+        (tmp_path / "file" / "folder").mkdir()
+
     def bug(config):
         raise RuntimeError("a fault of ours")
 
-    for main, words in ((full, "x.png: No space left on device. Make room"), (no_device, "gpuu")):
+    cases = {full: "x.png: No space left on device. Make room", no_device: "gpuu"}
+    cases[in_the_way] = "file/folder: Not a directory"
+    for main, words in cases.items():
         with pytest.raises(SystemExit) as ended:
             command.run(main, Config, [])
         assert ended.value.code == 2
