@@ -73,9 +73,12 @@ def choose_defaults(config: Config) -> Config:
         examples, side = len(dataset.train), max(dataset.image_shape[:2])
     name = config.recipe
     if name in (None, "auto"):
-        pretrained = config.weights is not None
         name = choose_recipe(
-            config.model, examples=examples, image_size=side, pretrained=pretrained
+            config.model,
+            examples=examples,
+            image_size=side,
+            pretrained=config.weights is not None,
+            head_only=config.fine_tune == "head",
         )
     return apply_recipe(config, name, examples=examples)
 

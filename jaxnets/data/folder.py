@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from jaxnets.data import shuffle
-from jaxnets.data.cache import default_cache_dir, open_or_build
+from jaxnets.data.cache import allocate, default_cache_dir, open_or_build
 from jaxnets.data.image_file import read_image
 from jaxnets.errors import JaxnetsError
 
@@ -277,9 +277,7 @@ def _build(
                     f"{shape[0]}×{shape[1]}: give --image-size N"
                 )
             if images is None:
-                images = np.lib.format.open_memmap(
-                    target / f"{name}_images.npy", "w+", np.uint8, (len(files), *shape)
-                )
+                images = allocate(target / f"{name}_images.npy", (len(files), *shape), np.uint8)
             images[len(labels)] = result
             labels.append(label)
         if images is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxnets.data import shuffle
 from jaxnets.data.batch import Batch
 from jaxnets.data.datasets import Dataset
+from jaxnets.data.pixels import gray_levels
 from jaxnets.data.source import ArrayRows, Split
 from jaxnets.errors import JaxnetsError
 
@@ -39,8 +40,9 @@ def make_dataset(
 
     Args:
         name: what messages call it.
-        train: (images uint8 (N, H, W, C) or gray (N, H, W), class numbers (N,)); NumPy arrays or
-            memory maps, which are not copied.
+        train: (images (N, H, W, C) or gray (N, H, W), class numbers (N,)); NumPy arrays or memory
+            maps, which are not copied. Pixels other than uint8 become so by the rule of
+            `jaxnets.data.pixels`.
         test: likewise.
         validation: likewise.
         class_names: K of them (default: the numbers).
@@ -50,7 +52,7 @@ def make_dataset(
         A `Dataset`.
 
     Raises:
-        JaxnetsError: images that are not uint8, other shapes, class numbers out of range.
+        JaxnetsError: pixels without a known scale, other shapes, class numbers out of range.
 
     >>> images = np.zeros((10, 8, 8, 1), np.uint8)
     >>> dataset = make_dataset("mine", (images, np.arange(10) % 2))
@@ -81,7 +83,8 @@ def make_dataset(
 
 
 def _checked(name: str, split: str, images: Any, labels: Any) -> Split:
-    images = images if isinstance(images, ArrayRows) else np.asarray(images)
+    if not isinstance(images, ArrayRows):
+        images = _to_gray_levels(images, f"{name}: {split} images")
     labels = np.asarray(labels)
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if images.ndim == 3:
@@ -99,6 +102,14 @@ def _checked(name: str, split: str, images: Any, labels: Any) -> Split:
     if len(labels) == 0 or int(labels.min()) < 0:
         raise JaxnetsError(f"{name}: {split} has no examples, or class numbers below 0")
     return Split(images, labels.astype(np.int32))
+
+
+def _to_gray_levels(images: Any, what: str) -> np.ndarray:
+    """Pixels as uint8, by the rule of `jaxnets.data.pixels`."""
+    try:
+        return gray_levels(np.asarray(images))
+    except ValueError as error:
+        raise JaxnetsError(f"{what}: {error}") from None
 
 
 def split_off(split: Split, share: float, seed: int, *, use: int) -> tuple[Split, Split]:
@@ -278,10 +289,8 @@ class RecordSource:
         from PIL import Image, ImageOps
 
         if not isinstance(image, Image.Image):
-            array = np.asarray(image)
+            array = _to_gray_levels(image, "a record's image")
             array = array[..., None] if array.ndim == 2 else array
-            if array.dtype != np.uint8:
-                raise JaxnetsError(f"a record's image is {array.dtype}; expected uint8, 0 to 255")
             if self._size is None and array.shape[-1] == self._channels:
                 return array
             image = Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)

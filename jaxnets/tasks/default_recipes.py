@@ -61,6 +61,16 @@ RECIPES: MappingProxyType[str, MappingProxyType[str, Any]] = MappingProxyType(
                 "label_smoothing": 0.05,
                 "clip_norm": 5.0,
             },
+            # A new classifier on features that stay as they are: a convex problem, large steps.
+            "head": {
+                "optimizer": "nesterov",
+                "learning_rate": 0.2,
+                "weight_decay": 1e-4,
+                "augment": "crop_flip",
+                "batch_size": 32,
+                "epochs": 20,
+                "label_smoothing": 0.0,
+            },
         }.items()
     }
 )
@@ -73,12 +83,19 @@ def list_recipes() -> list[str]:
         Names.
 
     >>> list_recipes()
-    ['cifar', 'fine_tune', 'imagenet', 'photos', 'small']
+    ['cifar', 'fine_tune', 'head', 'imagenet', 'photos', 'small']
     """
     return sorted(RECIPES)
 
 
-def choose_recipe(model: str, *, examples: int, image_size: int, pretrained: bool = False) -> str:
+def choose_recipe(
+    model: str,
+    *,
+    examples: int,
+    image_size: int,
+    pretrained: bool = False,
+    head_only: bool = False,
+) -> str:
     """The recipe that suits a network and the size of its data.
 
     Args:
@@ -86,6 +103,7 @@ def choose_recipe(model: str, *, examples: int, image_size: int, pretrained: boo
         examples: training images.
         image_size: the longer side of an image, in pixels.
         pretrained: training begins with published weights.
+        head_only: and moves the classifier alone.
 
     Returns:
         A name of `list_recipes`.
@@ -98,7 +116,7 @@ def choose_recipe(model: str, *, examples: int, image_size: int, pretrained: boo
     'fine_tune'
     """
     if pretrained:
-        return "fine_tune"
+        return "head" if head_only else "fine_tune"
     if model_info(model).family in _SMALL_FAMILIES:
         return "small"
     if image_size > 64 and examples >= 100_000:

@@ -1,5 +1,6 @@
 """A newcomer's path, from a folder of pictures to a fine-tuned network, as the guide shows it."""
 
+import dataclasses
 import itertools
 import os
 import re
@@ -17,9 +18,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from photographs import COLORS, write_photographs
 
-from jaxnets import commands
+from jaxnets import commands, transfer
 from jaxnets.models import Paper, create_model, registry
-from jaxnets.pretrained import save
+from jaxnets.pretrained import load, save
+from jaxnets.tasks import Recipe, load_classifier
+from jaxnets.train import RunOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guide" / "photos.md"
@@ -112,24 +115,22 @@ def test_every_step_prints_what_the_guide_prints(tiny, tmp_path, monkeypatch, ca
     ((name, ranking),) = predicted.items()
     assert name.endswith("0.jpg") and abs(sum(p for _, p in ranking) - 1) < 1e-5
     assert (tmp_path / "runs" / "photos" / "predictions" / "0.png").exists()
-    assert tuned["steps"] == 20
+    assert tuned["steps"] == 40 and tuned["epochs"] == 20
     for picture in ("curves", "confusion", "filters"):
         assert (tmp_path / "runs" / "tuned" / f"{picture}.png").exists()
 
 
 def test_frozen_layers_keep_the_files_weights(tiny, tmp_path, monkeypatch):
     """Head only: the stem is the file's, bit for bit. Gradual: three runs, and everything moves."""
-    from jaxnets.pretrained import load
-    from jaxnets.tasks import load_classifier
-
     write_photographs(tmp_path / "photos", each=3)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXNETS_CACHE", str(tmp_path / "cache"))
     _, variables = load("tiny", tiny)
     begun = np.asarray(variables["params"]["stem"]["kernel"])
-    common = f"train folder:photos --weights {tiny} --model tiny --epochs 3 --devices 1 --quiet"
+    recipe = Recipe("folder:photos", model="tiny", weights=str(tiny), epochs=3, batch_size=8)
     for way in ("head", "all", "gradual"):
-        commands.main([*common.split(), "--fine-tune", way, "--workdir", way])
+        options = RunOptions(workdir=tmp_path / way, devices=1, quiet=True)
+        transfer.fine_tune(dataclasses.replace(recipe, fine_tune=way), options)
         classifier, _ = load_classifier(tmp_path / way)
         stem = np.asarray(classifier.variables["params"]["stem"]["kernel"])
         assert (stem == begun).all() == (way == "head")

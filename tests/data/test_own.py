@@ -36,7 +36,7 @@ def test_arrays_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (IMAGES / 255, LABELS, r"float64\[20, 2, 2, 1\]; expected uint8"),
+        (IMAGES / 1.0, LABELS, r"mine: train images: floating pixels must lie in 0 … 1"),
         (IMAGES, LABELS[:5], r"train labels are int64\[5\]"),
         (IMAGES, LABELS / 1.0, "expected whole"),
         (IMAGES, LABELS - 1, "below 0"),
@@ -130,5 +130,7 @@ def test_records_of_other_libraries():
     assert named.take(np.array([0]))["label"].tolist() == [1]
     with pytest.raises(JaxnetsError, match="say which is the image"):
         RecordSource([{"photo": IMAGES[0], "y": 1}]).take(np.array([0]))
-    with pytest.raises(JaxnetsError, match="is float64; expected uint8"):
-        RecordSource([(IMAGES[0] / 255, 1)]).take(np.array([0]))
+    with pytest.raises(JaxnetsError, match="a record's image: floating pixels must lie in 0 … 1"):
+        RecordSource([(IMAGES[1] / 1.0, 1)]).take(np.array([0]))
+    unit = RecordSource([(IMAGES[1] / 255, 1)], channels=1).take(np.array([0]))["image"]
+    np.testing.assert_array_equal(unit[0], IMAGES[1])

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.convolution import benchmark_convolution, tune_convolution
+from experiments.convolution import benchmark_convolution, fourier, tune_convolution
+from jaxnets.errors import JaxnetsError
 from jaxnets.ops.convolution import table
 from jaxnets.study.convolution import tuning
 
@@ -65,3 +66,14 @@ def test_tuning_writes_a_table_that_can_be_read(tmp_path, monkeypatch):
     names = {}
     exec(path.read_text(encoding="utf-8"), names)
     assert names["TABLES"]["cpu"] == limits
+
+
+def test_fourier_takes_a_small_photograph(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (31, 20), "green").save(tmp_path / "small.png")
+    config = replace(fourier.Config(), picture=tmp_path / "small.png")
+    assert fourier.load(config).shape == (20, 20)
+    Image.new("RGB", (31, 2)).save(tmp_path / "tiny.png")
+    with pytest.raises(JaxnetsError, match="at least 16 pixels"):
+        fourier.load(replace(config, picture=tmp_path / "tiny.png"))
