@@ -90,7 +90,7 @@ def _verify(
             raise DamagedCheckpointError(f"{path} does not match its checksum")
 
 
-_STEP = re.compile(r"0|[1-9][0-9]{0,17}")
+_STEP = re.compile("0|[1-9][0-9]*")
 
 
 def _in_this_process(ocp: Any) -> Any:
@@ -118,6 +118,8 @@ def _reader(ocp: Any) -> Any:
 def _silence_orbax() -> None:
     # What of Orbax's log matters to the user comes through `notify` and the errors.
     logging.getLogger("absl").addFilter(_not_from_orbax)
+    # Of several arrays that cannot be read one is raised, the others are reported at exit.
+    logging.getLogger("asyncio").addFilter(_not_from_tensorstore)
 
 
 class Checkpoints:
@@ -229,7 +231,7 @@ class Checkpoints:
                 return
             # Plain JSON types, so that the checksum of what is read equals that of what is saved.
             meta = to_json(meta)
-            manager.save(
+            saved = manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(unflatten_dict(arrays, sep="/")),
@@ -237,6 +239,12 @@ class Checkpoints:
                     manifest=ocp.args.JsonSave(_make_manifest(step, self._run, arrays, meta)),
                 ),
             )
+            if not saved:
+                # Orbax saves nothing below the highest number that it finds.
+                raise JaxnetsError(
+                    f"step {step} is not saved: {self.directory} holds a later step"
+                    f"{_last_good(self.newest_whole())}"
+                )
         except JaxnetsError:
             raise
         except Exception as error:
@@ -354,6 +362,11 @@ def _quiet_canceled_reads() -> Iterator[None]:
         raise
     finally:
         sys.unraisablehook = usual
+
+
+def _not_from_tensorstore(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return "tensorstore_spec" not in str(error)
 
 
 def _not_from_orbax(record: logging.LogRecord) -> bool:

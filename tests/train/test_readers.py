@@ -1,5 +1,7 @@
 """Who reads a run changes nothing: not the save in progress, not the run, not its files."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -49,11 +51,26 @@ def test_the_run_itself_clears_up_what_a_killed_save_left(saved):
 
 
 def test_other_names_are_no_steps(saved):
-    for name in ("²", "٣", "007", "9" * 25, "-5", "abc"):
+    for name in ("²", "٣", "007", "-5", "abc"):
         (saved / name).mkdir()
     (saved / "8").write_text("a file")
     assert Checkpoints(saved).steps() == [3]
     assert Checkpoints(saved).restore().step == 3
+
+
+def test_a_save_below_a_later_number_is_not_silently_left_out(saved):
+    (saved / ("9" * 25)).mkdir()
+    writer = Checkpoints(saved, run="mine", notify=lambda note: None)
+    with pytest.raises(
+        JaxnetsError, match=r"step 5 is not saved: .* holds a later step; .* step 3"
+    ):
+        writer.save(5, ARRAYS, {})
+    # A run that goes on from step 3 clears it away, as a damaged step.
+    assert writer.restore().step == 3
+    writer.remove_after(3)
+    writer.save(5, ARRAYS, {})
+    writer.close()
+    assert writer.steps() == [3, 5]
 
 
 def test_a_step_that_was_renamed_or_copied_from_another_run(saved):
@@ -98,3 +115,11 @@ def test_a_refused_save_names_the_newest_whole_step(saved):
     with pytest.raises(JaxnetsError, match=r"not saved.*; the last good checkpoint is of step 3$"):
         checkpoints.save(6, {"params/w": np.float32([np.nan])}, {})
     checkpoints.close()
+
+
+def test_what_tensorstore_reports_at_exit_is_not_shown(saved, caplog):
+    Checkpoints(saved).restore()
+    for words in ('Error opening "zarr" driver [tensorstore_spec=…]', "another error"):
+        error = ValueError(words)
+        logging.getLogger("asyncio").error("never retrieved", exc_info=error)
+    assert [str(record.exc_info[1]) for record in caplog.records] == ["another error"]

@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -154,6 +157,34 @@ def test_a_folder_or_file_in_the_way_is_named(name, tmp_path):
         (tmp_path / name / "inside").mkdir(parents=True)
     with pytest.raises(JaxnetsError, match=name):
         run(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_real_command_ends_where_nothing_can_be_saved(tmp_path):
+    """With threads of Orbax and of the data about, an exit may wait for them forever."""
+    (tmp_path / "checkpoints").write_text("a file")
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiments.train_classifier", "--workdir", tmp_path),
+            *[
+                "--model",
+                "mlp",
+                "--train-examples",
+                "100",
+                "--epochs",
+                "2",
+                "--warmup-epochs",
+                "0",
+                "--quiet",
+            ],
+        ],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == 2 and "Traceback" not in process.stderr
+    assert "no checkpoints can lie in" in process.stderr
 
 
 def test_errors_of_the_system_end_a_command_with_a_sentence(capsys, tmp_path):
