@@ -136,7 +136,8 @@ def train_classifier(
     info = describe(recipe, dataset, auxiliary=auxiliary)
     if start is not None:
         info = replace(info, mean=start.mean, std=start.std)
-    settings = settings_of(recipe, Recipe)
+    # Of a recipe's name nothing depends; what it stands for is among the other settings.
+    settings = {k: v for k, v in settings_of(recipe, Recipe).items() if k != "recipe"}
     workdir = options.workdir or default_workdir(recipe)
     try:
         parameters = count_parameters(network, dataset.image_shape)
