@@ -44,7 +44,7 @@ def shape(lines: list[str]) -> list[str]:
     for line in filter(None, map(str.strip, lines)):
         word = re.sub(r"[\d.,]+", "N", line.split()[0])
         word = "CLASS" if line.split()[0] in COLORS else word
-        word = "NETWORK" if "MACs an image" in line else word
+        word = "NETWORK" if "MACs an image" in line or " of step " in line else word
         words.append("PERCENT" if re.match(r"[\d.]+ %", line) else word)
     return words
 
