@@ -10,8 +10,10 @@ import numpy as np
 
 from jaxnets.data.preprocessing import Standardization
 from jaxnets.losses import cross_entropy
+from jaxnets.metrics import accuracy, confusion_matrix
 from jaxnets.ops.activations import identity
-from jaxnets.train.task import Sums, Task
+from jaxnets.ops.class_numbers import is_class, take_class
+from jaxnets.train.task import Sums, Task, TaskError
 
 # Where networks put the logits of their auxiliary heads in training.
 AUXILIARY = "aux_logits"
@@ -24,6 +26,7 @@ def classification(
     preprocess: Callable[[jax.Array], jax.Array] = identity,
     auxiliary: Mapping[str, float] | None = None,
     class_weights: Sequence[float] | None = None,
+    scheduled: Mapping[str, Callable[[jax.Array], jax.Array]] | None = None,
 ) -> Task:
     """The task of telling K classes apart, on batches of ``image`` and ``label``.
 
@@ -38,6 +41,8 @@ def classification(
             logits under (``model_info(name).auxiliary``).
         class_weights: w_k of each class, for classes of unequal size: training minimizes
             Σ w·loss / Σ w. Evaluation stays unweighted.
+        scheduled: keyword arguments of the network in training, as functions of the number of
+            updates made; see `jaxnets.train.Task`.
 
     Returns:
         A `jaxnets.train.Task`. Its training metrics are the cross entropy, which evaluation
@@ -57,7 +62,7 @@ def classification(
         >>> state = train.create_state(model, optax.adam(1e-3), batches[0], key, task=task)
         >>> state, metrics = train.train_step(state, batches[0], task=task)
         >>> sorted(metrics)
-        ['accuracy', 'gradient_norm', 'loss']
+        ['accuracy', 'gradient_norm', 'loss', 'parameter_norm']
         >>> parallel = train.DataParallel("jit", jax.devices()[:1])
         >>> evaluate = train.Evaluator(task, state.apply_fn, digits.test, parallel)
         >>> int(evaluate(parallel.replicate(state.variables))["confusion"].sum())
@@ -82,6 +87,7 @@ def classification(
         weight=None if class_weights is None else partial(_weight, class_weights=class_weights),
         mutable=(AUXILIARY,) if auxiliary else (),
         meta=(("num_classes", num_classes), *_describe(preprocess)),
+        scheduled=tuple((scheduled or {}).items()),
     )
 
 
@@ -116,8 +122,7 @@ def _loss(logits, updates, batch, *, loss_fn, auxiliary, class_weights):
     if class_weights is not None:
         loss_fn = partial(loss_fn, weights=_example_weights(labels, class_weights))
     main = loss_fn(logits, labels)
-    classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
-    hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
+    hits = accuracy(logits, labels)
     total = main
     if auxiliary:
         heads = updates[AUXILIARY]
@@ -131,20 +136,29 @@ def _loss(logits, updates, batch, *, loss_fn, auxiliary, class_weights):
 
 def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # Of any integer dtype: uint8 would overflow below.
-    labels, mask = batch["label"].astype(jnp.int32), batch["example_mask"]
-    losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
-    cells = labels * num_classes + jnp.argmax(logits, -1)
-    confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))
+    labels, mask = batch["label"], batch["example_mask"]
+    losses = -take_class(log_probabilities, labels)
+    # What is no class is left out here, and refused when the sums are complete.
+    known = mask * is_class(labels, num_classes).astype(mask.dtype)
+    confusion = confusion_matrix(
+        jnp.argmax(logits, -1), labels, num_classes, weights=known.astype(jnp.int32)
+    )
     count = mask.sum()
     return {
         "loss": (jnp.where(mask > 0, losses, 0).sum(), count),
-        "confusion": (confusion.reshape(num_classes, num_classes), count),
+        "confusion": (confusion, count),
     }
 
 
 def _summarize(sums: Sums) -> dict[str, Any]:
     (loss, count), (confusion, _) = sums["loss"], sums["confusion"]
+    strangers = round(float(count) - float(np.sum(confusion)))
+    if strangers:
+        raise TaskError(
+            f"{strangers} of {round(float(count))} labels are outside 0 … {len(confusion) - 1}; "
+            "give the task as many classes as the labels have, or examples without a class an "
+            "example_mask of 0"
+        )
     return {
         "loss": float(loss) / float(count),
         "accuracy": float(np.trace(confusion)) / float(count),

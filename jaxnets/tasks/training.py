@@ -130,6 +130,7 @@ def train_classifier(
         recipe.dtype,
         synchronize=mapped,
         auxiliary=auxiliary,
+        drop_path=recipe.drop_path,
     )
     steps_per_epoch = max(1, len(dataset.train) // recipe.batch_size)
     schedule = build.build_schedule(recipe, steps_per_epoch)
@@ -158,6 +159,7 @@ def train_classifier(
             info.preprocess,
             auxiliary=auxiliary,
             class_weights=balance.get("class_weights"),
+            total_steps=recipe.epochs * steps_per_epoch,
         ),
         optimizer=rule if start is None else start.wrap_optimizer(rule),
         epochs=recipe.epochs,

@@ -213,8 +213,8 @@ class Checkpoints:
 
         Raises:
             JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
-                one; single numbers of the optimizer may be infinite), or the directory cannot be
-                written.
+                one; the best value that a schedule has seen may be infinite), or the directory
+                cannot be written.
         """
         bad = [path for path, array in arrays.items() if not _may_be_saved(path, array)]
         if bad:
@@ -373,12 +373,17 @@ def _not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
 
 
+# What may be infinite, by its role: the best value so far, before the first one is known, as
+# `jaxnets.optim.Plateau` and Optax's schedules for plateaus call it.
+_INFINITE_AT_FIRST = ("best", "best_value")
+
+
 def _may_be_saved(path: str, array: np.ndarray) -> bool:
     if not np.issubdtype(array.dtype, np.inexact) and array.dtype.name != "bfloat16":
         return True
     values = array.astype(np.float32, copy=False)
-    if path.startswith("opt_state/") and array.ndim == 0:
-        # The best loss so far is infinite before the first one is known.
+    role = path.rsplit("/", 1)[-1]
+    if path.startswith("opt_state/") and role in _INFINITE_AT_FIRST and array.ndim == 0:
         return not np.isnan(values)
     return bool(np.isfinite(values).all())
 

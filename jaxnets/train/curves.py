@@ -61,5 +61,5 @@ def save_curves(
 
 
 def _numbers(record: Mapping[str, Any]) -> list[str]:
-    skipped = ("step", "kind", "gradient_norm", "total_loss")
+    skipped = ("step", "kind", "gradient_norm", "parameter_norm", "total_loss")
     return [k for k, v in record.items() if k not in skipped and isinstance(v, int | float)]

@@ -91,11 +91,19 @@ class LoopResult:
 
 
 class NonFiniteLossError(JaxnetsError):
-    """The loss became NaN or infinite; ``step`` says where."""
+    """The loss, the gradient or the parameters became NaN or infinite; ``step`` says where."""
 
-    def __init__(self, step: int, loss: float):
+    def __init__(self, step: int, value: float, what: str = "the loss"):
         self.step = step
-        super().__init__(f"the loss became {loss} at step {step}")
+        super().__init__(f"{what} became {value} at step {step}")
+
+
+# What shows that a run has diverged, the cause before its effect.
+_MUST_BE_FINITE = {
+    "gradient_norm": "the norm of the gradient",
+    "parameter_norm": "the norm of the parameters",
+    "loss": "the loss",
+}
 
 
 def run_loop(
@@ -148,7 +156,7 @@ def run_loop(
         The `LoopResult`: the last state, and what the steps cost.
 
     Raises:
-        NonFiniteLossError: the loss is NaN or infinite.
+        NonFiniteLossError: loss, gradient or parameters are NaN or infinite.
 
     Example: the loop looks into neither states nor batches; here both are numbers.
 
@@ -180,8 +188,9 @@ def run_loop(
             name: float(np.asarray(leaf.addressable_shards[0].data).reshape(-1)[0])
             for name, leaf in metrics.items()
         }
-        if not math.isfinite(values["loss"]):
-            raise NonFiniteLossError(step, values["loss"])
+        for name, what in _MUST_BE_FINITE.items():
+            if not math.isfinite(values.get(name, 0.0)):
+                raise NonFiniteLossError(step, values[name], what)
         window.add(values)
         if progress is not None:
             progress.observe(step, values)

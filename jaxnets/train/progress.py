@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 # Metrics of a step that say little in a line of text.
-_UNSAID = ("gradient_norm", "total_loss")
+_UNSAID = ("gradient_norm", "parameter_norm", "total_loss")
 
 
 class Progress:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Batch statistics, momentum and the randomness of crops are all in what must survive.
 ARGUMENTS = (
-    "--model resnet20 --train-examples 320 --epochs 10 --batch-size 32 --checkpoint-seconds 0.1 "
+    "--model resnet20 --train-examples 80 --epochs 10 --batch-size 8 --checkpoint-seconds 0.1 "
     "--evaluate-every 5 --log-every 2 --devices 1 --quiet"
 )
 

@@ -107,6 +107,30 @@ def test_non_finite_loss_names_its_step(bad_step, value):
     assert all(step < bad_step for step in saved)
 
 
+@pytest.mark.parametrize("name", ["gradient_norm", "parameter_norm"])
+def test_a_finite_loss_hides_no_divergence(name):
+    """XLA's compiler for CPUs may make 0 of NaN in a ReLU: the loss then looks well."""
+
+    def step(state, batch):
+        return state + 1, {"loss": jnp.float32(1.1), name: batch}
+
+    saved = []
+    batches = iter([jnp.float32(math.nan if n == 3 else 1) for n in range(1, 9)])
+    with pytest.raises(NonFiniteLossError, match=f"the norm of the {name[:8]}.* nan at step 3"):
+        run_loop(
+            jnp.float32(0),
+            step,
+            batches,
+            first_step=0,
+            last_step=8,
+            examples_per_step=1,
+            record_every=1,
+            save=lambda step, state: saved.append(step),
+            save_seconds=0,
+        )
+    assert all(step < 3 for step in saved)
+
+
 def test_signals_are_remembered_once():
     import os
     import signal
