@@ -77,8 +77,13 @@ def main(config: Config) -> dict[str, Any]:
         target = target.with_name("explanations" if config.weights is None else target.name)
         target = Path("runs/explain") / target.name if config.weights is not None else target
 
-    from jaxnets.interpret.explain import explain_picture
-    from jaxnets.interpret.subject import Subject
+    try:
+        from jaxnets.interpret.explain import explain_picture
+        from jaxnets.interpret.subject import Subject
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("jaxnets.interpret"):
+            raise
+        raise JaxnetsError("this version of jaxnets has no room jaxnets.interpret yet") from None
     from jaxnets.study.figures import save_figure
 
     subject = Subject(
