@@ -24,6 +24,7 @@ _ROOMS = (
     "data",
     "ensembles",
     "inspect",
+    "interpret",
     "losses",
     "metrics",
     "models",

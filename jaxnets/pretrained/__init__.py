@@ -1,8 +1,17 @@
 """Other people's weights: read without PyTorch, without running anything that a file contains."""
 
+from jaxnets.pretrained.deep_compression import load_deep_compression
 from jaxnets.pretrained.loading import load, save
 from jaxnets.pretrained.names import NameMap
 from jaxnets.pretrained.preprocess import Preprocessing, preprocessing
 from jaxnets.pretrained.state_dict import read_state_dict
 
-__all__ = ["NameMap", "Preprocessing", "load", "preprocessing", "read_state_dict", "save"]
+__all__ = [
+    "NameMap",
+    "Preprocessing",
+    "load",
+    "load_deep_compression",
+    "preprocessing",
+    "read_state_dict",
+    "save",
+]
