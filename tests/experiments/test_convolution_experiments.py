@@ -6,14 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-<<<<<<< HEAD
 from experiments.convolution import benchmark_convolution, fourier, tune_convolution
 from jaxnets.errors import JaxnetsError
-from jaxnets.ops.convolution import table
-=======
-from experiments.convolution import benchmark_convolution, tune_convolution
 from jaxnets.ops.convolution import onednn_support, table
->>>>>>> main
 from jaxnets.study.convolution import tuning
 
 
@@ -78,7 +73,8 @@ def test_tuning_writes_a_table_that_can_be_read(tmp_path, monkeypatch):
     names = {}
     exec(path.read_text(encoding="utf-8"), names)
     assert names["TABLES"]["cpu"] == limits
-<<<<<<< HEAD
+    assert names["ONEDNN"] == {**table.ONEDNN, **onednn}
+    assert set(onednn) == ({onednn_support.instruction_set()} if onednn else set())
 
 
 def test_fourier_takes_a_small_photograph(tmp_path):
@@ -90,7 +86,3 @@ def test_fourier_takes_a_small_photograph(tmp_path):
     Image.new("RGB", (31, 2)).save(tmp_path / "tiny.png")
     with pytest.raises(JaxnetsError, match="at least 16 pixels"):
         fourier.load(replace(config, picture=tmp_path / "tiny.png"))
-=======
-    assert names["ONEDNN"] == {**table.ONEDNN, **onednn}
-    assert set(onednn) == ({onednn_support.instruction_set()} if onednn else set())
->>>>>>> main
