@@ -15,6 +15,7 @@ from jaxnets.data.batches import Batches, BatchIterator, eval_batches
 from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
 from jaxnets.data.image_file import read_image
 from jaxnets.data.prefetch import prefetch_to_device
+from jaxnets.data.sequences import pad_sequences
 from jaxnets.data.source import ArraySource, Source, Split
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "eval_batches",
     "list_datasets",
     "load_dataset",
+    "pad_sequences",
     "prefetch_to_device",
     "preprocessing",
     "read_image",

@@ -1,5 +1,6 @@
 """Flax modules, thin over `jaxnets.ops`: they own parameters and state, ops own the mathematics."""
 
+from jaxnets.nn.attention import Attend, MultiHeadAttention, Positions
 from jaxnets.nn.batch_norm import BatchNorm
 from jaxnets.nn.conv import Conv
 from jaxnets.nn.dense import Dense
@@ -12,9 +13,11 @@ from jaxnets.nn.local_response_norm import LocalResponseNorm
 from jaxnets.nn.maxout import Maxout
 from jaxnets.nn.precise_batch_norm import precise_batch_statistics
 from jaxnets.nn.prelu import PReLU
+from jaxnets.nn.recurrent import Recurrent
 from jaxnets.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "Attend",
     "BatchNorm",
     "Conv",
     "Dense",
@@ -24,7 +27,10 @@ __all__ = [
     "GaussianNoise",
     "LocalResponseNorm",
     "Maxout",
+    "MultiHeadAttention",
     "PReLU",
+    "Positions",
+    "Recurrent",
     "StochasticDepth",
     "fold_batch_norms",
     "precise_batch_statistics",

@@ -3,6 +3,7 @@
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.training import train_classifier
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "ClassifierInfo",
     "Recipe",
     "classification",
+    "language_modeling",
     "load_classifier",
+    "sequence_regression",
     "train_classifier",
 ]
