@@ -1,8 +1,11 @@
 """Errors that a user can act on: what was wrong, what was expected, what to do."""
 
+import contextlib
 import difflib
+import errno
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 # Spellings that lecture notes and searches in them bring along, and the word that is meant.
 ALIASES = {
@@ -45,6 +48,59 @@ class UnknownNameError(JaxnetsError, ValueError):
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(f"unknown {kind} {name!r}. {suggest(name, self.known)}")
+
+
+@contextlib.contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Say in one message what the operating system has against a write, and where.
+
+    Args:
+        place: the file or folder that is written.
+
+    Yields:
+        Nothing; write inside.
+
+    Raises:
+        JaxnetsError: instead of an `OSError`.
+
+    Example:
+        >>> with writing("a.json"):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        jaxnets.errors.JaxnetsError: cannot write a.json: No space left on device. Make ...
+    """
+    try:
+        yield
+    except OSError as error:
+        raise JaxnetsError(explain_failure(f"write {place}", error)) from error
+
+
+def explain_failure(action: str, error: BaseException) -> str:
+    """One message for a write that failed, with what to do where the disk is full.
+
+    Args:
+        action: what could not be done.
+        error: what the operating system said, or a library that quotes it.
+
+    Returns:
+        One or two sentences.
+
+    Example:
+        >>> explain_failure("write a.png", PermissionError(13, "Permission denied"))
+        'cannot write a.png: Permission denied.'
+    """
+    number = getattr(error, "errno", None)
+    quoted = re.search(r"OS error (\d+)", str(error))
+    if quoted:  # TensorStore's words
+        number = int(quoted[1])
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    reason = os.strerror(number) if number else printable(lines[0], 300)
+    full = " Make room there; the same command then goes on from what is saved."
+    return f"cannot {action}: {reason.rstrip('.')}.{full if number in _FULL else ''}"
+
+
+# A full disk, a used-up quota, and a file larger than the limit of the process.
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 
 
 def printable(text: object, limit: int = 120) -> str:

@@ -24,6 +24,18 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
 
 
+def pytest_configure(config):
+    # LLVM's optimizations are half of the time of a plain run, most of which compiles programs that
+    # run once. With --slow they are on, and always in the processes that tests start: those train.
+    if not config.getoption("--slow"):
+        flags = os.environ["XLA_FLAGS"]
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=0"
+        import jax
+
+        jax.devices()  # reads the flags
+        os.environ["XLA_FLAGS"] = flags
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return

@@ -119,6 +119,31 @@ def test_wanted_words_are_not(text):
     assert not UNWANTED.search(text)
 
 
+# One version's CPU backend computes XLA's windows wrongly (tests/ops/test_pooling_canary.py):
+# everything pools by jaxnets.ops.
+BARE_WINDOW = re.compile(
+    r"\breduce_window\w*\(|\b(?:nn|linen)\.(?:max|min|avg)_pool\b|linen\.pooling"
+)
+# Sums over windows of stride 1, which the canary shows to be right.
+BARE_WINDOW_ALLOWED = {"jaxnets/ops/windows.py", "jaxnets/ops/local_response_norm.py"}
+
+
+def test_pooling_is_that_of_ops():
+    found = {
+        str(path.relative_to(ROOT))
+        for top in ("jaxnets", "experiments", "notebooks")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in (".py", ".ipynb") and BARE_WINDOW.search(path.read_text())
+    }
+    assert found == BARE_WINDOW_ALLOWED
+
+
+@pytest.mark.parametrize("text", ["lax.reduce_window(x)", "nn.max_pool(x)", "linen.avg_pool"])
+def test_bare_windows_are_found(text):
+    assert BARE_WINDOW.search(text)
+    assert not BARE_WINDOW.search("ops.max_pool(x)")
+
+
 # Rooms whose public docstrings do not all have their sections yet; shorten this, never lengthen it.
 NOT_YET_DOCUMENTED: tuple[str, ...] = ()
 SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Yields):")

@@ -23,8 +23,9 @@ def adjust_brightness(
     Args:
         example: a dict with ``image (H, W, 3)``, uint8 or floating, or the image.
         factor: a scalar of at least 0; 1 changes nothing, 0 makes a black image.
-        white: the value of white; by default 255 for uint8 and 1 for floating images, so it must be
-            given for floating images of another range.
+        white: the value of white; by default 255 for uint8 and 1 for floating images. It must be
+            given for floating images of another range: a ValueError, and inside jit a NaN image,
+            say so.
 
     Returns:
         The example with another image, of the same shape and dtype; an image for an image.

@@ -48,7 +48,8 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
 
     Args:
         train_images: (N, H, W, C); read in chunks, summed in float64.
-        white: the value of white, by default 255 for uint8 and 1 for floating images.
+        white: the value of white, by default 255 for uint8 and 1 for floating images; it must be
+            given for floating images of another range.
 
     Returns:
         The eigenvalues and eigenvectors of the covariance, with white = 1.
@@ -60,11 +61,12 @@ def fit_color_pca(train_images: np.ndarray, *, white: float | None = None) -> Co
     if np.ndim(train_images) != 4:
         raise ValueError(f"train_images: got shape {train_images.shape}; expected (N, H, W, C)")
     check_gray_levels(train_images)
-    white = white_of(train_images) if white is None else white
+    if white is None and train_images.dtype == np.uint8:
+        white = 255
     channels = train_images.shape[-1]
     count, total, products = 0, np.zeros(channels), np.zeros((channels, channels))
     for chunk in streaming.chunks(train_images):
-        colors = chunk.reshape(-1, channels) / white
+        colors = chunk.reshape(-1, channels) / (white_of(chunk) if white is None else white)
         count += len(colors)
         total += colors.sum(0)
         products += colors.T @ colors

@@ -11,6 +11,7 @@ from jaxnets.augment.cutout import cutout
 from jaxnets.augment.example import Transform
 from jaxnets.augment.geometry import random_crop, random_flip
 from jaxnets.augment.resized_crop import random_resized_crop
+from jaxnets.augment.values import white_of
 from jaxnets.data import preprocessing
 from jaxnets.errors import UnknownNameError
 
@@ -49,7 +50,8 @@ def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) 
 
     Raises:
         UnknownNameError: for a name that is not in the list.
-        ValueError: "googlenet" for images that have not three channels.
+        ValueError: "googlenet" for images that have not three channels; "googlenet" and "alexnet"
+            for floating images of another range than 0 … 1.
 
     >>> policy = create_policy("crop_flip", np.zeros((2, 8, 8, 3), np.uint8), cutout_size=4)
     """
@@ -63,6 +65,8 @@ def create_policy(name: str, train_images: np.ndarray, *, cutout_size: int = 0) 
     if name == "googlenet":
         if channels != 3:
             raise ValueError(f"googlenet: got images of {channels} channel(s); expected colors")
+        # Here values are known; inside jit they are not.
+        white_of(np.asarray(train_images[:256]))
         transforms.append(partial(random_resized_crop, size=(height, width)))
         # Howard drew the three factors from 0.5 to 1.5.
         transforms.append(partial(color_jitter, brightness=0.5, contrast=0.5, saturation=0.5))

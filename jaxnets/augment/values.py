@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnets.augment.checks import check_gray_levels
 
@@ -26,22 +27,49 @@ def to_dtype(values: jax.Array, dtype: jnp.dtype) -> jax.Array:
     return values.astype(dtype)
 
 
-def white_of(image: jax.Array) -> int:
+def white_of(image: jax.Array) -> float | jax.Array:
     """The value of white where it is not given: 255 for uint8, 1 for floating images.
 
-    Nothing is checked: for floating images of another range, such as 0 … 255 or normalized ones,
-    ``white`` must be given.
+    Floating images of another range, such as 0 … 255 or normalized ones, are refused: ``white``
+    must be given for them. Inside jit, where values are not known, they become NaN.
 
     Args:
         image: uint8 or floating.
 
     Returns:
-        255 or 1.
+        255 or 1; inside jit a traced NaN for a floating image of another range.
+
+    Raises:
+        ValueError: a floating image with values outside −1 … 2.
 
     >>> white_of(jnp.zeros((2, 2, 3), jnp.uint8)), white_of(jnp.zeros((2, 2, 3)))
     (255, 1)
+    >>> white_of(jnp.full((2, 2, 3), 200.0))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: image: got floating values from 200 to 200, and no white; expected 0 … 1. Give ...
     """
-    return 255 if image.dtype == jnp.uint8 else 1
+    if image.dtype == jnp.uint8:
+        return 255
+    if not image.size:
+        return 1
+    if not isinstance(image, jax.core.Tracer):
+        values = np.asarray(image, np.float32)
+        low, high = float(values.min()), float(values.max())
+        if low < _LOWEST or high > _HIGHEST:
+            raise ValueError(
+                f"image: got floating values from {low:g} to {high:g}, and no white; expected "
+                "0 … 1. Give white=255 for gray levels 0 … 255, or change colors before images "
+                "are normalized"
+            )
+        return 1
+    wide = image.astype(jnp.float32)
+    wrong = (wide.min() < _LOWEST) | (wide.max() > _HIGHEST)
+    return jnp.where(wrong, jnp.nan, 1.0)
+
+
+# Color noise and resampling leave 0 … 1 by less than this; no image in another range stays within
+# it that is not black.
+_LOWEST, _HIGHEST = -1.0, 2.0
 
 
 def in_unit_range(
@@ -52,7 +80,8 @@ def in_unit_range(
     Args:
         image: uint8 or floating.
         change: float32 image → float32 image.
-        white: the value of white; None is 255 for uint8 and 1 for floating images.
+        white: the value of white; None is 255 for uint8 and 1 for floating images, see
+            `white_of`.
 
     Returns:
         The changed image, of the image's dtype; uint8 is rounded and clipped.

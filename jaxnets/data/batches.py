@@ -184,7 +184,8 @@ def eval_batches(
     """Every example once, in order, in batches of one shape.
 
     The last batch is filled up with copies of the last example; ``example_mask`` is 1 for true
-    examples and 0 for copies, so sums weighted by it are exact.
+    examples and 0 for copies, so sums weighted by it are exact. A mask that the source has itself
+    is multiplied by it.
 
     Args:
         source: the examples.
@@ -215,7 +216,10 @@ def _eval_batches(
     for start in range(0, count, batch_size):
         rows = start + process_index * share + np.arange(share)
         mask = (rows < count).astype(np.float32)
-        yield {**source.take(np.minimum(rows, count - 1)), "example_mask": mask}
+        batch = source.take(np.minimum(rows, count - 1))
+        # A source may have a mask of its own, of examples that do not count.
+        own = np.asarray(batch.get("example_mask", 1), np.float32)
+        yield {**batch, "example_mask": mask * own}
 
 
 def _check(source: Source, batch_size: int, process_index: int, process_count: int) -> None:

@@ -33,11 +33,61 @@ def default_cache_dir() -> Path:
     >>> isinstance(default_cache_dir(), Path)
     True
     """
-    return Path(os.environ.get("JAXNETS_CACHE") or Path.home() / ".cache" / "jaxnets")
+    return Path(os.environ.get("JAXNETS_CACHE") or home() / ".cache" / "jaxnets")
+
+
+def home() -> Path:
+    """The home directory; the working directory where there is none, as in some containers.
+
+    >>> home().is_dir()
+    True
+    """
+    try:
+        found = Path.home()
+    except RuntimeError:
+        return Path()
+    return found if found.is_dir() else Path()
+
+
+def allocate(path: Path, shape: tuple[int, ...], dtype: Any) -> np.memmap:
+    """A new ``.npy`` file as a writable memory map, its room on the disk taken beforehand.
+
+    A file that only looks as long as it will be is refused its room when a page of it is written:
+    on a full disk that ends the process by a bus error, which no program can catch.
+
+    Args:
+        path: of the file.
+        shape: of the array.
+        dtype: of the array.
+
+    Returns:
+        The array, undefined.
+
+    Raises:
+        OSError: there is no room.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     allocate(Path(folder) / "a.npy", (2, 3), np.uint8).shape
+    (2, 3)
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    with open(path, "rb+") as file:
+        length = os.fstat(file.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, length)
+        else:
+            file.seek(array.offset)
+            for start in range(array.offset, length, 2**22):
+                file.write(bytes(min(2**22, length - start)))
+            file.flush()
+    return array
 
 
 def open_or_build(
-    entry: Path, build: Callable[[Path], dict[str, Any]]
+    entry: Path,
+    build: Callable[[Path], dict[str, Any]],
+    valid: Callable[[dict[str, np.ndarray], dict[str, Any]], bool] = lambda arrays, facts: True,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Open a cache entry, building it first where it is missing or damaged.
 
@@ -45,6 +95,8 @@ def open_or_build(
         entry: the entry's folder.
         build: writes ``NAME.npy`` files into the folder it is given and returns JSON-ready facts to
             keep beside them.
+        valid: (arrays, facts) → whether they are what ``build`` makes; an entry that is something
+            else is built anew, like a damaged one.
 
     Returns:
         (arrays by name, memory-mapped and read only; the facts that ``build`` returned).
@@ -61,21 +113,26 @@ def open_or_build(
     ...     arrays["squares"].tolist(), facts
     ([0, 1, 4, 9], {'made of': 'the first numbers'})
     """
-    found = open_entry(entry)
+
+    def whole() -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        found = open_entry(entry)
+        return found if found is not None and valid(*found) else None
+
+    found = whole()
     if found is not None:
         return found
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         with _lock(entry):
             # Another process may have built it while this one waited.
-            found = open_entry(entry)
+            found = whole()
             if found is None:
-                _build(entry, build)
-                found = open_entry(entry)
+                _build(entry, build, whole)
+                found = whole()
     except OSError as error:
         raise JaxnetsError(
             f"can't write the cache of decoded images at {entry}: {error}. "
-            "Name another place with JAXNETS_CACHE or cache_dir"
+            "Make room there, or name another place with JAXNETS_CACHE or cache_dir"
         ) from error
     if found is None:
         raise JaxnetsError(f"the cache entry {entry} reads back damaged after it was written")
@@ -98,6 +155,8 @@ def open_entry(entry: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | No
         manifest = json.loads((entry / MANIFEST).read_text())
         arrays = {}
         for name, recorded in manifest["files"].items():
+            if Path(name).name != name:  # a file elsewhere
+                return None
             path = entry / name
             length = path.stat().st_size
             if length != recorded["bytes"]:
@@ -106,11 +165,11 @@ def open_entry(entry: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]] | No
                 return None
             arrays[path.stem] = np.load(path, mmap_mode="r", allow_pickle=False)
         return arrays, manifest["facts"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _build(entry: Path, build: Callable[[Path], dict[str, Any]]) -> None:
+def _build(entry: Path, build: Callable[[Path], dict[str, Any]], whole: Callable) -> None:
     temporary = _temporary_folder(entry)
     try:
         facts = build(temporary)
@@ -121,7 +180,7 @@ def _build(entry: Path, build: Callable[[Path], dict[str, Any]]) -> None:
         manifest = temporary / MANIFEST
         manifest.write_text(json.dumps({"files": files, "facts": facts}, indent=1))
         _flush(manifest)
-        if entry.exists() and open_entry(entry) is None:  # damaged
+        if entry.exists() and whole() is None:  # damaged
             # Aside first: other processes may still have its files open.
             aside = _temporary_folder(entry)
             os.rename(entry, aside / "damaged")
@@ -129,7 +188,7 @@ def _build(entry: Path, build: Callable[[Path], dict[str, Any]]) -> None:
         try:
             os.rename(temporary, entry)
         except OSError:
-            if open_entry(entry) is None:
+            if whole() is None:
                 raise
             # Refused because another process was faster: its entry is as good as this one.
     finally:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.data.pixels import to_8_bits
+from jaxnets.errors import JaxnetsError, printable
 
 
 def read_image(
@@ -12,8 +13,9 @@ def read_image(
 ) -> np.ndarray:
     """Read an image file as uint8 (H, W, channels), upright.
 
-    The EXIF orientation that cameras write is applied. Transparency is laid over white. With
-    ``size`` the image is scaled until it just covers that size, then cropped around the center.
+    Other than 8-bit pixels become so by the rule of `jaxnets.data.pixels`; the EXIF orientation
+    that cameras write is applied. With ``size`` the image is scaled until it just covers that size,
+    then cropped around the center.
 
     Args:
         path: any file that Pillow reads.
@@ -24,7 +26,9 @@ def read_image(
         uint8 (H, W, channels).
 
     Raises:
-        JaxnetsError: the file is missing, damaged, or no image; the message names it and says why.
+        JaxnetsError: the file is missing, damaged, no image, larger than
+            `jaxnets.data.pixels.MAX_PIXELS`, or has pixels without a known scale; the message names
+            it and says why.
         ValueError: ``channels`` is neither 1 nor 3.
 
     >>> import tempfile
@@ -38,18 +42,13 @@ def read_image(
         raise ValueError(f"channels is {channels}; expected 3 (RGB) or 1 (gray)")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    path = Path(path)
+    width_height = (size, size) if isinstance(size, int) else size and (size[1], size[0])
     try:
+        path = Path(path).expanduser()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError("that is a pipe or a device")  # which may never end
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            image.load()
-            if image.mode.startswith("I"):  # 16-bit gray, which Pillow would clip instead of scale
-                gray = np.asarray(image).astype(np.uint32)
-                image = Image.fromarray(((255 * gray + 32767) // 65535).astype(np.uint8))
-            if "A" in image.getbands() or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("RGB" if channels == 3 else "L")
+            image = to_8_bits(file, channels, width_height)
     except FileNotFoundError:
         raise JaxnetsError(f"can't read the image {path}: there is no such file") from None
     except IsADirectoryError:
@@ -57,9 +56,8 @@ def read_image(
     except UnidentifiedImageError:
         raise JaxnetsError(f"can't read the image {path}: Pillow knows no such format") from None
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
-        reason = str(error) or type(error).__name__
+        reason = printable(error, 300) or type(error).__name__
         raise JaxnetsError(f"can't read the image {path}: {reason}") from error
-    if size is not None:
-        width_height = (size, size) if isinstance(size, int) else (size[1], size[0])
+    if width_height is not None:
         image = ImageOps.fit(image, width_height, method=Image.Resampling.BICUBIC)
     return np.asarray(image).reshape(image.height, image.width, channels)

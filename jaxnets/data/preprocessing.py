@@ -42,7 +42,9 @@ __all__ = [
 ]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=("mean", "std"), meta_fields=())
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=("mean", "std"), meta_fields=("reverse_channels",)
+)
 @dataclass(frozen=True, eq=False)
 class Standardization:
     """x ↦ (x − mean) / std, with statistics an image, one number a channel, or one number.
@@ -52,6 +54,8 @@ class Standardization:
     Attributes:
         mean: (H, W, C), (C,) or a scalar, in gray levels.
         std: likewise.
+        reverse_channels: red, green, blue become blue, green, red first; mean and std are those
+            of the reversed channels.
 
     >>> Standardization(np.array([100.0]), np.array([50.0])).apply(jnp.uint8([[200]])).tolist()
     [[2.0]]
@@ -59,6 +63,7 @@ class Standardization:
 
     mean: np.ndarray
     std: np.ndarray
+    reverse_channels: bool = False
 
     def apply(self, x: jax.Array) -> jax.Array:
         """(x − mean) / std.
@@ -70,6 +75,8 @@ class Standardization:
             The same shape, floating.
         """
         x = as_float(x)
+        if self.reverse_channels:
+            x = x[..., ::-1]
         return (x - _like(x, self.mean)) / _like(x, self.std)
 
     def inverse(self, y: jax.Array) -> jax.Array:
@@ -82,7 +89,8 @@ class Standardization:
             The same shape, floating.
         """
         y = as_float(y)
-        return y * _like(y, self.std) + _like(y, self.mean)
+        x = y * _like(y, self.std) + _like(y, self.mean)
+        return x[..., ::-1] if self.reverse_channels else x
 
 
 def _like(x: jax.Array, statistics: np.ndarray) -> jax.Array:
@@ -95,8 +103,11 @@ def _like(x: jax.Array, statistics: np.ndarray) -> jax.Array:
 IMAGENET: Final = Standardization(
     255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 )
-# Caffe's networks of 2013-2016 saw blue, green, red in 0 … 255 with this subtracted.
-CAFFE_BGR: Final = Standardization(np.array([104.0, 117.0, 123.0]), np.ones(3))
+# Caffe's networks of 2013-2016 saw blue, green, red in 0 … 255 with this subtracted; it takes red,
+# green, blue, as all images here are, and turns them round.
+CAFFE_BGR: Final = Standardization(
+    np.array([104.0, 117.0, 123.0]), np.ones(3), reverse_channels=True
+)
 
 
 def fit_mean_image(train_images: np.ndarray) -> Standardization:

@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from jaxnets.data import shuffle
-from jaxnets.data.cache import default_cache_dir, open_or_build
+from jaxnets.data.cache import allocate, default_cache_dir, open_or_build
+from jaxnets.data.pixels import to_8_bits
 from jaxnets.data.tfds_files import Prepared, find_prepared, fingerprint
 from jaxnets.errors import JaxnetsError
 
 # Change it when decoding changes: older cache entries are then not used any more.
-CACHE_FORMAT: Final = 1
+CACHE_FORMAT: Final = 2
 # One in so many training examples is held out where a set has no labeled test split.
 HOLDOUT: Final = 5
 # Examples read at once: enough to feed the threads, little enough to stay small in memory.
@@ -65,9 +66,27 @@ def load_tfds(
     parts.append(f"{CACHE_FORMAT}-{fingerprint(prepared.path)[:16]}")
     root = Path(cache_dir or default_cache_dir()).expanduser()
     arrays, facts = open_or_build(
-        root / "datasets" / "-".join(parts), lambda folder: _Decoder(prepared, size).run(folder)
+        root / "datasets" / "-".join(parts),
+        lambda folder: _Decoder(prepared, size).run(folder),
+        _is_dataset,
     )
     return arrays, tuple(facts["class_names"])
+
+
+def _is_dataset(arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> bool:
+    """Whether a cache entry holds what `_Decoder` writes, whoever wrote it."""
+    names = facts.get("class_names") if isinstance(facts, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return False
+    for which in ("train", "test"):
+        images, labels = arrays.get(f"{which}_images"), arrays.get(f"{which}_labels")
+        if images is None or labels is None or images.dtype != np.uint8 or images.ndim != 4:
+            return False
+        if labels.dtype != np.int32 or labels.shape != images.shape[:1] or not len(labels):
+            return False
+        if labels.min() < 0 or labels.max() >= len(names):
+            return False
+    return arrays["train_images"].shape[1:] == arrays["test_images"].shape[1:]
 
 
 class _Decoder:
@@ -163,8 +182,12 @@ class _Decoder:
         except Exception as error:  # missing files, and whatever the readers make of damaged ones
             raise self._damaged(f"split {split!r}", error) from error
         expected = self.info.splits[split].num_examples
-        if found != expected:
-            raise self._error(f"split {split!r} holds {found} examples instead of {expected}")
+        for number in (found, self._stored(split)):
+            if number != expected:
+                raise self._error(
+                    f"is incomplete or damaged: split {split!r} holds {number} examples instead "
+                    f"of {expected}. Copy or prepare it again"
+                )
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK].tolist()
             try:
@@ -176,6 +199,20 @@ class _Decoder:
                 where = f"split {split!r}, examples {chunk[0]} to {chunk[-1]}"
                 raise self._damaged(where, error) from error
             yield records
+
+    def _stored(self, split: str) -> int:
+        """How many records the files of a split hold, whatever the description says."""
+        from array_record.python.array_record_module import ArrayRecordReader
+
+        total = 0
+        for path in self.info.splits[split].filepaths:
+            try:
+                reader = ArrayRecordReader(os.fspath(path))
+                total += reader.num_records() if reader.ok() else 0
+                reader.close()
+            except Exception as error:  # whatever it makes of a damaged file
+                raise self._damaged(f"{Path(path).name}", error) from error
+        return total
 
     def _labels(self, split: str) -> Iterator[int]:
         rows = np.arange(self.info.splits[split].num_examples)
@@ -202,8 +239,8 @@ class _Decoder:
                 decoded = pool.map(lambda task: [self._image(one) for one in task], tasks)
                 for row, image in enumerate(itertools.chain.from_iterable(decoded), start=done):
                     if images is None:
-                        images = np.lib.format.open_memmap(
-                            folder / f"{name}_images.npy", "w+", np.uint8, (len(rows), *image.shape)
+                        images = allocate(
+                            folder / f"{name}_images.npy", (len(rows), *image.shape), np.uint8
                         )
                     if image.shape != images.shape[1:]:
                         raise self._error(
@@ -231,7 +268,8 @@ class _Decoder:
         if self.encoded:
             try:
                 with Image.open(io.BytesIO(stored)) as file:
-                    image = file.convert("RGB" if self.channels == 3 else "L")
+                    at_least = None if self.size is None else (self.size, self.size)
+                    image = to_8_bits(file, self.channels, at_least)
             except Exception as error:
                 raise self._damaged("an image", error) from error
         elif self.size is None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from jaxnets.data.cache import home
 from jaxnets.errors import JaxnetsError, UnknownNameError
 
 # name, name/configuration, name:version, name/configuration:version
@@ -40,7 +41,7 @@ def default_data_dir() -> Path:
     >>> isinstance(default_data_dir(), Path)
     True
     """
-    return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets")
+    return Path(os.environ.get("TFDS_DATA_DIR") or home() / "tensorflow_datasets")
 
 
 def list_prepared(data_dir: Path | str | None = None) -> list[str]:

@@ -6,25 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.ops.class_numbers import require_classes, take_class
+
 
 def log_loss(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean negative log-likelihood of the right classes, −(1/N) Σ log p(yₙ).
 
     Args:
         probabilities: (…, N, K).
-        labels: (N,) class numbers.
+        labels: (N,) class numbers, 0…K−1.
 
     Returns:
         (…): one number for each leading index.
 
     Raises:
-        ValueError: labels that do not fit.
+        ValueError: labels that do not fit, or outside 0…K−1 (NaN where values are not known).
 
     >>> round(float(log_loss(jnp.array([[0.5, 0.5]]), jnp.array([1]))), 4)
     0.6931
     """
     _check(probabilities, labels)
-    return -jnp.log(_of_labels(probabilities, labels)).mean(-1)
+    return -jnp.log(take_class(probabilities, labels)).mean(-1)
 
 
 def pairwise_disagreement(probabilities: jax.Array) -> jax.Array:
@@ -104,14 +106,10 @@ def measure_ensemble(probabilities: jax.Array, labels: jax.Array) -> dict[str, A
     }
 
 
-def _of_labels(probabilities, labels):
-    index = jnp.broadcast_to(labels[:, None], (*probabilities.shape[:-1], 1))
-    return jnp.take_along_axis(probabilities, index, axis=-1)[..., 0]
-
-
 def _check(probabilities, labels) -> None:
     if probabilities.ndim < 2 or jnp.shape(labels) != probabilities.shape[-2:-1]:
         raise ValueError(
             f"labels must be (N,) for probabilities (…, N, K), got shapes {jnp.shape(labels)} and "
             f"{probabilities.shape}"
         )
+    require_classes("labels", labels, probabilities.shape[-1])

@@ -13,6 +13,7 @@ from jaxnets.ensembles.predict import Ensemble
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.classifier import Classifier, load_classifier
 from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.run_directory import local_path
 
 
 def load_ensemble(
@@ -45,7 +46,7 @@ def load_ensemble(
         raise JaxnetsError("an ensemble needs at least one run, got none")
     members: list[Classifier] = []
     names: list[str] = []
-    for workdir in map(Path, workdirs):
+    for workdir in map(local_path, workdirs):
         steps: Sequence[int | None] = (None,)
         if last > 1:
             steps = Checkpoints(workdir / "checkpoints").steps()[-last:]

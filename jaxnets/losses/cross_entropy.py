@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.class_numbers import take_class
 from jaxnets.ops.precision import at_least_float32
 
 
@@ -50,15 +51,11 @@ def cross_entropy(
 @partial(jax.jit, static_argnums=(3, 4), inline=True)
 def _cross_entropy(logits, labels, weights, label_smoothing, reduction):
     logits = at_least_float32(logits)
-    classes = logits.shape[-1]
     log_p = jax.nn.log_softmax(logits)
     if labels.ndim == logits.ndim:
         losses = -(labels.astype(log_p.dtype) * log_p).sum(-1)
     else:
-        labels = labels.astype(jnp.int32)
-        # A negative index would count from the end.
-        index = jnp.where(labels < 0, classes, labels)[..., None]
-        losses = -jnp.take_along_axis(log_p, index, -1, mode="fill", fill_value=jnp.nan)[..., 0]
+        losses = -take_class(log_p, labels)
     if label_smoothing:
         losses = (1.0 - label_smoothing) * losses - label_smoothing * log_p.mean(-1)
 

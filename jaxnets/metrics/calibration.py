@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.class_numbers import is_class, take_class
+
 
 class Reliability(NamedTuple):
     """What a reliability diagram shows, bin by bin; each array is float32 (bins,).
@@ -31,7 +33,7 @@ def reliability(logits: jax.Array, labels: jax.Array, *, bins: int = 15) -> Reli
 
     Args:
         logits: (N, K); for probabilities p pass log p.
-        labels: class numbers (N,), integer.
+        labels: class numbers (N,), integer; one outside 0…K−1 makes the result NaN.
         bins: B.
 
     Returns:
@@ -58,6 +60,7 @@ def _reliability(logits, labels, bins):
     probabilities = jax.nn.softmax(logits.astype(jnp.float32))
     confidence = probabilities.max(-1)
     right = (logits.argmax(-1).astype(jnp.int32) == labels.astype(jnp.int32)).astype(jnp.float32)
+    right = jnp.where(is_class(labels, logits.shape[-1]).all(), right, jnp.nan)
     # Upper edges belong to their bin. A NaN falls into none.
     index = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1)
     index = jnp.where(jnp.isnan(confidence), bins, index)
@@ -78,7 +81,7 @@ def expected_calibration_error(
 
     Args:
         logits: (N, K); for probabilities p pass log p.
-        labels: class numbers (N,), integer.
+        labels: class numbers (N,), integer; one outside 0…K−1 makes the result NaN.
         bins: B.
 
     Returns:
@@ -108,7 +111,7 @@ def fit_temperature(
 
     Args:
         logits: (N, K), of examples that were not trained on.
-        labels: class numbers (N,), integer.
+        labels: class numbers (N,), integer; one outside 0…K−1 makes the result NaN.
         limits: of T. Where every prediction is right the best T is 0, and the lower limit is
             returned; where predictions are worse than guessing, the upper one.
 
@@ -137,7 +140,7 @@ def _fit_temperature(logits, labels, low, high):
     z = logits.astype(jnp.float32)
     # Relative to the largest: nothing overflows, and sums keep their digits.
     z = z - z.max(-1, keepdims=True)
-    of_label = jnp.take_along_axis(z, labels.astype(jnp.int32)[:, None], -1)[:, 0]
+    of_label = take_class(z, labels)
 
     def halve(_, ends):
         left, right = ends
@@ -149,7 +152,7 @@ def _fit_temperature(logits, labels, low, high):
 
     ends = jnp.log(jnp.float32(low)), jnp.log(jnp.float32(high))
     left, right = jax.lax.fori_loop(0, 40, halve, ends)
-    return jnp.exp((left + right) / 2)
+    return jnp.where(jnp.isnan(of_label).any(), jnp.nan, jnp.exp((left + right) / 2))
 
 
 def _check(logits: jax.Array, labels: jax.Array) -> None:

@@ -5,6 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.class_numbers import is_class, require_classes, take_class
+
 
 def accuracy(
     logits: jax.Array, labels: jax.Array, *, weights: jax.Array | None = None
@@ -35,7 +37,8 @@ def top_k_accuracy(
     """Share of the examples whose class is among the k largest logits.
 
     Of equal logits the first counts as the larger, as `jax.lax.top_k` sorts them. A class whose
-    logit is NaN never counts as found.
+    logit is NaN never counts as found. A class number outside 0…K−1 makes the result NaN, as it
+    does every loss, unless its weight is 0.
 
     Args:
         logits: (…, K).
@@ -63,20 +66,18 @@ def top_k_accuracy(
 @partial(jax.jit, static_argnums=3, inline=True)
 def _top_k_accuracy(logits, labels, weights, k):
     labels = _class_numbers("labels", labels, logits.shape)
-    mine = jnp.take_along_axis(
-        logits, jnp.clip(labels, 0, logits.shape[-1] - 1)[..., None], axis=-1
-    )
+    mine = take_class(logits, labels)[..., None]
     classes = jnp.arange(logits.shape[-1], dtype=labels.dtype)
     classes = classes.reshape((1,) * labels.ndim + (-1,))
     # "not ≤" instead of ">": then everything is ahead of a NaN, and a NaN ahead of everything.
     ahead = ~(logits <= mine) | ((logits == mine) & (classes < labels[..., None]))
-    inside = (labels >= 0) & (labels < logits.shape[-1])
-    found = ((ahead.sum(-1) < k) & inside).astype(jnp.float32)
+    found = (ahead.sum(-1) < k).astype(jnp.float32)
+    found = jnp.where(is_class(labels, logits.shape[-1]), found, jnp.nan)
     if weights is None:
         return found.mean()
     weights = weights.astype(found.dtype)
     total = weights.sum()
-    return (found * weights).sum() / jnp.where(total == 0, 1.0, total)
+    return jnp.where(weights == 0, 0, found * weights).sum() / jnp.where(total == 0, 1.0, total)
 
 
 def confusion_matrix(
@@ -95,11 +96,12 @@ def confusion_matrix(
         weights: (…), bool or numbers; entries of weight 0 are not counted.
 
     Returns:
-        (K, K): int32 counts, or float32 sums of floating weights. Pairs with a class outside 0…K−1
-        are left out. Matrices of batches may be added.
+        (K, K): int32 counts, or float32 sums of floating weights. Matrices of batches may be added.
 
     Raises:
-        ValueError: shapes that do not fit, or ``num_classes`` missing or contradicting the logits.
+        ValueError: shapes that do not fit, ``num_classes`` missing or contradicting the logits, or
+            a class outside 0…K−1 that has a weight. Inside jit, where values are not known, such a
+            class makes sums of weights NaN and counts negative, all of them.
 
     >>> import jax.numpy as jnp
     >>> confusion_matrix(jnp.array([0, 1, 1]), jnp.array([0, 0, 1]), 2).tolist()
@@ -121,6 +123,8 @@ def confusion_matrix(
             "each prediction"
         )
     _check_weights(weights, labels.shape)
+    require_classes("labels", labels, num_classes, weights)
+    require_classes("predictions", predictions, num_classes, weights)
     return _confusion_matrix(predictions, labels, weights, num_classes)
 
 
@@ -131,11 +135,14 @@ def _confusion_matrix(predictions, labels, weights, num_classes):
     elif not jnp.issubdtype(weights.dtype, jnp.floating):
         weights = weights.astype(jnp.int32)
     rows, columns = labels.ravel().astype(jnp.int32), predictions.ravel().astype(jnp.int32)
+    known = is_class(rows, num_classes) & is_class(columns, num_classes)
     # A negative index would count from the end: send it past the end, where it is dropped.
-    rows = jnp.where(rows < 0, num_classes, rows)
-    columns = jnp.where(columns < 0, num_classes, columns)
+    rows = jnp.where(known, rows, num_classes)
     zeros = jnp.zeros((num_classes, num_classes), weights.dtype)
-    return zeros.at[rows, columns].add(weights.ravel(), mode="drop")
+    counts = zeros.at[rows, columns].add(weights.ravel(), mode="drop")
+    floating = jnp.issubdtype(counts.dtype, jnp.floating)
+    refused = jnp.nan if floating else jnp.iinfo(counts.dtype).min // 2
+    return jnp.where(jnp.any(~known & (weights.ravel() != 0)), refused, counts)
 
 
 def _class_numbers(name: str, labels: jax.Array, logits_shape: tuple[int, ...]) -> jax.Array:

@@ -79,7 +79,8 @@ def within_between_ratio(features: jax.Array, labels: jax.Array) -> jax.Array:
 
     Args:
         features: (N, D).
-        labels: class numbers (N,), integer, 0 … N−1 at most.
+        labels: class numbers (N,), any integers of at least 0; a negative one makes the result
+            NaN.
 
     Returns:
         a float32 scalar.
@@ -102,8 +103,11 @@ def within_between_ratio(features: jax.Array, labels: jax.Array) -> jax.Array:
     x = features.astype(jnp.float32)
     x = x - x.mean(0, keepdims=True)
     n = x.shape[0]
+    known = (labels >= 0).all()
+    # Numbers without gaps, however large they are: at most n of them.
+    labels = jnp.unique(labels, return_inverse=True, size=n)[1].reshape(-1)
     counts = jax.ops.segment_sum(jnp.ones(n, jnp.float32), labels, n)
     sums = jax.ops.segment_sum(x, labels, n)
     between = (jnp.sum(sums * sums, axis=1) / jnp.maximum(counts, 1.0)).sum()
     within = jnp.sum((x - (sums / jnp.maximum(counts, 1.0)[:, None])[labels]) ** 2)
-    return within / between
+    return jnp.where(known, within / between, jnp.nan)

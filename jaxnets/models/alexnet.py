@@ -16,10 +16,10 @@ import jax.numpy as jnp
 
 from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.layers import SpatialDense
+from jaxnets.models.layers import SpatialDense, pool_to_window
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
-from jaxnets.ops import adaptive_avg_pool, he_normal, local_response_norm, max_pool, relu
+from jaxnets.ops import he_normal, local_response_norm, max_pool, relu
 
 # Layers whose biases start at one, so that their ReLUs get positive inputs at first (section 5).
 ONES = ("conv2", "conv4", "conv5", "fc6", "fc7")
@@ -31,6 +31,7 @@ ONE_WEIRD_TRICK = {
     "lrn": None,
     "paper_init": False,
     "dropout_first": True,
+    "stretch": True,
 }
 
 
@@ -51,15 +52,16 @@ class AlexNet(nn.Module):
         paper_init: kernels N(0, 0.01²) and the biases of conv2, 4, 5, fc6, fc7 one, as published;
             otherwise He's normal initialization and zeros.
         fc_width: width of fc6 and fc7.
-        fc_window: side of the map that fc6 sees; other maps are pooled to it adaptively.
+        fc_window: side of the map that fc6 sees; larger maps are pooled to it adaptively.
+        stretch: smaller maps are stretched to it, as torchvision does; else they are refused.
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.
         dropout_first: dropout before fc6 and fc7 instead of after.
         dropout_rate: of both dropouts.
         conv: convolution layer.
         dtype: compute dtype.
 
-    Call: images (N, H, W, C) of at least 67×67 (63×63 with padding 2) → logits (N,
-    num_classes), float32. Needs the rng "dropout" in training.
+    Call: images (N, H, W, C) of at least 227×227 (223×223 with padding 2), or of 67×67 with
+    fc_window=1 (63×63) → logits (N, num_classes), float32. Needs the rng "dropout" in training.
     """
 
     num_classes: int | None = 1000
@@ -71,6 +73,7 @@ class AlexNet(nn.Module):
     paper_init: bool = True
     fc_width: int = 4096
     fc_window: int = 6
+    stretch: bool = False
     fc_endpoints: bool = False
     dropout_first: bool = False
     dropout_rate: float = 0.5
@@ -103,7 +106,7 @@ class AlexNet(nn.Module):
         endpoints["pool5"] = x
         if self.num_classes is None and not self.fc_endpoints:
             return endpoints
-        x = adaptive_avg_pool(x, self.fc_window)
+        x = pool_to_window(self, x, stretch=self.stretch)
         for name, window in (("fc6", self.fc_window), ("fc7", 1)):
             dropout = Dropout(self.dropout_rate, name=f"dropout_{name}")
             if self.dropout_first:

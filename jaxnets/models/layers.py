@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.nn import BatchNorm, Conv
-from jaxnets.ops import conv, dense, he_normal, relu
+from jaxnets.ops import adaptive_avg_pool, conv, dense, he_normal, relu
 
 
 class ConvNorm(nn.Module):
@@ -74,6 +74,34 @@ class Stage(nn.Module):
         for j, block in enumerate(self.blocks):
             x = block(name=f"block{j}")(x, train)
         return x
+
+
+def pool_to_window(network: nn.Module, x: jax.Array, *, stretch: bool) -> jax.Array:
+    """Bring the last feature map to the side that the first connected layer sees.
+
+    Larger maps are averaged. A smaller one can only be stretched, which repeats its entries: that
+    says nothing that the smaller map does not, and means that the images have another size than
+    the network was made for.
+
+    Args:
+        network: the bound network; its field ``fc_window`` is the side.
+        x: (N, H, W, C).
+        stretch: stretch smaller maps; else refuse them.
+
+    Returns:
+        (N, fc_window, fc_window, C).
+
+    Raises:
+        ValueError: the map is smaller, and not to be stretched.
+    """
+    window = network.fc_window
+    if min(x.shape[1:3]) < window and not stretch:
+        raise ValueError(
+            f"{type(network).__name__}: these images leave a last feature map of {x.shape[1:3]}, "
+            f"and the first connected layer sees {window}×{window}. Give larger images, or a "
+            f"network with fc_window={min(x.shape[1:3])}."
+        )
+    return adaptive_avg_pool(x, window)
 
 
 class SpatialDense(nn.Module):

@@ -19,6 +19,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.registry import register
 from jaxnets.nn import Conv, Dense
 from jaxnets.ops import avg_pool, max_pool, relu, scaled_tanh
+from jaxnets.ops.class_numbers import take_class
 
 # Table I: the S2 maps that each of the 16 maps of C3 sees. Different inputs force the maps to
 # extract different features, and keep the number of connections within bounds.
@@ -235,7 +236,7 @@ def map_loss(logits: jax.Array, labels: jax.Array, j: float = 10.0) -> jax.Array
 
     Args:
         logits: (…, K), the negative penalties.
-        labels: (…) integers.
+        labels: (…) integers; the loss of one outside 0…K−1 is NaN.
         j: positive; penalties far above it are not pushed further.
 
     Returns:
@@ -246,7 +247,7 @@ def map_loss(logits: jax.Array, labels: jax.Array, j: float = 10.0) -> jax.Array
     0.0
     """
     logits = jnp.asarray(logits)
-    right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    right = take_class(logits, labels)
     rubbish = jnp.full((*logits.shape[:-1], 1), -j, logits.dtype)
     return jax.nn.logsumexp(jnp.concatenate([logits, rubbish], axis=-1), axis=-1) - right
 

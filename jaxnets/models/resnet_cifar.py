@@ -17,6 +17,7 @@ from jaxnets.models.checks import check_images
 from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
+from jaxnets.nn.batch_norm import MOMENTS
 from jaxnets.ops import materialize, relu
 
 # Layers in all → blocks n in each of the three stages: 6n + 2 layers.
@@ -82,7 +83,7 @@ class LoopedStage(nn.Module):
         x = self.first(name="block0")(x, train)
         loop = nn.scan(
             lambda module, carry, _: (module(carry, train), None),
-            variable_axes={"params": 0, "batch_stats": 0, "intermediates": 0},
+            variable_axes={"params": 0, "batch_stats": 0, MOMENTS: 0, "intermediates": 0},
             split_rngs={"params": True},
             length=self.depth - 1,
         )

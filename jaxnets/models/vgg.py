@@ -15,10 +15,10 @@ import jax.numpy as jnp
 
 from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.layers import SpatialDense
+from jaxnets.models.layers import SpatialDense, pool_to_window
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dropout
-from jaxnets.ops import adaptive_avg_pool, local_response_norm, max_pool, relu
+from jaxnets.ops import local_response_norm, max_pool, relu
 
 # Table 1: kernel sizes of the convolutions in the five stages; each stage has one width.
 CONFIGURATIONS = {
@@ -68,7 +68,8 @@ class VGG(nn.Module):
         stages: kernel sizes of each stage's convolutions, see `CONFIGURATIONS`.
         widths: channels of each stage.
         fc_width: width of fc6 and fc7.
-        fc_window: side of the map that fc6 sees; other maps are pooled to it adaptively.
+        fc_window: side of the map that fc6 sees; larger maps are pooled to it adaptively,
+            smaller ones stretched, as torchvision does.
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.
         dense: evaluate fully convolutionally: the connected layers slide over the whole feature
             map and the scores of all places are averaged (section 3.2).
@@ -110,7 +111,7 @@ class VGG(nn.Module):
         if self.num_classes is None and not self.fc_endpoints:
             return endpoints
         if not self.dense:
-            x = adaptive_avg_pool(x, self.fc_window)
+            x = pool_to_window(self, x, stretch=True)
         elif min(x.shape[1:3]) < self.fc_window:
             raise ValueError(
                 f"VGG: dense evaluation needs images of at least {32 * self.fc_window} pixels, "

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 
 from jaxnets.models import papers
 from jaxnets.models.checks import check_images
-from jaxnets.models.layers import SpatialDense
+from jaxnets.models.layers import SpatialDense, pool_to_window
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
-from jaxnets.ops import adaptive_avg_pool, he_normal, local_response_norm, max_pool, relu
+from jaxnets.ops import he_normal, local_response_norm, max_pool, relu
 
 # Table 1: channels of the best variant.
 WIDE = (96, 256, 512, 1024, 512)
@@ -38,7 +38,8 @@ class ZFNet(nn.Module):
         lrn: contrast normalization across feature maps after the first two poolings, or None.
         paper_init: kernels N(0, 0.01²), as published; otherwise He's normal initialization.
         fc_width: width of fc6 and fc7.
-        fc_window: side of the map that fc6 sees; other maps are pooled to it adaptively.
+        fc_window: side of the map that fc6 sees; larger maps are pooled to it adaptively, smaller
+            ones refused.
         fc_endpoints: without classifier, return "fc6" and "fc7" as well.
         dropout_rate: after fc6 and fc7.
         conv: convolution layer.
@@ -78,7 +79,7 @@ class ZFNet(nn.Module):
         x = endpoints["pool5"] = max_pool(x, (3, 3), strides=2)
         if self.num_classes is None and not self.fc_endpoints:
             return endpoints
-        x = adaptive_avg_pool(x, self.fc_window)
+        x = pool_to_window(self, x, stretch=False)
         x = endpoints["fc6"] = relu(fc(self.fc_width, self.fc_window, name="fc6")(x))
         x = Dropout(self.dropout_rate, name="dropout6")(x, train=train)
         x = endpoints["fc7"] = relu(fc(self.fc_width, name="fc7")(x))

@@ -24,7 +24,7 @@ class Conv(nn.Module):
         padding: int, one pair per spatial axis, or "SAME"/"VALID".
         groups: channel groups; they divide ``features`` and the input channels.
         use_bias: whether there is a bias.
-        algorithm: see `jaxnets.ops.conv`.
+        algorithm, platform: see `jaxnets.ops.conv`.
         dtype: compute dtype (None: that of the input and parameters together).
         param_dtype: dtype of the parameters.
         kernel_init, bias_init: initializers.
@@ -45,6 +45,7 @@ class Conv(nn.Module):
     groups: int = 1
     use_bias: bool = True
     algorithm: str = "auto"
+    platform: str | None = None
     dtype: Any = None
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = he_normal
@@ -66,5 +67,6 @@ class Conv(nn.Module):
             dilation=self.dilation,
             groups=self.groups,
             algorithm=self.algorithm,
+            platform=self.platform,
         )
         return y if bias is None else y + lax.expand_dims(bias, range(y.ndim - 1))

@@ -74,6 +74,9 @@ def precise_batch_statistics(
         flat = traverse_util.flatten_dict(jax.device_get(moments_of(variables, batch, keys)))
         for layer in {path[:-1] for path in flat}:
             new = {n: np.float64(flat[*layer, n]) for n in ("mean", "var", "count")}
+            # Of layers that are scanned there is one count each, beside a vector of means each.
+            extra = new["mean"].ndim - new["count"].ndim
+            new["count"] = new["count"].reshape(*new["count"].shape, *(1,) * extra)
             if unbiased and method == "average":
                 new["var"] = new["var"] * (new["count"] / (new["count"] - 1))
             total[layer] = _merge(total[layer], new, method) if layer in total else new

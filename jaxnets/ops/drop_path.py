@@ -6,20 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.ops.dropout import check_rate
+from jaxnets.ops.precision import check_floating
 
 
 def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> jax.Array:
     """The mean of the paths, or of those kept: Σ k_i y_i / Σ k_i.
 
     Args:
-        outputs: of the paths, arrays (N, …) of one shape.
+        outputs: of the paths, floating arrays (N, …) of one shape.
         keep: (N, paths) of zeros and ones, at least one 1 in every row; None keeps all.
 
     Returns:
         like one of the outputs.
 
     Raises:
-        ValueError: no path, outputs of several shapes, or a ``keep`` that does not fit them.
+        ValueError: no path, outputs of several shapes or not floating, or a ``keep`` that does
+            not fit them.
 
     Source: Larsson et al. 2016 (FractalNet), §2.1 and figure 2.
 
@@ -33,6 +35,7 @@ def join_paths(outputs: Sequence[jax.Array], keep: jax.Array | None = None) -> j
     shapes = {y.shape for y in outputs}
     if len(shapes) > 1:
         raise ValueError(f"outputs: got shapes {sorted(shapes)}; expected one shape for all paths")
+    check_floating(outputs[0])
     if keep is None:
         return sum(outputs) / len(outputs)
     first = outputs[0]

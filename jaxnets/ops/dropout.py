@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.precision import check_floating
+
 
 def check_rate(rate: float) -> None:
     """Raise a ValueError for a static rate outside [0, 1]; the value of a traced one is unknown."""
@@ -21,7 +23,7 @@ def dropout(
 
     Args:
         key: random key.
-        x: any shape.
+        x: any shape, floating.
         rate: probability of a unit to be dropped, in [0, 1].
         scale_in_training: divide by 1 − rate.
 
@@ -29,7 +31,7 @@ def dropout(
         like ``x``.
 
     Raises:
-        ValueError: a rate outside [0, 1].
+        ValueError: a rate outside [0, 1], or an ``x`` that is not floating.
 
     Source: Hinton et al. 2012 (Improving Neural Networks by Preventing Co-adaptation of Feature
     Detectors); Srivastava et al. 2014 (Dropout), §4 and §10.
@@ -39,6 +41,7 @@ def dropout(
     [0.0, 2.0]
     """
     check_rate(rate)
+    check_floating(x)
     if isinstance(rate, int | float) and rate in (0.0, 1.0):
         return x if rate == 0.0 else jnp.zeros_like(x)
     keep = jax.random.bernoulli(key, 1.0 - rate, x.shape)
@@ -57,14 +60,14 @@ def dropout_at_test(x: jax.Array, rate: float = 0.5) -> jax.Array:
     training (the weight scaling rule).
 
     Args:
-        x: any shape.
+        x: any shape, floating.
         rate: probability with which training dropped a unit, in [0, 1].
 
     Returns:
         like ``x``.
 
     Raises:
-        ValueError: a rate outside [0, 1].
+        ValueError: a rate outside [0, 1], or an ``x`` that is not floating.
 
     Source: Srivastava et al. 2014, §4 and figure 2.
 
@@ -73,4 +76,5 @@ def dropout_at_test(x: jax.Array, rate: float = 0.5) -> jax.Array:
     [0.5, 0.5]
     """
     check_rate(rate)
+    check_floating(x)
     return x * (1.0 - rate)

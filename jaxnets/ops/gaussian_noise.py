@@ -5,6 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.precision import check_floating
+
 
 def gaussian_noise(
     key: jax.Array, x: jax.Array, std: float = 0.1, *, multiplicative: bool = False
@@ -35,8 +37,7 @@ def gaussian_noise(
     '0.5'
     """
     check_std(std)
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x: got {x.dtype}; expected floating numbers")
+    check_floating(x)
     if isinstance(std, int | float) and std == 0:
         return x
     z = (std * jax.random.normal(key, x.shape, jnp.float32)).astype(x.dtype)

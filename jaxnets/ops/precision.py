@@ -12,3 +12,15 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     dtype('float32')
     """
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def check_floating(x: jax.Array) -> None:
+    """Raise a ValueError unless ``x`` holds real floating numbers, which alone can be scaled.
+
+    >>> import jax.numpy as jnp
+    >>> check_floating(jnp.arange(3))
+    Traceback (most recent call last):
+    ValueError: x: got int32; expected floating numbers
+    """
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        raise ValueError(f"x: got {jnp.result_type(x)}; expected floating numbers")

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.ops.dropout import check_rate
+from jaxnets.ops.precision import check_floating
 
 
 def stochastic_depth(
@@ -22,7 +23,7 @@ def stochastic_depth(
 
     Args:
         key: random key.
-        x: (N, …), the branch's output.
+        x: (N, …), floating, the branch's output.
         rate: probability of the branch to be dropped, in [0, 1]; may be traced (schedules).
         per_example: draw for each example; False: once for the whole batch, as first published.
         scale_in_training: divide by 1 − rate; otherwise the test pass is
@@ -32,7 +33,7 @@ def stochastic_depth(
         like ``x``.
 
     Raises:
-        ValueError: a rate outside [0, 1], or an ``x`` without axes.
+        ValueError: a rate outside [0, 1], or an ``x`` without axes or not floating.
 
     Source: Huang et al. 2016 (Deep Networks with Stochastic Depth), §3; Zoph et al. 2017, §A.7.
 
@@ -41,6 +42,7 @@ def stochastic_depth(
     [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0], [2.0, 2.0]]
     """
     check_rate(rate)
+    check_floating(x)
     if x.ndim < 1:
         raise ValueError("x: got a single number; expected (N, …)")
     if isinstance(rate, int | float) and rate in (0.0, 1.0):
@@ -58,14 +60,14 @@ def stochastic_depth_at_test(x: jax.Array, rate: float | jax.Array) -> jax.Array
     """The test pass as first published: y = x · (1 − rate), each branch by its survival.
 
     Args:
-        x: the branch's output, any shape.
+        x: the branch's output, any shape, floating.
         rate: probability with which training dropped the branch, in [0, 1].
 
     Returns:
         like ``x``.
 
     Raises:
-        ValueError: a rate outside [0, 1].
+        ValueError: a rate outside [0, 1], or an ``x`` that is not floating.
 
     Source: Huang et al. 2016, equation 5.
 
@@ -74,6 +76,7 @@ def stochastic_depth_at_test(x: jax.Array, rate: float | jax.Array) -> jax.Array
     [0.75, 0.75]
     """
     check_rate(rate)
+    check_floating(x)
     return x * (1.0 - rate)
 
 

@@ -49,10 +49,13 @@ def _running(weight: Callable[[jax.Array, Any], jax.Array]) -> Average:
 
     def update(state, params):
         t = optax.safe_increment(state.count)
-        average = jax.tree.map(
-            lambda a, p: a + weight(t, a.dtype) * (p - a), state.average, promote(params)
-        )
-        return AverageState(t, average)
+
+        def moved(a, p):
+            share = weight(t, a.dtype)
+            # All of p is p itself: a + (p − a) would round, and keep a NaN of a for good.
+            return jnp.where(share == 1, p, a + share * (p - a))
+
+        return AverageState(t, jax.tree.map(moved, state.average, promote(params)))
 
     return Average(init, update)
 
@@ -126,7 +129,8 @@ def ema(decay: float = 0.9999, *, debias: bool = False, warm: bool = False) -> A
 
     def weight(t, dtype):
         if debias:
-            return (1 - decay) / bias_correction(decay, t, dtype)
+            # 1 for the first, without rounding: nothing of what was there before is left.
+            return jnp.where(t == 1, 1, (1 - decay) / bias_correction(decay, t, dtype))
         if warm:
             # 1 − (1 + t)/(10 + t) = 9/(10 + t), without the loss of digits.
             return jnp.maximum(1 - decay, 9 / (10 + t.astype(dtype)))

@@ -13,7 +13,7 @@ EPS = 1e-6
 
 
 def global_norm(tree: Any) -> jax.Array:
-    """√(Σ over all leaves of Σ g²), in float32 at least.
+    """√(Σ over all leaves of Σ g²), in float32 at least; squares neither overflow nor vanish.
 
     Args:
         tree: a tree of floating-point arrays.
@@ -27,7 +27,24 @@ def global_norm(tree: Any) -> jax.Array:
     >>> float(global_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
     5.0
     """
-    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(promote(tree))))
+    leaves = jax.tree.leaves(promote(tree))
+    if not leaves:
+        return jnp.zeros(())
+    squares = _sum_of_squares(leaves)
+    limits = jnp.finfo(squares.dtype)
+    # Within these limits squares keep their digits; beyond them the tree is read again, scaled.
+    exact = (squares > limits.tiny / limits.eps) & (squares < limits.max)
+
+    def scaled():
+        largest = jnp.stack([jnp.max(jnp.abs(leaf), initial=0) for leaf in leaves]).max()
+        unit = jnp.where(largest > 0, largest, 1)
+        return unit * jnp.sqrt(_sum_of_squares([leaf / unit for leaf in leaves]))
+
+    return jax.lax.cond(exact, lambda: jnp.sqrt(squares), scaled)
+
+
+def _sum_of_squares(leaves: list[jax.Array]) -> jax.Array:
+    return sum(jnp.sum(leaf * leaf) for leaf in leaves)
 
 
 def _stateless(change) -> optax.GradientTransformation:
@@ -81,10 +98,7 @@ def clip_by_leaf_norm(max_norm: float) -> optax.GradientTransformation:
     """
     check_number("max_norm", max_norm, above=0)
 
-    def clip(leaf):
-        return leaf * jnp.minimum(1.0, max_norm / (global_norm(leaf) + EPS))
-
-    return _stateless(lambda g: jax.tree.map(clip, g))
+    return _stateless(lambda g: jax.tree.map(lambda leaf: _clip(leaf, max_norm), g))
 
 
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
@@ -111,9 +125,19 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
     """
     check_number("max_norm", max_norm, above=0)
 
-    def clip(grads):
-        norm = global_norm(grads)
-        scale = jnp.minimum(1.0, max_norm / (norm + EPS))
-        return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), grads)
+    return _stateless(lambda g: _clip(g, max_norm))
 
-    return _stateless(clip)
+
+# A gradient longer than this is made smaller first, so that its norm is finite, and the factor that
+# brings it down none of the numbers that processors round to zero.
+_LARGE = 2.0**60
+
+
+def _clip(tree: Any, max_norm: float) -> Any:
+    """g · min(1, max_norm / (‖g‖ + EPS)), also where ‖g‖ is beyond the largest number."""
+    norm = global_norm(tree)
+    unit = jnp.where(norm > _LARGE, 1 / _LARGE, 1.0)
+    smaller = jax.tree.map(lambda leaf: leaf * unit.astype(leaf.dtype), tree)
+    norm = jax.lax.cond(norm > _LARGE, lambda: global_norm(smaller), lambda: norm)
+    scale = jnp.minimum(1 / unit, max_norm / (norm + EPS * unit))
+    return jax.tree.map(lambda leaf: leaf * scale.astype(leaf.dtype), smaller)

@@ -14,11 +14,22 @@ from jaxnets.optim.trees import check_number, need_params, promote
 Mask = Any | Callable[[Any], Any] | None
 
 
-def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta", "gamma")) -> Any:
-    """True for every leaf whose own name is not among `excluded`: no decay for biases and norms.
+# What the modules of this package and of Flax call a parameter that shifts, scales or bends
+# activations. Weight decay pulls to zero, which is no simpler value for any of them: a PReLU of
+# slope 0 is a ReLU, a normalization of scale 0 puts out nothing.
+NOT_DECAYED = (
+    *("bias", "scale", "beta", "gamma"),
+    *("slope", "negative_slope", "coefficient"),
+)
+
+
+def mask_by_name(params: Any, excluded: Iterable[str] = NOT_DECAYED) -> Any:
+    """True for every leaf whose own name is not among `excluded`: weights decay, and nothing else.
 
     The name is that of the leaf, the last part of its path, as Flax gives it: ``kernel``, ``bias``,
-    and ``scale`` for the factor of a normalization. A leaf without a name counts as included.
+    ``scale`` for the factor of a normalization, ``slope`` for that of a PReLU. It says what a
+    parameter is for, however many axes it has: in a stack of scanned blocks a scale has two. A leaf
+    without a name counts as included.
 
     Args:
         params: a tree of parameters.
@@ -43,6 +54,9 @@ def mask_by_name(params: Any, excluded: Iterable[str] = ("bias", "scale", "beta"
 
 def mask_by_rank(params: Any, minimum: int = 2) -> Any:
     """True for every leaf of at least `minimum` axes: matrices and kernels, no vectors.
+
+    The rank does not say what a parameter is for: the scales of blocks that are scanned are
+    stacked to matrices. `mask_by_name` is right for them, too.
 
     Args:
         params: a tree of parameters.

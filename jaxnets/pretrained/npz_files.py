@@ -60,6 +60,8 @@ def _array(where: str, data: bytes) -> np.ndarray:
     stream = BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0), (3, 0)):
+            raise ValueError(f"format version {version}")
         one, two = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
         shape, fortran_order, dtype = (one if version == (1, 0) else two)(stream)
     except Exception as error:  # NumPy hands the header to Python's parser, which raises its own

@@ -233,14 +233,14 @@ def _weights(path: str, value: Any, container: str | None) -> dict[str, np.ndarr
 
 def _inside(path: str, value: Any, container: str) -> Any:
     outer = value
-    for key in (container,) if _is_key(value, container) else container.split("."):
-        if not _is_key(value, key):
+    for key in (container,) if _holds_dict(value, container) else container.split("."):
+        if not _holds_dict(value, key):
             raise JaxnetsError(f"{path}: has no dict under {container!r}; it has {_keys(outer)}")
         value = value[key]
     return value
 
 
-def _is_key(value: Any, key: str) -> bool:
+def _holds_dict(value: Any, key: str) -> bool:
     return isinstance(value, dict) and isinstance(value.get(key), dict)
 
 

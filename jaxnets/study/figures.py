@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxnets.errors import writing
 from jaxnets.study.statistics import log_interval, mean_interval
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def save_figure(figure: "Figure", path: str | Path, *, dpi: int = 110) -> Path:
         The path.
 
     Raises:
+        JaxnetsError: the file cannot be written.
         ValueError: an ending that Matplotlib has no format for.
 
     >>> import tempfile
@@ -83,8 +85,9 @@ def save_figure(figure: "Figure", path: str | Path, *, dpi: int = 110) -> Path:
     ('loss.svg', True)
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=dpi)
     return path
 
 

@@ -150,7 +150,7 @@ class Trainer:
             "nesterov",
             optim.create_schedule(schedule, rate, steps, **options),
             weight_decay=weight_decay,
-            mask=optim.mask_by_rank,
+            mask=optim.mask_by_name,
             clip_norm=2.0,
         )
         self._init = jax.jit(partial(_init, network, input_shape))

@@ -19,7 +19,7 @@ from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.study.claims import Claim, Settings
 from jaxnets.study.data import available
 from jaxnets.study.effects import Effect, combine
-from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.train.run_directory import read_json, to_json, write_json
 
 # Whose text decides results beside that of the claim's own modules.
 SHARED = ("statistics", "effects", "claims", "sweep", "training", "data")
@@ -212,4 +212,4 @@ def _row(e: Effect) -> dict[str, Any]:
 
 def _plain(settings: Settings) -> dict[str, Any]:
     values = {k: v for k, v in asdict(settings).items() if k != "data_dir"}
-    return json.loads(json.dumps(values, default=str))
+    return to_json(values)

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from jaxnets.losses import cross_entropy
 from jaxnets.ops.activations import identity
+from jaxnets.optim.traced import Alike, trace_key
 from jaxnets.study.data import Data, Part
 from jaxnets.study.sweep import Sweep, orders, stack
 from jaxnets.train import Task, TrainState, train_step
@@ -94,8 +95,8 @@ def train_many(
 ) -> Runs:
     """Train a classifier from every key, with every value of a setting.
 
-    Compiled functions are kept by (model, rule, loss_fn, prepare, start, probe), so give functions
-    that live at a module's top (``optim.momentum``), not lambdas made anew for each call.
+    Compiled functions are kept by what model, rule, loss_fn, prepare, start and probe compute when
+    they are traced, which is at each call: where they do as before, nothing is compiled.
 
     Args:
         model: a linen network with a ``train`` keyword.
@@ -147,8 +148,10 @@ def train_many(
     if loop is None:
         loop = has_convolutions(model, data.image_shape)
     seeds = jnp.asarray(keys, jnp.uint32)
-    first = program.initials(seeds, data.image_shape)
+    initial = _kept(Alike(trace_key(program.initial_for(data.image_shape), seeds[0]), program))
+    first = initial.initials(seeds, data.image_shape)
     arrays = (data.train, data.test, Part(*(x[:train_examples] for x in data.train)))
+    program = _kept(Alike(program.key(seeds, values, order, first, arrays), program))
     measured, batch_loss, variables = program.sweep(seeds, values, order, first, arrays, loop=loop)
     measured, batch_loss = jax.device_get((measured, batch_loss))
     counts = np.arange(evaluations + 1) * (steps // evaluations)
@@ -239,14 +242,32 @@ def best(scores: np.ndarray) -> int:
 
 
 @functools.lru_cache(maxsize=256)
+def _kept(alike: Alike) -> Any:
+    """The first of all programs that are alike: its functions are compiled."""
+    return alike.value
+
+
 class _Program:
-    """The compiled functions of one (model, rule, …)."""
+    """The functions of one (model, rule, …), and their compiled forms."""
 
     def __init__(self, model, rule, loss_fn, prepare, start, probe):
         self.model, self.rule, self.change, self.probe = model, rule, start, probe
         self.update = functools.partial(train_step, task=loss_only(loss_fn), prepare=prepare)
         self._initial = jax.jit(self.initial, static_argnums=1)
         self.sweep = Sweep(self.begin, self.step, self.measure, self.finish)
+
+    def initial_for(self, image_shape: tuple[int, ...]) -> Callable:
+        return lambda seed: self.initial(seed, tuple(image_shape))
+
+    def key(self, seeds, values, order, first, arrays) -> tuple:
+        """What the functions compute, on the shapes of one step of one run with one value."""
+        values = jax.tree.map(jnp.asarray, values)
+        value = jax.tree.map(lambda v: v[0] if v.ndim else v, values)
+        one = jax.tree.map(lambda leaf: leaf[0], first)
+        begin = trace_key(self.begin, seeds[0], value, one)
+        packed = jax.eval_shape(self.begin, seeds[0], value, one)
+        step = trace_key(self.step, packed, value, order[0, 0, 0], arrays)
+        return begin, step, trace_key(self.measure, packed, value, arrays)
 
     # Between compiled functions a state travels as its arrays: its optimizer may hold the value
     # of the setting, which is a number only inside of each of them.

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.losses import cross_entropy
+from jaxnets.metrics import accuracy, confusion_matrix
 from jaxnets.ops.activations import identity
-from jaxnets.train.task import Sums, Task
+from jaxnets.ops.class_numbers import is_class, take_class
+from jaxnets.train.task import Sums, Task, TaskError
 
 # Where networks put the logits of their auxiliary heads in training.
 AUXILIARY = "aux_logits"
@@ -22,6 +24,7 @@ def classification(
     loss: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
     auxiliary: Mapping[str, float] | None = None,
+    scheduled: Mapping[str, Callable[[jax.Array], jax.Array]] | None = None,
 ) -> Task:
     """The task of telling K classes apart, on batches of ``image`` and ``label``.
 
@@ -34,6 +37,8 @@ def classification(
         preprocess: images as stored → images as the network wants them.
         auxiliary: the weight of each auxiliary head's loss, by the name that the network sows its
             logits under (``model_info(name).auxiliary``).
+        scheduled: keyword arguments of the network in training, as functions of the number of
+            updates made; see `jaxnets.train.Task`.
 
     Returns:
         A `jaxnets.train.Task`. Its training metrics are the loss without the auxiliary terms,
@@ -52,7 +57,7 @@ def classification(
         >>> state = train.create_state(model, optax.adam(1e-3), batches[0], key, task=task)
         >>> state, metrics = train.train_step(state, batches[0], task=task)
         >>> sorted(metrics)
-        ['accuracy', 'gradient_norm', 'loss']
+        ['accuracy', 'gradient_norm', 'loss', 'parameter_norm']
         >>> parallel = train.DataParallel("jit", jax.devices()[:1])
         >>> evaluate = train.Evaluator(task, state.apply_fn, digits.test, parallel)
         >>> int(evaluate(parallel.replicate(state.variables))["confusion"].sum())
@@ -64,6 +69,7 @@ def classification(
         measure=partial(_measure, num_classes=num_classes),
         summarize=_summarize,
         mutable=(AUXILIARY,) if auxiliary else (),
+        scheduled=tuple((scheduled or {}).items()),
     )
 
 
@@ -74,8 +80,7 @@ def _inputs(batch, *, preprocess):
 def _loss(logits, updates, batch, *, loss_fn, auxiliary):
     labels = batch["label"]
     main = loss_fn(logits, labels)
-    classes = labels if labels.ndim == 1 else jnp.argmax(labels, -1)
-    hits = (jnp.argmax(logits, -1) == classes).mean(dtype=jnp.float32)
+    hits = accuracy(logits, labels)
     if not auxiliary:
         return main, {"accuracy": hits}
     heads = updates[AUXILIARY]
@@ -85,20 +90,29 @@ def _loss(logits, updates, batch, *, loss_fn, auxiliary):
 
 def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    # Of any integer dtype: uint8 would overflow below.
-    labels, mask = batch["label"].astype(jnp.int32), batch["example_mask"]
-    losses = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1)[:, 0]
-    cells = labels * num_classes + jnp.argmax(logits, -1)
-    confusion = jnp.zeros(num_classes**2, jnp.int32).at[cells].add(mask.astype(jnp.int32))
+    labels, mask = batch["label"], batch["example_mask"]
+    losses = -take_class(log_probabilities, labels)
+    # What is no class is left out here, and refused when the sums are complete.
+    known = mask * is_class(labels, num_classes).astype(mask.dtype)
+    confusion = confusion_matrix(
+        jnp.argmax(logits, -1), labels, num_classes, weights=known.astype(jnp.int32)
+    )
     count = mask.sum()
     return {
         "loss": (jnp.where(mask > 0, losses, 0).sum(), count),
-        "confusion": (confusion.reshape(num_classes, num_classes), count),
+        "confusion": (confusion, count),
     }
 
 
 def _summarize(sums: Sums) -> dict[str, Any]:
     (loss, count), (confusion, _) = sums["loss"], sums["confusion"]
+    strangers = round(float(count) - float(np.sum(confusion)))
+    if strangers:
+        raise TaskError(
+            f"{strangers} of {round(float(count))} labels are outside 0 … {len(confusion) - 1}; "
+            "give the task as many classes as the labels have, or examples without a class an "
+            "example_mask of 0"
+        )
     return {
         "loss": float(loss) / float(count),
         "accuracy": float(np.trace(confusion)) / float(count),

@@ -15,7 +15,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.recipe import build_network
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.run_directory import read_json
+from jaxnets.train.run_directory import local_path, read_json, run_id
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,18 @@ class Classifier:
     variables: dict[str, Any]
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it."""
-        logits = self.network.apply(
-            self.variables, self.info.preprocess(jnp.asarray(images)), train=False
-        )
+        """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it.
+
+        Raises:
+            JaxnetsError: images of another dtype, whose scale is unknown.
+        """
+        images = jnp.asarray(images)
+        if images.dtype != jnp.uint8:
+            raise JaxnetsError(
+                f"a classifier takes images as they are stored, uint8 0 … 255, got {images.dtype}; "
+                "jaxnets.data.pixels.gray_levels makes them so"
+            )
+        logits = self.network.apply(self.variables, self.info.preprocess(images), train=False)
         return jax.nn.softmax(logits)
 
 
@@ -135,13 +143,13 @@ def load_classifier(
         jaxnets.errors.JaxnetsError: no/such/run holds no run (no config.json). Train one first:
           python -m experiments.train_classifier --workdir no/such/run
     """
-    workdir = Path(workdir)
+    workdir = local_path(workdir)
     if read_json(workdir / "config.json") is None:
         raise JaxnetsError(
             f"{workdir} holds no run (no config.json). Train one first:\n"
             f"  python -m experiments.train_classifier --workdir {workdir}"
         )
-    checkpoints = Checkpoints(workdir / "checkpoints", notify=notify)
+    checkpoints = Checkpoints(workdir / "checkpoints", run=run_id(workdir), notify=notify)
     try:
         found = checkpoints.restore(step)
     finally:

@@ -20,7 +20,7 @@ from jaxnets.augment import (
     random_window,
 )
 from jaxnets.errors import UnknownNameError
-from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank, track
+from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_name, track
 from jaxnets.optim.averaging import Average, ema, polyak
 from jaxnets.tasks.recipe import Recipe, build_loss
 
@@ -94,7 +94,7 @@ class PaperRecipe:
             schedule,
             weight_decay=recipe.weight_decay,
             clip_norm=recipe.clip_norm,
-            mask=None if self.decay_biases else mask_by_rank,
+            mask=None if self.decay_biases else mask_by_name,
             **self.optimizer_options,
         )
         if self.average is not None:
@@ -129,6 +129,17 @@ def paper_recipe(name: str) -> PaperRecipe:
 # Caffe and its ancestors: the rate enters the velocity, v ← 0.9v − η(g + λw).
 _CAFFE_MOMENTUM = MappingProxyType({"momentum": 0.9, "learning_rate_in_velocity": True})
 _MOMENTUM = MappingProxyType({"momentum": 0.9})
+# TensorFlow's: ε under the root, the mean square begins at 1, the rate enters the velocity.
+_TENSORFLOW_RMSPROP = MappingProxyType(
+    {
+        "decay": 0.9,
+        "eps": 1.0,
+        "momentum": 0.9,
+        "eps_in_sqrt": True,
+        "initial_scale": 1.0,
+        "learning_rate_in_velocity": True,
+    }
+)
 # ÷ 10, three times at most, each time the validation error stalls.
 _THREE_DROPS = MappingProxyType({"factor": 0.1, "patience": 3, "end_value": 1e-5})
 
@@ -153,14 +164,13 @@ _RECIPES: dict[str, PaperRecipe] = {
         source="Krizhevsky, Sutskever, Hinton 2012, sections 4.1 and 5",
         optimizer_options=_CAFFE_MOMENTUM,
         schedule_options=_THREE_DROPS,
-        transform=compose(
-            partial(random_window, size=224, inclusive=False), random_flip, random_color_noise
-        ),
+        transform=compose(partial(random_window, size=227), random_flip, random_color_noise),
         stored="256×256: shorter side resized to 256, then the center",
-        test="ten crops of 224, probabilities averaged",
+        test="ten crops of 227, probabilities averaged",
         remarks=(
             "Kernels N(0, 0.01²); biases 1 in conv2, conv4, conv5, fc6, fc7, else 0.",
-            "55×55 outputs of conv1 from 224 pixels need AlexNet(stem_padding=2); Caffe cuts 227.",
+            "Crops of 227, as Caffe's: 55×55 outputs of conv1 from the 224 pixels that the paper "
+            "names need AlexNet(stem_padding=2).",
             "The published patience is not known; the drops were made by hand.",
         ),
     ),
@@ -223,8 +233,9 @@ _RECIPES: dict[str, PaperRecipe] = {
             label_smoothing=0.1,
             augment="googlenet",
         ),
-        source="Szegedy et al. 2015 (Rethinking), sections 7 and 8",
-        optimizer_options=MappingProxyType({"decay": 0.9, "eps": 1.0}),
+        source="Szegedy et al. 2015 (Rethinking), sections 7 and 8; momentum and the form of "
+        "RMSProp: TensorFlow's, in which it was trained, and its published training program",
+        optimizer_options=_TENSORFLOW_RMSPROP,
         average="ema",
         transform=compose(partial(random_resized_crop, size=299), _colors, random_flip),
         stored="any size",

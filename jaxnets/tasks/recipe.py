@@ -1,5 +1,7 @@
 """What decides the result of training a classifier: the settings, and what they are turned into."""
 
+import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +17,9 @@ from jaxnets.data import Dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model, model_info
+from jaxnets.models.lenet import map_loss
 from jaxnets.nn import BatchNorm
-from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_rank
+from jaxnets.optim import Plateau, create_optimizer, create_schedule, mask_by_name
 from jaxnets.tasks.classification import classification
 from jaxnets.train.parallel import BATCH_AXIS
 from jaxnets.train.task import Task
@@ -41,6 +44,9 @@ class Recipe:
         weight_decay: λ of the optimizer; not applied to biases and normalization.
         clip_norm: scale gradients down to this global norm.
         label_smoothing: ε: targets (1 − ε)·one-hot + ε/K.
+        loss: "cross_entropy", or "map": the criterion of LeNet-5's paper, for lenet5_1998.
+        drop_path: highest probability to drop a path of a network that has such a field; NASNet's
+            rises to it over the run.
         augment: a name of `jaxnets.augment.list_policies()`: crops of the image padded by an
             eighth, on request mirrored; or as AlexNet or GoogLeNet did.
         cutout: hide a square of so many pixels a side; 16 is usual on CIFAR-10.
@@ -69,6 +75,8 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     label_smoothing: float = 0.05
+    loss: Literal["cross_entropy", "map"] = "cross_entropy"
+    drop_path: float | None = None
     augment: Literal["none", "crop", "crop_flip", "alexnet", "googlenet"] = "crop"
     cutout: int = 0
     mixup: float = 0.0
@@ -81,17 +89,27 @@ class Recipe:
         """Raise a `JaxnetsError` for values that no run can have."""
         for name, value in vars(self).items():
             option = f"--{name.replace('_', '-')}"
+            if isinstance(value, float) and not math.isfinite(value):
+                raise JaxnetsError(f"{option} must be a finite number, got {value}")
             if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
                 raise JaxnetsError(f"{option} must be above 0, got {value}")
             not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
             if name in not_negative and value < 0:
                 raise JaxnetsError(f"{option} must be 0 or more, got {value}")
+        if self.seed >= 2**63:
+            raise JaxnetsError(f"--seed must be below 2**63, got {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise JaxnetsError(
                 f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}"
             )
+        if self.loss == "map" and (self.label_smoothing or self.mixup or self.cutmix):
+            raise JaxnetsError(
+                "--loss map takes class numbers: give --label-smoothing 0, --mixup 0, --cutmix 0"
+            )
+        if self.drop_path is not None and not 0 <= self.drop_path < 1:
+            raise JaxnetsError(f"--drop-path must lie in [0, 1), got {self.drop_path}")
         if self.mixup and self.cutmix:
             raise JaxnetsError("--mixup and --cutmix exclude each other; give one of them")
         if self.clip_norm is not None and not self.clip_norm > 0:
@@ -105,6 +123,7 @@ def build_network(
     *,
     synchronize: bool = False,
     auxiliary: bool = False,
+    drop_path: float | None = None,
 ) -> nn.Module:
     """The network of a recipe.
 
@@ -116,6 +135,7 @@ def build_network(
             `jit` they are always those of the whole batch.
         auxiliary: with the auxiliary heads that the network was published with (see
             `has_auxiliary`); they have no part in evaluation.
+        drop_path: probability to drop a path, for networks with such a field; None leaves it.
 
     Raises:
         JaxnetsError: unknown name (the nearest are named).
@@ -125,6 +145,10 @@ def build_network(
     changes: dict[str, Any] = {}
     if auxiliary:
         changes["auxiliary"] = True
+    if drop_path is not None:
+        if "drop_path" not in has_fields:
+            raise JaxnetsError(f"--drop-path {drop_path}: {name} drops no paths")
+        changes["drop_path"] = drop_path
     if dtype != "float32":
         changes["dtype"] = DTYPES[dtype]
     if synchronize and "norm" in has_fields:
@@ -172,19 +196,25 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Pla
 def build_optimizer(
     recipe: Recipe, schedule: optax.Schedule | Plateau
 ) -> optax.GradientTransformation:
-    """The recipe's optimizer; weight decay spares biases and normalization (vectors)."""
+    """The recipe's optimizer; weights alone decay, by their role (`jaxnets.optim.mask_by_name`)."""
     return create_optimizer(
         recipe.optimizer,
         schedule,
         weight_decay=recipe.weight_decay,
         clip_norm=recipe.clip_norm,
-        mask=mask_by_rank,
+        mask=mask_by_name,
     )
 
 
 def build_loss(recipe: Recipe):
-    """The recipe's loss: cross entropy with its label smoothing."""
+    """The recipe's loss: cross entropy with its label smoothing, or LeNet-5's of 1998."""
+    if recipe.loss == "map":
+        return _mean_map_loss
     return partial(cross_entropy, label_smoothing=recipe.label_smoothing)
+
+
+def _mean_map_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    return map_loss(logits, labels).mean()
 
 
 def build_prepare(recipe: Recipe, dataset: Dataset, *, axis_name: str | None = None):
@@ -219,16 +249,28 @@ def build_task(
     preprocess: Callable[[jax.Array], jax.Array],
     *,
     auxiliary: bool = False,
+    total_steps: int | None = None,
 ) -> Task:
     """The recipe's task: its loss with label smoothing, and the losses of auxiliary heads.
+
+    A network that takes ``progress``, the share of training that is done, is told it.
 
     Args:
         recipe: which network and loss.
         num_classes: K.
         preprocess: images as stored → images as the network wants them.
         auxiliary: whether `build_network` gave the network its auxiliary heads.
+        total_steps: updates of the whole run; needed for ``progress``.
     """
     weights = model_info(recipe.model).auxiliary if auxiliary else {}
+    scheduled = {}
+    arguments = inspect.signature(type(create_model(recipe.model)).__call__).parameters
+    if total_steps is not None and "progress" in arguments:
+        scheduled["progress"] = lambda step: step / total_steps
     return classification(
-        num_classes, loss=build_loss(recipe), preprocess=preprocess, auxiliary=weights
+        num_classes,
+        loss=build_loss(recipe),
+        preprocess=preprocess,
+        auxiliary=weights,
+        scheduled=scheduled,
     )

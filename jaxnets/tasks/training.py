@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnets.data import Dataset, load_dataset
 from jaxnets.data.preprocessing import fit_channel_mean_std
+from jaxnets.errors import JaxnetsError
 from jaxnets.models import count_macs, count_parameters, model_info
 from jaxnets.optim import Plateau
 from jaxnets.tasks import recipe as build
@@ -66,18 +67,31 @@ def train_classifier(
         recipe.dtype,
         synchronize=mapped,
         auxiliary=auxiliary,
+        drop_path=recipe.drop_path,
     )
     steps_per_epoch = max(1, len(dataset.train) // recipe.batch_size)
     schedule = build.build_schedule(recipe, steps_per_epoch)
     info = describe(recipe, dataset, auxiliary=auxiliary)
     settings = settings_of(recipe, Recipe)
     workdir = options.workdir or default_workdir(recipe)
-    parameters = count_parameters(network, dataset.image_shape)
-    macs = count_macs(network, dataset.image_shape)
+    try:
+        parameters = count_parameters(network, dataset.image_shape)
+        macs = count_macs(network, dataset.image_shape)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise JaxnetsError(
+            f"--model {recipe.model} cannot work on images {tuple(dataset.image_shape)} of "
+            f"{recipe.dataset}, for which it is too deep or not made: {error}"
+        ) from error
     fitted = fit(
         network,
         dataset.train,
-        task=build.build_task(recipe, dataset.num_classes, info.preprocess, auxiliary=auxiliary),
+        task=build.build_task(
+            recipe,
+            dataset.num_classes,
+            info.preprocess,
+            auxiliary=auxiliary,
+            total_steps=recipe.epochs * steps_per_epoch,
+        ),
         optimizer=build.build_optimizer(recipe, schedule),
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,

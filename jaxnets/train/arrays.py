@@ -53,7 +53,7 @@ def state_arrays(
         "opt_state": state.opt_state,
         "key": state.key,
     }
-    host = fetch(jax.tree.map(lambda leaf: _key_data(leaf) if _is_key(leaf) else leaf, tree))
+    host = fetch(jax.tree.map(lambda leaf: _key_data(leaf) if is_key(leaf) else leaf, tree))
     if state.carry:
         host["carry"] = gather(state.carry)
     return {path: np.asarray(leaf) for path, leaf in named_leaves(host).items()}
@@ -101,22 +101,27 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
     wanted = named_leaves(tree)
     require_same_arrays(
         {
-            path: jax.eval_shape(_key_data, leaf) if _is_key(leaf) else leaf
+            path: jax.eval_shape(_key_data, leaf) if is_key(leaf) else leaf
             for path, leaf in wanted.items()
         },
         arrays,
     )
     leaves = [
         jax.random.wrap_key_data(arrays[path], impl=jax.random.key_impl(leaf))
-        if _is_key(leaf)
+        if is_key(leaf)
         else arrays[path]
         for path, leaf in wanted.items()
     ]
     return template.replace(**jax.tree.unflatten(jax.tree.structure(tree), leaves))
 
 
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or its shape and dtype, is one of random keys.
+
+    >>> is_key(jax.random.key(0)), is_key(np.zeros(2)), is_key(3)
+    (True, False, False)
+    """
+    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.int32), jax.dtypes.prng_key)
 
 
 # Of an array of keys, their numbers, which can be fetched and saved.

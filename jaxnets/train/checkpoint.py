@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, explain_failure
 from jaxnets.train.arrays import Arrays, array_sha256
+from jaxnets.train.run_directory import to_json
 
 _NOTES = logging.getLogger("jaxnets.checkpoint")
 
@@ -53,8 +55,12 @@ def _meta_sha256(meta: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
-def _make_manifest(arrays: Arrays, meta: dict[str, Any]) -> dict[str, Any]:
+def _make_manifest(
+    step: int, run: str | None, arrays: Arrays, meta: dict[str, Any]
+) -> dict[str, Any]:
     return {
+        "step": step,
+        "run": run,
         "arrays": {
             path: {
                 "dtype": array.dtype.name,
@@ -67,7 +73,13 @@ def _make_manifest(arrays: Arrays, meta: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _verify(arrays: Arrays, meta: dict[str, Any], manifest: dict[str, Any]) -> None:
+def _verify(
+    step: int, run: str | None, arrays: Arrays, meta: dict[str, Any], manifest: dict[str, Any]
+) -> None:
+    if manifest.get("step", step) != step:
+        raise DamagedCheckpointError(f"it was saved as step {manifest['step']}")
+    if None not in (run, manifest.get("run")) and manifest["run"] != run:
+        raise DamagedCheckpointError("it was saved by another run")
     if _meta_sha256(meta) != manifest.get("meta_sha256"):
         raise DamagedCheckpointError("its metadata does not match its checksum")
     expected = manifest.get("arrays", {})
@@ -78,12 +90,36 @@ def _verify(arrays: Arrays, meta: dict[str, Any], manifest: dict[str, Any]) -> N
             raise DamagedCheckpointError(f"{path} does not match its checksum")
 
 
+_STEP = re.compile("0|[1-9][0-9]*")
+
+
 def _in_this_process(ocp: Any) -> Any:
-    """Orbax's options for a manager that lives in this process alone."""
+    """Orbax's options for work in this process alone.
+
+    One process saves, whatever the number of them: without its own number as the only active one,
+    Orbax waits here for the others, who never come.
+    """
     this = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"process{this}"
     )
+
+
+def _reader(ocp: Any) -> Any:
+    """What reads one step of Orbax's layout and changes nothing on the disk."""
+    _silence_orbax()
+    options = _in_this_process(ocp)
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+    )
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
+
+
+def _silence_orbax() -> None:
+    # What of Orbax's log matters to the user comes through `notify` and the errors.
+    logging.getLogger("absl").addFilter(_not_from_orbax)
+    # Of several arrays that cannot be read one is raised, the others are reported at exit.
+    logging.getLogger("asyncio").addFilter(_not_from_tensorstore)
 
 
 class Checkpoints:
@@ -92,6 +128,8 @@ class Checkpoints:
     Args:
         directory: where they live; made on the first save.
         keep: how many of the newest to keep.
+        run: what the run is known by (`jaxnets.train.run_directory.run_id`); checkpoints
+            that another run has saved are not restored.
         notify: called with one sentence for whatever the user should know (a damaged step that
             was passed over); by default it goes to the log ``jaxnets.checkpoint``.
 
@@ -109,22 +147,23 @@ class Checkpoints:
         directory: str | Path,
         *,
         keep: int = 3,
+        run: str | None = None,
         notify: Callable[[str], None] = _NOTES.warning,
     ):
         self.directory = Path(directory).absolute()
-        self._keep = keep
+        self._keep, self._run = keep, run
         self._notify = notify
         self._manager = None
 
     def _open(self):
+        """Orbax's manager, which makes the directory and clears away what a killed save left.
+
+        For the run that saves alone: a reader must not disturb a save in progress.
+        """
         if self._manager is None:
             import orbax.checkpoint as ocp
 
-            # What of Orbax's log matters to the user comes through `notify` and the errors.
-            logging.getLogger("absl").addFilter(_not_from_orbax)
-            # One process writes, whatever the number of them: without its own number as the only
-            # active one, Orbax waits here for the others, who never come.
-            writer = _in_this_process(ocp)
+            _silence_orbax()
             self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(
                 self.directory,
@@ -132,16 +171,36 @@ class Checkpoints:
                     max_to_keep=self._keep,
                     create=False,
                     cleanup_tmp_directories=True,
-                    multiprocessing_options=writer,
+                    multiprocessing_options=_in_this_process(ocp),
                 ),
             )
         return self._manager
 
     def steps(self) -> list[int]:
-        """The steps that were saved completely, oldest first."""
-        if not self.directory.is_dir():
+        """The steps that were saved completely, oldest first.
+
+        Raises:
+            JaxnetsError: the directory is a file, or cannot be read.
+        """
+        try:
+            # Whatever else lies there ("007", "²", files) is not a step.
+            found = [p for p in self.directory.iterdir() if _STEP.fullmatch(p.name) and p.is_dir()]
+        except FileNotFoundError:
             return []
-        return sorted(int(p.name) for p in self.directory.iterdir() if p.name.isdigit())
+        except OSError as error:
+            raise JaxnetsError(
+                f"no checkpoints can lie in {self.directory}: {error.strerror}"
+            ) from error
+        return sorted(int(p.name) for p in found)
+
+    def newest_whole(self) -> int | None:
+        """The newest step whose contents match their checksums; nothing is said of others."""
+        for step in reversed(self.steps()):
+            try:
+                return self._read(step).step
+            except DamagedCheckpointError:
+                continue
+        return None
 
     def save(self, step: int, arrays: Arrays, meta: dict[str, Any]) -> None:
         """Save in the background; the previous save is waited for first.
@@ -154,34 +213,51 @@ class Checkpoints:
 
         Raises:
             JaxnetsError: a value is NaN or infinite (such a state is never saved over a good
-                one; single numbers of the optimizer may be infinite), or the directory cannot be
-                written.
+                one; the best value that a schedule has seen may be infinite), or the directory
+                cannot be written.
         """
         bad = [path for path, array in arrays.items() if not _may_be_saved(path, array)]
         if bad:
             raise JaxnetsError(
                 f"step {step} is not saved: {bad[0]} holds NaN or infinite values"
-                f"{_last_good(self.steps())}"
+                f"{_last_good(self.newest_whole())}"
             )
         import orbax.checkpoint as ocp
 
         try:
             manager = self._open()
             manager.wait_until_finished()
-            if step in manager.all_steps():
+            if step in self.steps():
                 return
             # Plain JSON types, so that the checksum of what is read equals that of what is saved.
-            meta = json.loads(json.dumps(meta))
-            manager.save(
+            meta = to_json(meta)
+            saved = manager.save(
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(unflatten_dict(arrays, sep="/")),
                     meta=ocp.args.JsonSave(meta),
-                    manifest=ocp.args.JsonSave(_make_manifest(arrays, meta)),
+                    manifest=ocp.args.JsonSave(_make_manifest(step, self._run, arrays, meta)),
                 ),
             )
-        except OSError as error:
-            raise JaxnetsError(f"cannot save a checkpoint in {self.directory}: {error}") from error
+            if not saved:
+                # Orbax saves nothing below the highest number that it finds.
+                raise JaxnetsError(
+                    f"step {step} is not saved: {self.directory} holds a later step"
+                    f"{_last_good(self.newest_whole())}"
+                )
+        except JaxnetsError:
+            raise
+        except Exception as error:
+            # The operating system's own, or what TensorStore made of it in a thread of its own.
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> JaxnetsError:
+        action = f"save a checkpoint in {self.directory}"
+        try:
+            good = _last_good(self.newest_whole())
+        except JaxnetsError:
+            good = ""
+        return JaxnetsError(explain_failure(action, error).rstrip(".") + good)
 
     def restore(self, step: int | None = None) -> Checkpoint | None:
         """The newest whole checkpoint (or the one of ``step``), or None if there is none.
@@ -205,6 +281,9 @@ class Checkpoints:
             try:
                 return self._read(candidate)
             except DamagedCheckpointError as error:
+                if not (self.directory / str(candidate)).is_dir():
+                    # The run went on meanwhile, and has a newer one instead.
+                    return self.restore()
                 self._notify(f"checkpoint of step {candidate} is passed over: {error}")
         if steps:
             raise JaxnetsError(
@@ -224,13 +303,13 @@ class Checkpoints:
         )
         try:
             with _quiet_canceled_reads():
-                restored = self._open().restore(step, args=items)
+                restored = _reader(ocp).restore(self.directory / str(step), args=items)
             arrays = {
                 path: np.asarray(leaf)
                 for path, leaf in flatten_dict(restored["state"], sep="/").items()
             }
             meta, manifest = restored["meta"], restored["manifest"]
-            _verify(arrays, meta, manifest)
+            _verify(step, self._run, arrays, meta, manifest)
         except DamagedCheckpointError:
             raise
         except Exception as error:
@@ -250,13 +329,19 @@ class Checkpoints:
     def wait(self) -> None:
         """Wait until everything is on the disk."""
         if self._manager is not None:
-            self._manager.wait_until_finished()
+            try:
+                self._manager.wait_until_finished()
+            except Exception as error:
+                raise self._failed(error) from error
 
     def close(self) -> None:
         """Wait for the last save and release Orbax's threads."""
-        if self._manager is not None:
-            self._manager.close()
-            self._manager = None
+        manager, self._manager = self._manager, None
+        if manager is not None:
+            try:
+                manager.close()
+            except Exception as error:
+                raise self._failed(error) from error
 
 
 @contextlib.contextmanager
@@ -279,19 +364,29 @@ def _quiet_canceled_reads() -> Iterator[None]:
         sys.unraisablehook = usual
 
 
+def _not_from_tensorstore(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return "tensorstore_spec" not in str(error)
+
+
 def _not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
+
+
+# What may be infinite, by its role: the best value so far, before the first one is known, as
+# `jaxnets.optim.Plateau` and Optax's schedules for plateaus call it.
+_INFINITE_AT_FIRST = ("best", "best_value")
 
 
 def _may_be_saved(path: str, array: np.ndarray) -> bool:
     if not np.issubdtype(array.dtype, np.inexact) and array.dtype.name != "bfloat16":
         return True
     values = array.astype(np.float32, copy=False)
-    if path.startswith("opt_state/") and array.ndim == 0:
-        # The best loss so far is infinite before the first one is known.
+    role = path.rsplit("/", 1)[-1]
+    if path.startswith("opt_state/") and role in _INFINITE_AT_FIRST and array.ndim == 0:
         return not np.isnan(values)
     return bool(np.isfinite(values).all())
 
 
-def _last_good(steps: list[int]) -> str:
-    return f"; the last good checkpoint is of step {steps[-1]}" if steps else ""
+def _last_good(step: int | None) -> str:
+    return "" if step is None else f"; the last good checkpoint is of step {step}"

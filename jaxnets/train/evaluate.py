@@ -8,9 +8,10 @@ import jax
 import numpy as np
 
 from jaxnets.data import Source, eval_batches, prefetch_to_device
+from jaxnets.data.batch import check_batch, require_numbers
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.step import eval_step
-from jaxnets.train.task import Sums, Task, TaskError
+from jaxnets.train.task import RECORD_FIELDS, Sums, Task, TaskError, check_names
 
 
 class Evaluator:
@@ -26,6 +27,7 @@ class Evaluator:
             JAX says).
 
     Raises:
+        BatchError: the source gives text, or what is no batch.
         TaskError: the task measures nothing, or has only one of ``collect`` and ``score``.
 
     Example: three examples in batches of two; the copy that fills the last batch does not count.
@@ -67,6 +69,11 @@ class Evaluator:
             raise TaskError(
                 f"the task has {has} without {lacks}: what collect gathers, score is given"
             )
+        if len(source):
+            # Now, and not after the first epoch of training.
+            example = source.take(np.zeros(1, np.int64))
+            check_batch(example, "a batch of the source that is measured")
+            require_numbers(example)
         self._batch_size = -(-min(batch_size, len(source)) // devices) * devices
         self._task, self._source, self._parallel = task, source, parallel
         self._process = {
@@ -104,6 +111,7 @@ class Evaluator:
         results = self._task.summarize(sums) if sums else {}
         if self._task.score is not None:
             results |= self._task.score(_join(collected, len(self._source)))
+        check_names(results, RECORD_FIELDS, "summary names a result")
         return results
 
     def _add(self, sums: Sums, collected: list, found: Any) -> Sums:

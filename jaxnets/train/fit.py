@@ -1,6 +1,7 @@
 """Train a network on a source by one call, with everything that the commands do."""
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from jaxnets.train.processes import (
     lost_processes_explained,
 )
 from jaxnets.train.run import Fitted, Run
-from jaxnets.train.run_directory import RunDirectory, to_json
+from jaxnets.train.run_directory import RunDirectory, local_path, to_json
 from jaxnets.train.state import TrainState, create_state
 from jaxnets.train.step import Prepare, train_step
 from jaxnets.train.task import Task
@@ -114,8 +115,10 @@ def fit(
     """
     options = options or RunOptions()
     options.check()
-    if epochs != int(epochs) or epochs < 0:
+    if not math.isfinite(epochs) or epochs != int(epochs) or epochs < 0:
         raise JaxnetsError(f"epochs must be a whole number, 0 or more, got {epochs}")
+    if seed != int(seed) or not 0 <= seed < 2**63:
+        raise JaxnetsError(f"seed must be a whole number from 0 to 2**63 - 1, got {seed}")
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -134,8 +137,13 @@ def fit(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
+        if epochs * batches.steps_per_epoch >= 2**31:
+            raise JaxnetsError(
+                f"{epochs} epochs of {batches.steps_per_epoch:,} steps are more than the "
+                f"{2**31 - 1:,} updates that a run can count; take fewer epochs"
+            )
         # The directory comes last, so that a mistake above leaves nothing behind.
-        workdir = Path(workdir)
+        workdir = local_path(workdir)
         finished = _open_directory(stack, workdir, settings, options)
         if finished is not None:
             return Fitted(finished, {}, {}, finished_before=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,41 @@ from jaxnets.train.state import TrainState
 # Metrics are looked at this many steps late, so that the host is never waited for; and no later,
 # because a CPU backend that runs far ahead of its collectives aborts.
 _LAG = 2
+
+
+class Window:
+    """Metrics since the last record: sums and their number, exact through a checkpoint.
+
+    Args:
+        state: as `to_json` gave it, of a run that goes on; None begins with nothing.
+
+    >>> window = Window()
+    >>> window.add({"loss": 3.0})
+    >>> again = Window(window.to_json())
+    >>> again.add({"loss": 2.0})
+    >>> again.take(), again.take()
+    ({'loss': 2.5}, {})
+    """
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        state = state or {}
+        self._count, self._sums = int(state.get("count", 0)), dict(state.get("sums", {}))
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Add one step's metrics."""
+        self._count += 1
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def take(self) -> dict[str, float]:
+        """The means, and begin anew."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._count, self._sums = 0, {}
+        return means
+
+    def to_json(self) -> dict[str, Any]:
+        """What makes the same window again."""
+        return {"count": self._count, "sums": dict(self._sums)}
 
 
 @dataclass
@@ -56,11 +91,19 @@ class LoopResult:
 
 
 class NonFiniteLossError(JaxnetsError):
-    """The loss became NaN or infinite; ``step`` says where."""
+    """The loss, the gradient or the parameters became NaN or infinite; ``step`` says where."""
 
-    def __init__(self, step: int, loss: float):
+    def __init__(self, step: int, value: float, what: str = "the loss"):
         self.step = step
-        super().__init__(f"the loss became {loss} at step {step}")
+        super().__init__(f"{what} became {value} at step {step}")
+
+
+# What shows that a run has diverged, the cause before its effect.
+_MUST_BE_FINITE = {
+    "gradient_norm": "the norm of the gradient",
+    "parameter_norm": "the norm of the parameters",
+    "loss": "the loss",
+}
 
 
 def run_loop(
@@ -81,6 +124,7 @@ def run_loop(
     agree: Callable[[bool], bool] = bool,
     stop_requested: Callable[[int], bool] = lambda step: False,
     progress: Any = None,
+    window: Window | None = None,
 ) -> LoopResult:
     """Run the steps ``first_step … last_step − 1`` and return what came of them.
 
@@ -100,15 +144,17 @@ def run_loop(
             asked to stop, and at the end.
         save_seconds: seconds between saves; by default only at the end.
         agree: what is made of this process's wish to save; where all processes must save together,
-            `jaxnets.train.processes.agree`.
+            `jaxnets.train.processes.agree`, which is asked only where a record is made.
         stop_requested: asked before every step.
         progress: a tqdm bar that counts examples, or None.
+        window: the metrics since the last record, of a run that goes on; a ``save`` that keeps it
+            makes the next record exact.
 
     Returns:
         The `LoopResult`: the last state, and what the steps cost.
 
     Raises:
-        NonFiniteLossError: the loss is NaN or infinite.
+        NonFiniteLossError: loss, gradient or parameters are NaN or infinite.
 
     Example: the loop looks into neither states nor batches; here both are numbers.
 
@@ -131,7 +177,7 @@ def run_loop(
     """
     result = LoopResult(state, first_step)
     pending: deque[tuple[int, dict[str, jax.Array]]] = deque()
-    window: list[dict[str, float]] = []
+    window = Window() if window is None else window
 
     def look_at_oldest() -> None:
         step, metrics = pending.popleft()
@@ -140,15 +186,14 @@ def run_loop(
             name: float(np.asarray(leaf.addressable_shards[0].data).reshape(-1)[0])
             for name, leaf in metrics.items()
         }
-        if not math.isfinite(values["loss"]):
-            raise NonFiniteLossError(step, values["loss"])
-        window.append(values)
+        for name, what in _MUST_BE_FINITE.items():
+            if not math.isfinite(values.get(name, 0.0)):
+                raise NonFiniteLossError(step, values[name], what)
+        window.add(values)
         if progress is not None:
             progress.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
         if step % record_every == 0 or step == last_step:
-            means = {name: float(np.mean([v[name] for v in window])) for name in values}
-            record({"step": step, "kind": "train", **means})
-            window.clear()
+            record({"step": step, "kind": "train", **window.take()})
 
     last_save = time.perf_counter()
     clock = time.perf_counter()
@@ -177,11 +222,10 @@ def run_loop(
         evaluating = evaluate is not None and (
             result.step == last_step or (evaluate_every and result.step % evaluate_every == 0)
         )
-        # Only where a window of metrics ends, so that a resumed run's metrics repeat as well.
-        window_ends = result.step % record_every == 0
+        # To agree takes a message to all processes: not in every step.
         saving = (
             save is not None
-            and window_ends
+            and (agree is bool or result.step % record_every == 0)
             and agree(time.perf_counter() - last_save > save_seconds)
         )
         if evaluating or saving or result.step == last_step:

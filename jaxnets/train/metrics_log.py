@@ -1,12 +1,12 @@
 """`metrics.jsonl`: one JSON object a line, on request TensorBoard as well."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, writing
+from jaxnets.train.run_directory import write_text
 
 
 class MetricsLog:
@@ -30,24 +30,25 @@ class MetricsLog:
     def __init__(self, directory: str | Path, *, after_step: int = 0, tensorboard: bool = False):
         self.path = Path(directory) / "metrics.jsonl"
         self._tensorboard = _open_tensorboard(Path(directory)) if tensorboard else None
-        kept = [line for line in read_metrics(directory) if line.get("step", 0) <= after_step]
+        kept = [line for line in read_metrics(directory) if line["step"] <= after_step]
         # Through a second file, so that a kill in between loses nothing.
-        temporary = self.path.with_suffix(".jsonl.tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, self.path)
-        self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        with writing(self.path):
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; it has at least ``step`` and ``kind`` ("train", "test", …)."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with writing(self.path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
         if self._tensorboard is not None:
             for name, value in record.items():
                 if name != "step" and isinstance(value, int | float):
                     self._tensorboard.add_scalar(f"{record['kind']}/{name}", value, record["step"])
 
     def close(self) -> None:
-        self._file.close()
+        with writing(self.path):
+            self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
 
@@ -59,7 +60,7 @@ class MetricsLog:
 
 
 def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's ``metrics.jsonl``; a last line that was cut short is left out.
+    """All whole records of a run's ``metrics.jsonl``; what was cut short or damaged is left out.
 
     Args:
         directory: the run's directory.
@@ -76,13 +77,21 @@ def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
     [{'step': 10, 'kind': 'train', 'loss': 2.5}]
     """
     path = Path(directory) / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise JaxnetsError(f"{path} cannot be read: {error.strerror}") from error
     records = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        whole = isinstance(record, dict) and "kind" in record
+        if whole and isinstance(record.get("step"), int | float):
+            records.append(record)
     return records
 
 

@@ -1,5 +1,7 @@
 """How a run is carried out, as options of every command that trains."""
 
+import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +53,10 @@ class RunOptions(Processes):
             if getattr(self, name) < 1:
                 option = f"--{name.replace('_', '-')}"
                 raise JaxnetsError(f"{option} must be at least 1, got {getattr(self, name)}")
+        if math.isnan(self.checkpoint_seconds) or self.checkpoint_seconds < 0:
+            raise JaxnetsError(
+                f"--checkpoint-seconds must be 0 or more, got {self.checkpoint_seconds}"
+            )
         if self.evaluate_every < 0:
             raise JaxnetsError(
                 f"--evaluate-every must be at least 1, or 0 for the end alone, got "
@@ -60,4 +66,10 @@ class RunOptions(Processes):
     def say(self, *values: Any) -> None:
         """Print, on the main process, unless ``quiet``."""
         if is_main() and not self.quiet:
-            print(*values)
+            say(*values)
+
+
+def say(*values: Any) -> None:
+    """Print; a terminal or a pipe that is gone is no reason to end a run."""
+    with contextlib.suppress(OSError, ValueError):
+        print(*values, flush=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.errors import JaxnetsError
+from jaxnets.train.arrays import is_key
 from jaxnets.train.state import TrainState
 
 PyTree = Any
@@ -134,7 +135,7 @@ class DataParallel:
             return jax.tree.map(copy, tree)
 
         def place(leaf):
-            if _is_key(leaf):
+            if is_key(leaf):
                 data = place(jax.random.key_data(leaf))
                 return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
             # A copy, never the caller's own buffer: the first step gives its memory away.
@@ -175,7 +176,7 @@ class DataParallel:
         """A replicated tree as NumPy arrays without a device axis."""
 
         def get(leaf):
-            if _is_key(leaf):
+            if is_key(leaf):
                 raise TypeError("fetch a key's data: jax.random.key_data(key)")
             # np.array copies: on CPU a view would share the buffer that the next step is given.
             data = np.array(leaf.addressable_shards[0].data)
@@ -190,10 +191,6 @@ def _of_all_processes(rows: np.ndarray) -> np.ndarray:
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.process_allgather(rows, tiled=True))
-
-
-def _is_key(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def parallelize(

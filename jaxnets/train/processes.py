@@ -186,7 +186,10 @@ def agree(decision: bool) -> bool:
 
 
 class StopRequest:
-    """Watches for SIGTERM (a pod's pre-emption) and Ctrl-C, so that a loop can save and end.
+    """Watches for signals, so that a loop can save and end.
+
+    These are SIGTERM (a pod's pre-emption), Ctrl-C and SIGHUP (the terminal was closed; under
+    ``nohup`` it stays ignored).
 
     The first signal is remembered, a second one of the same kind acts as usual. With several
     processes a signal to any of them stops all, at the same step.
@@ -206,7 +209,10 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             # With several processes JAX's own service watches SIGTERM and agrees on a step.
             several = jax.process_count() > 1
-            for number in (signal.SIGINT,) if several else (signal.SIGTERM, signal.SIGINT):
+            watched = [signal.SIGINT] if several else [signal.SIGTERM, signal.SIGINT]
+            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                watched.append(signal.SIGHUP)
+            for number in watched:
                 self._previous[number] = signal.signal(number, self._remember)
         return self
 

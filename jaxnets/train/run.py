@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from jaxnets.data import Batches, prefetch_to_device
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.arrays import named_leaves, restore_state, state_arrays, tree_sha256
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.loop import LoopResult, NonFiniteLossError, run_loop
+from jaxnets.train.loop import LoopResult, NonFiniteLossError, Window, run_loop
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.metrics_log import MetricsLog
-from jaxnets.train.options import RunOptions
+from jaxnets.train.options import RunOptions, say
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.processes import LostProcessError, StopRequest, agree, from_main, is_main
-from jaxnets.train.run_directory import to_json, write_json
+from jaxnets.train.run_directory import run_id, to_json, write_json
 from jaxnets.train.state import TrainState
 
 
@@ -62,12 +63,15 @@ class Run:
 
     def __call__(self, state, step_fn, evaluator, after_evaluation, summarize) -> Fitted:
         options, parallel, batches = self.options, self.parallel, self.batches
+        identity = run_id(self.workdir)
         checkpoints = Checkpoints(
             self.workdir / "checkpoints",
             keep=options.keep,
-            notify=lambda note: print(f"note: {note}"),
+            run=identity,
+            notify=lambda note: say(f"note: {note}"),
         )
-        state, first_step = _resume(state, checkpoints)
+        state, first_step, meta = _resume(state, checkpoints)
+        window = Window(meta.get("window"))
         last_step = self.epochs * batches.steps_per_epoch
         if first_step:
             options.say(f"going on from step {first_step} of {last_step} ({self.workdir})")
@@ -84,7 +88,7 @@ class Run:
             if is_main() or state.carry:
                 arrays = state_arrays(state, parallel.fetch, parallel.gather)
             if is_main():
-                meta = {"step": step, "next_batch": step, **self.meta}
+                meta = {"step": step, "next_batch": step, "window": window.to_json(), **self.meta}
                 checkpoints.save(step, arrays, meta)
 
         with contextlib.ExitStack() as stack:
@@ -109,6 +113,7 @@ class Run:
                     agree=agree if state.carry else bool,
                     stop_requested=stop.requested,
                     progress=self._open_bar(stack, first_step, last_step),
+                    window=window,
                 )
             except NonFiniteLossError as error:
                 checkpoints.wait()
@@ -143,7 +148,7 @@ class Run:
         return stack.enter_context(log).write
 
     def _open_bar(self, stack, first_step, last_step):
-        if self.options.quiet or not is_main():
+        if self.options.quiet or not is_main() or sys.stderr is None:
             return None
         from tqdm import tqdm
 
@@ -173,13 +178,16 @@ class Run:
         }
 
 
-def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
-    """The state to begin with, and its step; process 0's is what every process gets."""
+def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int, dict]:
+    """The state to begin with, its step, and what was saved with it (on process 0 alone).
+
+    Process 0's state is what every process gets.
+    """
     count = jax.process_count()
     # Each process made the carry of its own rows; a checkpoint has those of all.
     rows = {leaf.shape[0] for leaf in jax.tree.leaves(state.carry)}
     state = state.replace(carry=jax.tree.map(lambda x: jnp.concatenate([x] * count), state.carry))
-    first_step, failed = 0, None
+    first_step, failed, meta = 0, None, {}
     if is_main():
         try:
             found = checkpoints.restore()
@@ -187,7 +195,7 @@ def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, in
                 state = restore_state(state, found.arrays)
                 # A damaged newer step was passed over; it must not shadow what comes now.
                 checkpoints.remove_after(found.step)
-                first_step = found.step
+                first_step, meta = found.step, found.meta
         except JaxnetsError as error:
             failed = error
     if agree(failed is not None):
@@ -202,14 +210,16 @@ def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, in
         (share,) = rows
         own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
         state = state.replace(carry=jax.tree.map(lambda x: np.asarray(x)[own], state.carry))
-    return state, first_step
+    return state, first_step, meta
 
 
 def _advice(error: NonFiniteLossError, checkpoints: Checkpoints) -> str:
-    good = checkpoints.steps()
-    where = f"of step {good[-1]} in {checkpoints.directory}" if good else "none yet"
+    helps = "A lower learning rate, gradients clipped to norm 1 or a longer warm-up usually helps"
+    good = checkpoints.newest_whole()
+    if good is None:
+        return f"{error}. Nothing was saved yet. {helps}."
     return (
-        f"{error}. The last good checkpoint: {where}. A lower --learning-rate, --clip-norm 1 or a "
-        "longer --warmup-epochs usually helps; to go on from the checkpoint with it, add "
-        "--accept-changes."
+        f"{error}. The last good checkpoint: of step {good} in {checkpoints.directory}. {helps}; "
+        "to go on from the checkpoint with it, accept the change of settings "
+        "(accept_changes=True, --accept-changes)."
     )

@@ -1,12 +1,20 @@
 """A run's directory: its configuration, its lock, and what happens when it is there already."""
 
+import contextlib
+import errno
 import json
 import os
+import re
+import uuid
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, printable, writing
+
+# What a run leaves, as patterns of names; evaluations and pictures of its tasks among it.
+RUN_FILES = ("*.json", "*.jsonl", "*.png", "checkpoints", "tensorboard", ".run-id")
+RUN_ID = ".run-id"
 
 
 class RunDirectory:
@@ -41,13 +49,16 @@ class RunDirectory:
         accept_changes: bool = False,
         restart: bool = False,
     ):
-        self.path = Path(path)
+        self.path = local_path(path)
         settings = to_json(settings)
+        self._lock = None
+        self._made = not self.path.exists()
         _make(self.path)
         self._lock = _take_lock(self.path)
         try:
             self.moved_to = self._move_aside() if restart else None
-            before = read_json(self.path / "config.json")
+            before = self._settings_before(accept_changes)
+            self._began = before is None
             changes = [] if before is None else _differences(before, settings)
             if changes and not accept_changes:
                 listed = "\n  ".join(changes)
@@ -62,26 +73,54 @@ class RunDirectory:
             if changes:
                 # What was finished under the old settings is not finished under the new ones.
                 (self.path / "summary.json").unlink(missing_ok=True)
+            if run_id(self.path) is None:
+                write_text(self.path / RUN_ID, uuid.uuid4().hex)
             self.changes = changes
         except BaseException:
             self.close()
             raise
 
+    def _settings_before(self, accept_changes: bool) -> dict[str, Any] | None:
+        try:
+            return read_json(self.path / "config.json")
+        except JaxnetsError as error:
+            if accept_changes:
+                return {}
+            raise JaxnetsError(
+                f"{error}. Give --accept-changes to go on with the settings asked for now, or "
+                "--restart to begin anew (the old run is moved aside)."
+            ) from error
+
     @property
     def summary(self) -> dict[str, Any] | None:
-        """The results of a finished run, or None."""
-        return read_json(self.path / "summary.json")
+        """The results of a finished run, or None; a damaged summary is made anew."""
+        try:
+            return read_json(self.path / "summary.json")
+        except JaxnetsError:
+            return None
 
     def _move_aside(self) -> Path | None:
         if not (self.path / "config.json").exists():
             return None
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
-            number += 1
-        self.close()
-        self.path.rename(aside)
-        _make(self.path)
-        self._lock = _take_lock(self.path)
+        whole, here = self.path.resolve(), Path.cwd()
+        if whole != here and whole not in here.parents:
+            aside = _free(whole.with_name(f"{whole.name}.old"))
+            self.close()
+            try:
+                self.path.rename(aside)
+                _make(self.path)
+                return aside
+            except OSError:
+                pass  # a mount point, such as a container's volume
+            finally:
+                self._lock = _take_lock(self.path)
+        # A directory that must stay where it is: the run's own files move within it.
+        aside = _free(self.path / "old")
+        with writing(aside):
+            aside.mkdir()
+            for pattern in RUN_FILES:
+                for file in self.path.glob(pattern):
+                    file.rename(aside / file.name)
         return aside
 
     def close(self) -> None:
@@ -93,8 +132,27 @@ class RunDirectory:
     def __enter__(self) -> "RunDirectory":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None and self._began and not self._has_progress():
+            # The run failed before it had come to anything: it leaves no trace.
+            with contextlib.suppress(OSError):
+                for name in ("config.json", RUN_ID, "metrics.jsonl"):
+                    (self.path / name).unlink(missing_ok=True)
+                if (self.path / "checkpoints").is_dir():
+                    (self.path / "checkpoints").rmdir()
+                if self._made:
+                    (self.path / ".lock").unlink(missing_ok=True)
+                    self.path.rmdir()
         self.close()
+
+    def _has_progress(self) -> bool:
+        """Whether anything was saved or measured."""
+        try:
+            log = self.path / "metrics.jsonl"
+            checkpoints = self.path / "checkpoints"
+            return (log.exists() and log.stat().st_size > 0) or any(checkpoints.glob("*"))
+        except OSError:
+            return True
 
 
 def settings_of(config: Any, names_from: type) -> dict[str, Any]:
@@ -117,21 +175,78 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file's object, None if it is not there; a `JaxnetsError` if it is not JSON."""
+def read_json(path: Path, kind: type = dict) -> Any:
+    """A JSON file's value, None if it is not there.
+
+    Raises:
+        JaxnetsError: no JSON, or a value of another kind (`dict`, `list`) than expected.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise JaxnetsError(f"{path} cannot be read as JSON: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise JaxnetsError(f"{path} cannot be read as JSON: {printable(error, 200)}") from error
+    if not isinstance(value, kind):
+        raise JaxnetsError(
+            f"{path} cannot be read: expected a JSON {kind.__name__}, found a "
+            f"{type(value).__name__}"
+        )
+    return value
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all; values as `to_json` makes them."""
+    write_text(path, json.dumps(to_json(value), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        JaxnetsError: the file cannot be written; what was there stays.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(to_json(value), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with writing(path):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def run_id(path: Path) -> str | None:
+    """What the run in a directory is known by, whatever the directory is called; None: no run."""
+    try:
+        return (path / RUN_ID).read_text(encoding="utf-8").strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def local_path(path: str | Path) -> Path:
+    """A path of this machine: ``~`` expanded, addresses refused.
+
+    Raises:
+        JaxnetsError: an address such as ``gs://bucket/run``.
+
+    >>> local_path("runs/first")
+    PosixPath('runs/first')
+    >>> local_path("gs://bucket/run")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: gs:/bucket/run is an address; runs live in a file system. Mount ...
+    """
+    # A Path of an address has lost one of its slashes.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise JaxnetsError(
+            f"{Path(path)} is an address; runs live in a file system. Mount the bucket (gcsfuse, "
+            "s3fs) and give the path of the mount."
+        )
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise JaxnetsError(f"{path}: no home directory is known here; give a whole path") from error
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -140,6 +255,14 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     ]
+
+
+def _free(path: Path) -> Path:
+    """``path-1``, or the first number that is not taken yet."""
+    number = 1
+    while (free := path.with_name(f"{path.name}-{number}")).exists():
+        number += 1
+    return free
 
 
 def _make(path: Path) -> None:
@@ -157,7 +280,8 @@ def _make(path: Path) -> None:
 
 def _take_lock(path: Path) -> int:
     # An advisory lock of the operating system: it ends with the process, however that ends.
-    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    with writing(path / ".lock"):
+        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         import fcntl
     except ImportError:  # Windows has no flock; a run there goes without the guard.
@@ -165,6 +289,8 @@ def _take_lock(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
+        if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES):
+            return lock  # a file system without locks, as some network shares are
         os.close(lock)
         raise JaxnetsError(
             f"another process is training in {path}. Wait for it, or give another --workdir."

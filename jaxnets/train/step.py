@@ -53,8 +53,11 @@ def train_step(
             normalization then sees each part alone.
 
     Returns:
-        (new state, ``{"loss", "gradient_norm", …}`` with the task's metrics) as scalars over the
-        whole batch of all devices.
+        (new state, ``{"loss", "gradient_norm", "parameter_norm", …}`` with the task's metrics) as
+        scalars over the whole batch of all devices. The norms are those of the gradient and of the
+        new parameters; where one of them is not finite the run has diverged, and the loss is NaN,
+        whatever the network put out: XLA's compiler for CPUs may turn the NaN of a ReLU's input
+        into 0, and a network of NaN then has the loss of one that knows nothing.
 
     Raises:
         ValueError: the batch does not divide into ``microbatches`` equal parts.
@@ -111,6 +114,7 @@ def train_step(
             train=True,
             mutable=[*model_state, *carry, *task.mutable],
             rngs=rng_streams(key, task.rngs),
+            **{name: schedule(state.step) for name, schedule in task.scheduled},
         )
         loss, metrics = compute_loss(task, outputs, updates, batch)
         _require_same_entries(model_state, updates)
@@ -140,8 +144,17 @@ def train_step(
         # the replicas of the state never drift apart.
         model_state = jax.tree.map(partial(_synchronize, axis_name=axis_name), model_state)
     gradients, loss, metrics = means
+    state = state.apply_gradients(gradients, model_state, loss).replace(carry=carry)
     metrics["gradient_norm"] = global_norm(gradients)
-    return state.apply_gradients(gradients, model_state, loss).replace(carry=carry), metrics
+    metrics["parameter_norm"] = global_norm(_floating(state.params))
+    # A compiled relu may make 0 of NaN: what a network of NaN puts out is then a finite loss.
+    finite = jnp.isfinite(metrics["gradient_norm"]) & jnp.isfinite(metrics["parameter_norm"])
+    metrics["loss"] = jnp.where(finite, metrics["loss"], jnp.nan)
+    return state, metrics
+
+
+def _floating(tree: Any) -> list[jax.Array]:
+    return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
 def _batch_size(batch: Batch) -> int:

@@ -1,6 +1,6 @@
 """What a network is trained for, as a value: the contract of `jaxnets.train` with every task."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -70,6 +70,9 @@ class Task(NamedTuple):
         carried: collections with one entry an example that go from step to step, such as the state
             of a recurrent network in truncated back-propagation. Gradients do not flow through.
         rngs: names of the random streams that the network draws from.
+        scheduled: further keyword arguments of the network in training, (name, function of the
+            number of updates made): ``("progress", lambda step: step / 10_000)`` for NASNet's
+            scheduled drop-path, or an annealed temperature.
 
     Example: say a number for each sound, by a network whose argument is ``x``.
 
@@ -92,6 +95,7 @@ class Task(NamedTuple):
     mutable: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
     rngs: tuple[str, ...] = ("dropout",)
+    scheduled: tuple[tuple[str, Callable[[jax.Array], jax.Array]], ...] = ()
 
 
 def call_network(
@@ -129,6 +133,7 @@ def compute_loss(
             f"it returned {_describe(result)}"
         )
     loss, metrics = result
+    check_names(metrics, (*RECORD_FIELDS, "gradient_norm"), "loss names a metric")
     if jnp.issubdtype(getattr(loss, "dtype", float), jnp.integer):
         raise TaskError(
             f"the task's loss is an integer ({loss.dtype}), which has no gradient; such a number "
@@ -137,6 +142,28 @@ def compute_loss(
     return _to_scalar(loss, "loss"), {
         name: _to_scalar(value, f"metric {name!r}") for name, value in metrics.items()
     }
+
+
+# What a record of metrics has beside them.
+RECORD_FIELDS = ("step", "kind")
+
+
+def check_names(names: Iterable[str], taken: Iterable[str], what: str) -> None:
+    """Refuse names of metrics that mean something else in a record.
+
+    Raises:
+        TaskError: a name is taken.
+
+    >>> check_names({"kind": 1.0}, RECORD_FIELDS, "loss names a metric")
+    Traceback (most recent call last):
+    jaxnets.train.task.TaskError: the task's loss names a metric 'kind', which a record of ...
+    """
+    for name in taken:
+        if name in names:
+            raise TaskError(
+                f"the task's {what} {name!r}, which a record of metrics has for itself; give it "
+                "another name"
+            )
 
 
 def _to_scalar(value: Any, what: str) -> jax.Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.losses import cross_entropy
+from jaxnets.metrics import accuracy
 from jaxnets.optim import minimize
 from jaxnets.optim.trees import check_count, check_number
 
@@ -35,8 +36,8 @@ class LinearProbe(NamedTuple):
         return x @ self.kernel + self.bias
 
     def accuracy(self, x: jax.Array, labels: jax.Array) -> float:
-        """Share of the right answers."""
-        return float((self(x).argmax(-1) == jnp.asarray(labels)).mean())
+        """Share of the right answers; NaN for class numbers outside 0 … K−1."""
+        return float(accuracy(self(x), jnp.asarray(labels)))
 
 
 def _probe_loss(params, x, labels, weights, l2):

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from jaxnets.augment.neighbors import as_distributions
 from jaxnets.data import Dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
@@ -94,7 +95,7 @@ def compile_candidates(
         smoothing = hyper["label_smoothing"]
         # Mixed images come with their labels as distributions already.
         mixed = labels.ndim == logits.ndim
-        targets = labels if mixed else jax.nn.one_hot(labels, classes)
+        targets = labels if mixed else as_distributions(labels, classes)
         return cross_entropy(logits, (1 - smoothing) * targets + smoothing / classes)
 
     def start(hyper, key):

@@ -68,7 +68,7 @@ def run_finals(
     >>> len(only["accuracies"])
     2
     """
-    rows = read_json(store) or []
+    rows = read_json(store, list) or []
     candidates = Candidates(recipe, dataset, held_out, recipe.epochs)
     for settings in contestants:
         row = next((row for row in rows if row["settings"] == settings), None)

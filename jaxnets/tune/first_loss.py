@@ -179,9 +179,10 @@ def _label_findings(labels: np.ndarray, num_classes: int, outputs: int) -> list[
 def with_small_last_layer(
     key: jax.Array, variables: dict[str, Any], *, num_classes: int, std: float = 1e-3
 ) -> dict[str, Any]:
-    """The same variables with the classifier drawn from N(0, std²) and its bias 0.
+    """The same variables with the classifiers drawn from N(0, std²) and their biases 0.
 
-    The classifier is the only kernel with ``num_classes`` output features.
+    The classifier is the only kernel with ``num_classes`` output features, beside those of
+    auxiliary heads: modules whose name begins with "aux".
 
     Args:
         key: draws the classifier.
@@ -193,7 +194,7 @@ def with_small_last_layer(
         New variables.
 
     Raises:
-        JaxnetsError: there is no such kernel, or more than one.
+        JaxnetsError: there is no such kernel, or more than one that is not of an auxiliary head.
 
     >>> import jax, jax.numpy as jnp, jaxnets
     >>> model = jaxnets.create_model("lenet5", num_classes=10)
@@ -208,14 +209,19 @@ def with_small_last_layer(
         for path, leaf in flat.items()
         if path[-1] == "kernel" and leaf.shape[-1] == num_classes
     ]
-    if len(found) != 1:
+    auxiliary = [path for path in found if any(name.startswith("aux") for name in path)]
+    if len(found) - len(auxiliary) != 1:
         names = ", ".join("/".join(path) for path in found) or "none"
         raise JaxnetsError(
             f"expected one kernel with {num_classes} output features, the classifier; found {names}"
         )
-    kernel = flat[found[0]]
-    flat[found[0]] = (std * jax.random.normal(key, kernel.shape)).astype(kernel.dtype)
-    bias = (*found[0][:-1], "bias")
-    if bias in flat:
-        flat[bias] = 0 * flat[bias]
+    main = [path for path in found if path not in auxiliary]
+    for number, path in enumerate(main + auxiliary):
+        kernel = flat[path]
+        # The classifier gets the same numbers whether there are auxiliary heads or not.
+        drawn = jax.random.normal(jax.random.fold_in(key, number) if number else key, kernel.shape)
+        flat[path] = (std * drawn).astype(kernel.dtype)
+        bias = (*path[:-1], "bias")
+        if bias in flat:
+            flat[bias] = 0 * flat[bias]
     return {**variables, "params": flax.traverse_util.unflatten_dict(flat)}

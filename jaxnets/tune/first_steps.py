@@ -7,7 +7,7 @@ import jax
 
 from jaxnets.data import Dataset, stratified_subset
 from jaxnets.data.preprocessing import fit_channel_mean_std
-from jaxnets.optim import mask_by_rank
+from jaxnets.optim import mask_by_name
 from jaxnets.optim.regularize import elastic_penalty
 from jaxnets.tasks import recipe as build
 from jaxnets.tasks.recipe import Recipe
@@ -63,7 +63,7 @@ def first_steps(
         few.labels,
         num_classes=dataset.num_classes,
         preprocess=preprocess,
-        penalty=lambda params: elastic_penalty(params, l2=1e-4, mask=mask_by_rank),
+        penalty=lambda params: elastic_penalty(params, l2=1e-4, mask=mask_by_name),
     )
 
     small = stratified_subset(dataset.train, min(small_set, len(dataset.train)))

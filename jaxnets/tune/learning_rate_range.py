@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.tune.curves import smooth
-from jaxnets.tune.rate_sweep import LossOf, compile_sweep, needs_loop
+from jaxnets.tune.rate_sweep import LossOf, prepare_sweep
 
 
 class RangeTest(NamedTuple):
@@ -89,8 +89,8 @@ def range_test(
     if steps < 10:
         raise JaxnetsError(f"a range test of {steps} steps says nothing; give 10 or more")
     rates = np.geomspace(lowest, highest, steps)
-    sweep = compile_sweep(loss_of, optimizer, steps, needs_loop(params) if loop is None else loop)
-    losses = np.asarray(sweep(params, batches, jnp.asarray(rates, jnp.float32)), np.float64)
+    sweep = prepare_sweep(loss_of, params, batches, optimizer=optimizer, steps=steps, loop=loop)
+    losses = np.asarray(sweep(jnp.asarray(rates, jnp.float32)), np.float64)
     return _read(rates, losses)
 
 

@@ -1,7 +1,6 @@
 """The whole procedure: from a data set to a recipe, a comparison with the default, and a report."""
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import jax
 
 from jaxnets.data import Dataset
 from jaxnets.tasks.recipe import Recipe
-from jaxnets.train.run_directory import read_json, write_json
+from jaxnets.train.run_directory import read_json, to_json, write_json
 from jaxnets.tune import comparison, figures, finals, recipe_report
 from jaxnets.tune.candidates import Candidates
 from jaxnets.tune.default_space import default_space, settings_in_use, trials_together
@@ -118,7 +117,7 @@ def find_recipe(
             Round(budget.fine_trials, recipe.epochs, budget.zoom, first_rung=0.5),
         ],
         store=workdir / "study.db",
-        configuration=json.loads(json.dumps(asdict(recipe) | {"valid_share": budget.valid_share})),
+        configuration=to_json(asdict(recipe) | {"valid_share": budget.valid_share}),
         reduction=2,
         seed=recipe.seed,
         devices=devices,

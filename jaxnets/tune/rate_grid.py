@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.tune.rate_sweep import LossOf, compile_sweep, needs_loop
+from jaxnets.tune.rate_sweep import LossOf, prepare_sweep
 
 DEFAULT_RATES = (1e-1, 1e-2, 1e-3, 1e-4)
 
@@ -69,10 +69,8 @@ def rate_grid(
     if batches is not None:
         steps = len(jax.tree.leaves(batches)[0])
 
-    sweep = compile_sweep(loss_of, optimizer, steps, needs_loop(params) if loop is None else loop)
-    losses = np.asarray(
-        [sweep(params, batches, jnp.full(steps, rate, jnp.float32)) for rate in rates], np.float64
-    )
+    sweep = prepare_sweep(loss_of, params, batches, optimizer=optimizer, steps=steps, loop=loop)
+    losses = np.asarray([sweep(jnp.full(steps, rate, jnp.float32)) for rate in rates], np.float64)
     window = max(steps // 10, 1)
     first = losses[:, :1].mean(1)
     last = losses[:, -window:].mean(1)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxnets.optim import create_optimizer
+from jaxnets.optim import create_optimizer, global_norm
+from jaxnets.optim.traced import Program, trace
 
 LossOf = Callable[[Any, Any], jax.Array]
 
@@ -32,52 +33,72 @@ def needs_loop(params: Any) -> bool:
     return has_kernels and jax.default_backend() == "cpu"
 
 
-# Kept, so that another start or other batches compile nothing.
-@functools.lru_cache(maxsize=16)
-def compile_sweep(
-    loss_of: LossOf, optimizer: str, steps: int, loop: bool
-) -> Callable[[Any, Any, jax.Array], jax.Array]:
-    """One training in which every step has a rate of its own, compiled once for all rates.
+def prepare_sweep(
+    loss_of: LossOf, params: Any, batches: Any, *, optimizer: str, steps: int, loop: bool | None
+) -> Callable[[jax.Array], jax.Array]:
+    """One training in which every step has a rate of its own.
+
+    The loss is traced here, as it is now; it is compiled only where that gives another program
+    than before. Another start, other batches and other rates compile nothing.
 
     Args:
         loss_of: (params, batch) → scalar loss.
+        params: the start.
+        batches: a tree of arrays with a leading axis of steps, or None.
         optimizer: a name of `jaxnets.optim.list_optimizers()`.
         steps: of the training.
-        loop: step by step instead of one scan.
+        loop: step by step instead of one scan; None: where `needs_loop` says so.
 
     Returns:
-        (params, batches, rates (steps,)) → (steps,) the loss before each step.
+        rates (steps,) → (steps,) the loss before each step.
 
-    >>> run = compile_sweep(lambda w, _: 0.5 * w**2, "sgd", 3, False)
-    >>> run(jnp.float32(2.0), None, jnp.array([0.5, 1.0, 1.0])).tolist()
+    >>> options = {"optimizer": "sgd", "steps": 3, "loop": False}
+    >>> run = prepare_sweep(lambda w, _: 0.5 * w**2, jnp.float32(2.0), None, **options)
+    >>> run(jnp.array([0.5, 1.0, 1.0])).tolist()
     [2.0, 0.5, 0.0]
     """
+    loop = needs_loop(params) if loop is None else loop
+    batch = jax.eval_shape(lambda tree: jax.tree.map(lambda array: array[0], tree), batches)
+    traced = trace(jax.value_and_grad(loss_of), params, batch)
+    run = _compiled(traced.program, optimizer, steps, loop)
+    return functools.partial(run, traced.constants, params, batches)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(loss_and_gradient: Program, optimizer: str, steps: int, loop: bool) -> Callable:
+    """(constants, params, batches, rates) → losses, for one program of the loss."""
 
     def rule_of(rates):
         return create_optimizer(optimizer, lambda count: rates[jnp.minimum(count, steps - 1)])
 
-    def advance(carry, rates, batch):
+    def advance(carry, constants, rates, batch):
         params, state = carry
-        loss, grads = jax.value_and_grad(loss_of)(params, batch)
+        loss, grads = loss_and_gradient(constants, params, batch)
+        # A compiled relu may make 0 of NaN: a training that has diverged must not look calm.
+        loss = jnp.where(jnp.isfinite(global_norm((grads, params))), loss, jnp.nan)
         updates, state = rule_of(rates).update(grads, state, params)
         return (optax.apply_updates(params, updates), state), loss
 
     if not loop:
 
         @jax.jit
-        def run(params, batches, rates):
+        def run(constants, params, batches, rates):
             start = (params, rule_of(rates).init(params))
-            return lax.scan(lambda c, b: advance(c, rates, b), start, batches, length=steps)[1]
+
+            def step(carry, batch):
+                return advance(carry, constants, rates, batch)
+
+            return lax.scan(step, start, batches, length=steps)[1]
 
         return run
 
     advance_once = jax.jit(advance)
 
-    def run_steps(params, batches, rates):
+    def run_steps(constants, params, batches, rates):
         carry, losses = (params, rule_of(rates).init(params)), []
         for index in range(steps):
             batch = jax.tree.map(lambda array: array[index], batches)  # noqa: B023
-            carry, loss = advance_once(carry, rates, batch)
+            carry, loss = advance_once(carry, constants, rates, batch)
             losses.append(loss)
         return jnp.stack(losses)
 

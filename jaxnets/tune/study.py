@@ -1,12 +1,12 @@
 """A study: the trials of one search in a file that survives the process (Optuna, SQLite)."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import JaxnetsError
+from jaxnets.train.run_directory import to_json
 from jaxnets.tune.optuna_parts import (
     Pruner,
     Sampler,
@@ -102,7 +102,7 @@ class Study:
         self._take_up_cut_off_trials()
 
     def _require_same(self, configuration: dict[str, Any]) -> None:
-        now = json.loads(json.dumps(configuration, default=str))
+        now = to_json(configuration)
         before = self._study.user_attrs.get("configuration")
         if before is None:
             self._study.set_user_attr("configuration", now)

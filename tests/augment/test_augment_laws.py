@@ -383,3 +383,38 @@ def test_policies_under_jit(name, image):
         plain = a.per_example(a.create_policy(name, images))
         both = jax.jit(lambda *given: (plain(*given), a.augment_batch(*given, **options)))
         np.testing.assert_array_equal(*both(jax.random.key(0), images))
+
+
+# Whatever takes white for 1 where nobody says otherwise.
+COLORS = {
+    "brightness": lambda x, **o: a.adjust_brightness(x, 0.5, **o),
+    "contrast": lambda x, **o: a.adjust_contrast(x, 0.5, **o),
+    "saturation": lambda x, **o: a.adjust_saturation(x, 0.5, **o),
+    "hue": lambda x, **o: a.adjust_hue(x, 0.2, **o),
+    "jitter": lambda x, **o: a.color_jitter(jax.random.key(0), x, **o),
+    "noise": lambda x, **o: a.add_color_noise(x, jnp.ones(3), **o),
+}
+
+
+@pytest.mark.parametrize("name", COLORS)
+def test_floating_images_of_another_range_are_not_taken_for_white(name, image):
+    change, gray_levels = COLORS[name], image.astype(np.float32)
+    with pytest.raises(ValueError, match="Give white=255"):
+        change(gray_levels)
+    # Inside jit values are not known: NaN, which no training takes for an image.
+    assert np.isnan(jax.jit(change)(gray_levels)).all()
+    assert np.isnan(jax.jit(change)((gray_levels - 128) / 60)).all()  # normalized
+    expected = 255 * np.asarray(jax.jit(change)(gray_levels / 255))
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(change(gray_levels, white=255), expected, atol=0.01)
+
+
+def test_policies_and_fits_refuse_them_too(image):
+    images = np.stack([image, image]).astype(np.float32)
+    for name in ("alexnet", "googlenet"):
+        with pytest.raises(ValueError, match="expected 0 … 1"):
+            a.create_policy(name, images)
+        a.create_policy(name, images / 255)
+    fitted = a.fit_color_pca(images, white=255)
+    expected = a.fit_color_pca(np.stack([image, image]))
+    np.testing.assert_allclose(fitted.eigenvalues, expected.eigenvalues, rtol=1e-6)

@@ -6,7 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnets.data import Batches, Split, eval_batches, load_dataset, prefetch_to_device
+from jaxnets.data import (
+    ArraySource,
+    Batches,
+    Split,
+    eval_batches,
+    load_dataset,
+    prefetch_to_device,
+)
 from jaxnets.data.batches import DataError
 from jaxnets.data.shuffle import permutation, stratified_choice
 
@@ -230,3 +237,10 @@ def test_prefetch_puts_on_all_devices():
     for step, batch in enumerate(placed):
         assert len(batch["label"].sharding.device_set) == len(devices)
         assert_same(jax.device_get(batch), batches[step])
+
+
+def test_a_sources_own_mask_counts_in_evaluation():
+    source = ArraySource({"x": np.arange(5), "example_mask": np.float32([1, 0, 1, 1, 0])})
+    batches = list(eval_batches(source, 3))
+    masks = np.concatenate([batch["example_mask"] for batch in batches])
+    assert masks.tolist() == [1, 0, 1, 1, 0, 0]

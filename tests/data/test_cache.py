@@ -7,12 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxnets.data import load_dataset
-from jaxnets.data.cache import MANIFEST, open_entry, open_or_build
+from jaxnets.data import list_datasets, load_dataset
+from jaxnets.data.cache import (
+    MANIFEST,
+    allocate,
+    default_cache_dir,
+    open_entry,
+    open_or_build,
+)
+from jaxnets.data.tfds_files import default_data_dir
 from jaxnets.errors import JaxnetsError
 
 
@@ -177,6 +186,93 @@ def test_a_place_that_cannot_be_written(tmp_path):
     with pytest.raises(JaxnetsError, match="JAXNETS_CACHE") as error:
         open_or_build(tmp_path / "file" / "entry", Build())
     assert str(tmp_path / "file") in str(error.value)
+
+
+def test_a_full_disk_is_said_before_anything_is_written(tiny_tfds, tmp_path, monkeypatch):
+    """A memory map without room on the disk ends the process by a bus error."""
+
+    def full(descriptor, offset, length):
+        assert length > 30 * 6 * 5 * 3
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(JaxnetsError, match=r"No space left on device\. Make room .*JAXNETS_CACHE"):
+        load_dataset("tiny", data_dir=tiny_tfds, cache_dir=tmp_path)
+    assert list(tmp_path.rglob("*.npy")) == []
+    monkeypatch.undo()
+    load_dataset("tiny", data_dir=tiny_tfds, cache_dir=tmp_path)
+
+
+def test_room_is_taken_at_once(tmp_path):
+    allocate(tmp_path / "a.npy", (1000, 1000), np.uint8)
+    assert (tmp_path / "a.npy").stat().st_blocks * 512 >= 1_000_000
+    assert np.load(tmp_path / "a.npy").shape == (1000, 1000)
+
+
+def no_names(manifest, arrays):
+    manifest["facts"] = {}
+
+
+def one_class(manifest, arrays):
+    manifest["facts"]["class_names"] = ["cat"]
+
+
+def floats(manifest, arrays):
+    arrays["train_images"] = arrays["train_images"].astype(np.float32)
+
+
+def short(manifest, arrays):
+    arrays["test_labels"] = arrays["test_labels"][:-1]
+
+
+def gone(manifest, arrays):
+    del arrays["test_images"]
+
+
+@pytest.mark.parametrize("forge", [no_names, one_class, floats, short, gone])
+def test_a_forged_entry_is_made_anew(forge, tiny_tfds, tmp_path):
+    """With lengths and checksums that fit: another program may have written it."""
+    before = np.array(load_dataset("tiny", data_dir=tiny_tfds, cache_dir=tmp_path).train.images)
+    (file,) = tmp_path.rglob(MANIFEST)
+    manifest = json.loads(file.read_text())
+    arrays = {path.stem: np.array(np.load(path)) for path in file.parent.glob("*.npy")}
+    forge(manifest, arrays)
+    manifest["files"] = {}
+    for name, array in arrays.items():
+        path = file.parent / f"{name}.npy"
+        np.save(path, array)
+        content = path.read_bytes()
+        entry = {"bytes": len(content), "crc32": zlib.crc32(content)}
+        manifest["files"][path.name] = entry
+    file.write_text(json.dumps(manifest))
+    data = load_dataset("tiny", data_dir=tiny_tfds, cache_dir=tmp_path)
+    np.testing.assert_array_equal(data.train.images, before)
+    assert data.class_names == ("cat", "dog")
+
+
+def test_files_elsewhere_are_not_opened(tmp_path):
+    open_or_build(tmp_path / "entry", Build())
+    np.save(tmp_path / "secret.npy", np.arange(3))
+    file = tmp_path / "entry" / MANIFEST
+    manifest = json.loads(file.read_text())
+    content = (tmp_path / "secret.npy").read_bytes()
+    entry = {"bytes": len(content), "crc32": zlib.crc32(content)}
+    manifest["files"]["../secret.npy"] = entry
+    file.write_text(json.dumps(manifest))
+    assert open_entry(tmp_path / "entry") is None
+
+
+def test_without_a_home_directory(monkeypatch):
+    """As in a container whose user has neither HOME nor an entry in /etc/passwd."""
+
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.delenv("JAXNETS_CACHE")
+    assert default_cache_dir() == Path(".cache/jaxnets")
+    assert default_data_dir() == Path("tensorflow_datasets")
+    assert list_datasets() == ["digits"]
 
 
 def test_changed_records_are_decoded_again(make_tfds, tiny_arrays, tmp_path):

@@ -1,6 +1,7 @@
 """Digits, prepared TFDS sets, subsets, and the errors of names and places."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -203,6 +204,8 @@ def test_other_file_formats_say_what_to_do(tiny_tfds, tmp_path):
         "missing",
         "dataset_info.json",
         "features.json",
+        "fewer than there are",
+        "more than there are",
     ],
 )
 def test_damaged_records(damage, tiny_tfds, tmp_path):
@@ -220,6 +223,10 @@ def test_damaged_records(damage, tiny_tfds, tmp_path):
         records.write_bytes(content[:500] + bytes(100) + content[600:])
     elif damage == "missing":
         records.unlink()
+    elif damage.endswith("than there are"):
+        info = folder / "dataset_info.json"
+        count = "20" if damage.startswith("fewer") else "40"
+        info.write_text(info.read_text().replace('"30"', f'"{count}"'))
     else:
         (folder / damage).write_text("{")
     with pytest.raises(JaxnetsError, match="damaged") as error:
@@ -227,6 +234,20 @@ def test_damaged_records(damage, tiny_tfds, tmp_path):
     assert str(folder) in str(error.value)
     # Nothing half-decoded stays behind.
     assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_a_shard_cut_where_a_block_ends(make_tfds, tmp_path):
+    """ArrayRecord writes blocks of 64 KiB; what is left of a cut file reads well."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, 64, 64, 3), np.uint8)
+    labels = np.arange(20) % 2
+    splits = {"train": (images, labels), "test": (images[:2], labels[:2])}
+    folder = make_tfds(tmp_path, splits, name="blocks", shape=(64, 64, 3), stored="tensor")
+    (records,) = folder.glob("*train.array_record*")
+    assert records.stat().st_size > 3 * 2**16
+    os.truncate(records, 2 * 2**16)
+    with pytest.raises(JaxnetsError, match=r"blocks.*damaged"):
+        load_dataset("blocks", data_dir=tmp_path)
 
 
 def test_not_an_image_classification_set(make_tfds, tmp_path, tiny_arrays):

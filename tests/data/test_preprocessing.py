@@ -76,8 +76,11 @@ def test_published_constants():
     white = pre.IMAGENET.apply(np.full((1, 1, 3), 255, np.uint8)).ravel()
     expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     np.testing.assert_allclose(white, expected, rtol=1e-6)
-    bgr = pre.CAFFE_BGR.apply(np.array([[[104, 117, 123]]], np.uint8))
-    assert np.all(np.asarray(bgr) == 0)
+    # Red, green, blue in; blue, green, red minus Caffe's means out.
+    rgb = np.array([[[124, 119, 107]]], np.uint8)
+    bgr = pre.CAFFE_BGR.apply(rgb)
+    np.testing.assert_array_equal(np.asarray(bgr).ravel(), [107 - 104, 119 - 117, 124 - 123])
+    np.testing.assert_array_equal(pre.CAFFE_BGR.inverse(bgr), rgb)
     unit = pre.fit_unit_range(np.zeros((1, 1, 1, 1), np.uint8))
     assert unit.apply(np.array([[[255]]], np.uint8)).item() == 1.0
 

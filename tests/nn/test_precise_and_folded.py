@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnets.models import create_model
 from jaxnets.nn import (
     BatchNorm,
     Conv,
@@ -158,3 +159,30 @@ def test_mistakes_of_folding_are_named(variables):
         fold_batch_norms(variables, {"conv": "bn1"})
     with pytest.raises(ValueError, match=r"pairs: 'bn3' is not .* batch normalization.*'bn1'"):
         fold_batch_norms(variables, {"conv1": "bn3"})
+
+
+def test_scanned_blocks_have_precise_statistics_too():
+    """One block compiled and looped over: the statistics of its layers are stacked."""
+    fields = {"blocks": 3, "widths": (4, 4, 4), "num_classes": 2}
+    looped = create_model("resnet1202", **fields)
+    spelled = create_model("resnet20", **fields)
+    x = np.random.default_rng(0).normal(size=(3, 4, 8, 8, 3)).astype(np.float32)
+    variables = jax.jit(looped.init)(jax.random.key(0), x[0])
+
+    def unstack(tree):
+        out = dict(tree)
+        for stage in ("stage1", "stage2", "stage3"):
+            rest = tree[stage]["rest"]
+            blocks = {f"block{i + 1}": jax.tree.map(lambda a, i=i: a[i], rest) for i in range(2)}
+            out[stage] = {"block0": tree[stage]["block0"], **blocks}
+        return out
+
+    found = precise_batch_statistics(looped.apply, variables, x)
+    assert found["stage1"]["rest"]["bn1"]["mean"].shape == (2, 4)
+    alike = {name: unstack(tree) for name, tree in variables.items()}
+    expected = precise_batch_statistics(spelled.apply, alike, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        unstack(found),
+        expected,
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jaxnets import nn
 from jaxnets.ops import conv
 from jaxnets.ops.convolution import circular_conv, conv_transformed, dft, im2col, transform_kernel
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
@@ -370,3 +371,42 @@ def test_wrong_arrays_are_named(x, kernel, word):
 
 def test_every_algorithm_is_described():
     assert all(a.summary for a in ALGORITHMS.values())
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
+def test_an_empty_batch_gives_an_empty_result_and_a_gradient_of_zero(algorithm):
+    """The last batch of a filtered data set may hold nothing."""
+    shapes = [((0, 9, 9, 4), (3, 3, 4, 6), 1), ((0, 9, 9, 4), (1, 1, 4, 6), 1)]
+    shapes += [((0, 9, 9, 4), (3, 3, 2, 6), 2), ((0, 9, 9, 4), (3, 3, 1, 4), 4)]
+    tried = 0
+    for shape, window, groups in shapes:
+        x, kernel = jnp.zeros(shape), jnp.ones(window)
+        problem = make_problem(x, kernel, 1, 1, 1, groups)
+        if algorithm != "auto" and algorithm not in supporting(problem):
+            continue
+        tried += 1
+        convolve = partial(conv, padding=1, groups=groups, algorithm=algorithm)
+        y, pull = jax.vjp(convolve, x, kernel)
+        assert y.shape == problem.out_shape
+        to_x, to_kernel = pull(y)
+        assert to_x.shape == x.shape
+        np.testing.assert_array_equal(to_kernel, jnp.zeros(window))
+    assert tried
+
+
+def test_the_platform_that_a_program_is_for_is_an_argument():
+    """A depthwise convolution: shifted sums on CPUs, XLA's own elsewhere."""
+    x, kernel = jnp.zeros((8, 56, 56, 144)), jnp.zeros((3, 3, 1, 144))
+
+    def program(platform):
+        convolve = partial(conv, padding=1, groups=144, platform=platform)
+        return str(jax.make_jaxpr(convolve)(x, kernel))
+
+    assert "conv_general_dilated" not in program("cpu")
+    for platform in ("tpu", "cuda", "any"):
+        assert "conv_general_dilated" in program(platform)
+    if jax.default_backend() == "cpu":
+        assert program(None) == program("cpu")
+    layer = nn.Conv(144, (3, 3), padding=1, groups=144, platform="tpu")
+    text = str(jax.make_jaxpr(lambda x: layer.init_with_output(jax.random.key(0), x)[0])(x))
+    assert "conv_general_dilated" in text

@@ -152,3 +152,11 @@ def test_mistakes():
         rule.update(jnp.zeros(1), rule.init(jnp.zeros(1)))
     with pytest.raises(ValueError, match="floating-point"):
         optim.polyak().init(jnp.arange(3))
+
+
+@pytest.mark.parametrize("start", [np.nan, np.inf, 1e30])
+def test_a_weight_of_one_takes_the_parameters_themselves(start):
+    """a + (p - a) would keep what is not finite, and lose the digits of p beside a large a."""
+    for average in (optim.polyak(), optim.ema(0.0), optim.ema(0.9, debias=True)):
+        state = average.update(average.init(jnp.float32(start)), jnp.float32(0.3))
+        assert float(state.average) == np.float32(0.3)

@@ -55,6 +55,22 @@ def test_norm_of_half_precision_does_not_overflow():
     np.testing.assert_allclose(found, 0.5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e20, 3e38, 1e-25])
+def test_norms_neither_overflow_nor_vanish(size):
+    """In float32 the squares of these are infinite or zero; the norm of the second is infinite."""
+    grads = {"a": jnp.full(3, size, jnp.float32), "b": jnp.float32(size)}
+    if size < 1e38:
+        assert float(optim.global_norm(grads)) == pytest.approx(2 * size, rel=1e-6)
+    for clip in (optim.clip_by_global_norm, optim.clip_by_leaf_norm):
+        found = clipped(clip(1.0), grads)
+        whole = 1 if clip is optim.clip_by_global_norm else np.sqrt(2)
+        expected = min(whole, 2 * size)
+        length = np.sqrt(sum(np.sum(np.float64(g) ** 2) for g in found.values()))
+        assert length == pytest.approx(expected, rel=1e-5)
+    huge = clipped(optim.clip_by_global_norm(3e20), {"a": jnp.full(4, 1e20)})
+    np.testing.assert_allclose(huge["a"], 1e20, rtol=1e-6)  # its norm, 2e20, is allowed
+
+
 def test_what_is_not_finite_stays_visible():
     found = clipped(optim.clip_by_global_norm(1.0), {"a": jnp.array([jnp.nan]), "b": jnp.ones(2)})
     assert np.isnan(found["a"]).all() and np.isnan(found["b"]).all()

@@ -350,6 +350,7 @@ HEADERS = {
     "indented": (npy("  {\n 1\n   2\n"), PARSE),
     "nested": (npy("[" * 3000 + "]" * 3000), PARSE),
     "digits": (npy("{'shape': (" + "9" * 5000 + ",)}"), PARSE),
+    "unknown version": (npy().replace(b"\x01\x00", b"\x09\x09", 1), "format version (9, 9)"),
     "huge axis": (npy(shape=(10**3000,)), SHAPE),
     "boolean axis": (npy(shape=(True,)), SHAPE),
     "negative axes": (npy(shape=(-2, -2)), SHAPE),

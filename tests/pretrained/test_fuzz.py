@@ -1,6 +1,7 @@
 """Thousands of mutated weight files: each is read or refused; nothing runs, hangs or crashes."""
 
 import io
+import os
 import random
 import sys
 import time
@@ -14,7 +15,7 @@ from jaxnets.pretrained import read_state_dict
 
 # What reading a file must never do.
 FORBIDDEN = {
-    *("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "exec"),
+    *("os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename"),
     *("subprocess.Popen", "socket.connect", "pickle.find_class", "shutil.rmtree", "ctypes.dlopen"),
 }
 STRUCTURE = b"cRbioQq\x93\x81\x92\x95\x97\x80.(lde]}ths0123t\x85\x86\x87\x8a\x8b\x8c\x8d\x8f\x90"
@@ -79,8 +80,12 @@ def check(valid: list[bytes], count: int, seed: int, path) -> dict[str, int]:
     events, armed = [], [False]
 
     def hook(event, arguments):
+        if event == "exec" and os.path.exists(arguments[0].co_filename):
+            return  # a module of Python, imported when it is needed
         opened = event == "open" and isinstance(arguments[1], str)
-        if armed[0] and (event in FORBIDDEN or (opened and set(arguments[1]) & set("wax+"))):
+        if armed[0] and (
+            event in FORBIDDEN or event == "exec" or (opened and set(arguments[1]) & set("wax+"))
+        ):
             events.append((event, str(arguments)[:100]))
 
     sys.addaudithook(hook)  # for the life of this process: there is no way to remove one

@@ -119,3 +119,21 @@ def test_data_are_standardized_by_the_training_part():
     np.testing.assert_allclose(data.train.images.std(), 1, atol=1e-5)
     assert (np.bincount(data.train.labels) == 20).all() and data.num_classes == 10
     assert abs(float(data.test.images.std()) - 1) < 0.1
+
+
+SHIFT = 0.0
+
+
+def shifted_loss(logits, labels):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean() + SHIFT
+
+
+def test_what_a_loss_reads_is_read_anew(monkeypatch):
+    def losses():
+        options = {"steps": 1, "batch_size": 8, "evaluations": 1, "loss_fn": shifted_loss}
+        return train_many(MLP(10, ()), optim.sgd, 0.1, small(), make_keys(1), **options).batch_loss
+
+    before = losses()
+    np.testing.assert_array_equal(losses(), before)
+    monkeypatch.setitem(globals(), "SHIFT", 5.0)
+    np.testing.assert_allclose(losses(), before + 5, rtol=1e-6)

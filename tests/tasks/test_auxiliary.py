@@ -7,12 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from experiments import train_classifier as entry
 from jaxnets.data import Dataset, Split
+from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.models import create_model, list_models, model_info
+from jaxnets.models.lenet import map_loss
 from jaxnets.tasks import classification, load_classifier, training
+from jaxnets.tasks.recipe import Recipe, build_network, build_task
 from jaxnets.train import DataParallel, create_state, train_step
 
 # The weights that the papers and released programs print.
@@ -158,3 +162,51 @@ def test_train_classifier_trains_heads_end_to_end(tmp_path, monkeypatch):
     assert [path for path in _leaves(classifier.variables["params"]) if path.startswith("aux")]
     probabilities = classifier(jnp.asarray(images[:2]))
     np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
+
+
+class Listens(nn.Module):
+    """A network that puts out how far the training is."""
+
+    @nn.compact
+    def __call__(self, x, *, train: bool = False, progress=1.0):
+        bias = self.param("bias", nn.initializers.zeros_init(), (2,))
+        self.sow("aux_logits", "progress", jnp.asarray(progress, jnp.float32))
+        return jnp.zeros((len(x), 2)) + bias
+
+
+def test_a_network_is_told_how_far_its_training_is():
+    def loss(outputs, updates, batch):
+        return outputs.sum(), {"progress": updates["aux_logits"]["progress"][0]}
+
+    task = classification(2, scheduled={"progress": lambda step: step / 4})
+    task = task._replace(loss=loss, mutable=("aux_logits",))
+    batch = {"image": np.zeros((2, 4, 4, 1), np.float32), "label": np.array([0, 1])}
+    state = create_state(Listens(), optax.sgd(0.1), batch, jax.random.key(0), task=task)
+    told = []
+    for _ in range(3):
+        state, metrics = train_step(state, batch, task=task)
+        told.append(float(metrics["progress"]))
+    assert told == [0.0, 0.25, 0.5]
+
+
+def test_recipes_schedule_nasnets_drop_path_and_nothing_elsewhere():
+    recipe = Recipe(model="nasnet_a_cifar", drop_path=0.3)
+    network = build_network(recipe.model, 10, drop_path=recipe.drop_path)
+    assert network.drop_path == 0.3
+    task = build_task(recipe, 10, lambda x: x, total_steps=200)
+    (name, progress), *rest = task.scheduled
+    assert (name, progress(50), rest) == ("progress", 0.25, [])
+    assert build_task(Recipe(model="resnet20"), 10, lambda x: x, total_steps=200).scheduled == ()
+    with pytest.raises(JaxnetsError, match="resnet20 drops no paths"):
+        build_network("resnet20", 10, drop_path=0.3)
+
+
+def test_the_criterion_of_lenet_of_1998_trains():
+    recipe = Recipe(model="lenet5_1998", loss="map", label_smoothing=0.0)
+    recipe.check()
+    logits, labels = jnp.array([[-1.0, -2.0], [-5.0, -3.0]]), jnp.array([0, 0])
+    expected = float(map_loss(logits, labels).mean())
+    loss, _ = build_task(recipe, 2, lambda x: x).loss(logits, {}, {"label": labels})
+    assert float(loss) == expected
+    with pytest.raises(JaxnetsError, match="--label-smoothing 0"):
+        Recipe(model="lenet5_1998", loss="map").check()

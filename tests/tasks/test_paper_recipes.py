@@ -5,10 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxnets.errors import UnknownNameError
-from jaxnets.models import create_model, list_models
+from jaxnets.models import create_model, list_models, model_info
 from jaxnets.optim import Plateau, averaged_params, list_optimizers, list_schedules
 from jaxnets.optim.plateau import PlateauState
 from jaxnets.tasks import classification
@@ -77,14 +78,63 @@ def test_alexnet_drops_three_times_and_no_more():
     assert rates == {1e-2, 1e-3, 1e-4, 1e-5}
 
 
+# The map before the classifier, as the paper draws it or as its strides make it.
+LAST_MAPS = {
+    "alexnet": ("pool5", (6, 6, 256)),
+    "vgg": ("pool5", (7, 7, 512)),
+    "googlenet": ("inception5b", (7, 7, 1024)),
+    "inception_v3": ("mixed7c", (8, 8, 2048)),
+    "resnet_imagenet": ("stage4", (7, 7, 2048)),
+    "resnet_cifar": ("stage3", (8, 8, 64)),
+    "densenet_imagenet": ("stage4", (7, 7, 1024)),
+    "densenet_cifar": ("stage3", (8, 8, 448)),
+    "squeezenet": ("fire9", (13, 13, 512)),
+}
+
+
 @pytest.mark.parametrize("name", NUMBERS)
-def test_each_transform_gives_the_networks_images(name):
+def test_each_runs_with_its_own_network_at_full_size(name):
+    """Stored image → transform → network → loss: shapes alone, nothing is computed."""
     found = paper_recipe(name)
+    built, info = found.build(), model_info(found.recipe.model)
     small = found.recipe.dataset == "cifar10"
     stored = jax.ShapeDtypeStruct((32, 32, 3) if small else (256, 256, 3), np.uint8)
-    image = jax.eval_shape(found.build().transform, jax.random.key(0), stored)
-    side = {"inception_v3": 299, "squeezenet": 227}.get(name, 32 if small else 224)
+    image = jax.eval_shape(built.transform, jax.random.key(0), stored)
+    # SqueezeNet's table names 224 pixels and has the maps of 227, which its solver cuts.
+    side = 227 if name == "squeezenet" else info.input_size
     assert image.shape == (side, side, 3)
+    x = jax.ShapeDtypeStruct((2, *image.shape), jnp.float32)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+
+    def loss(x):
+        network = create_model(found.recipe.model)
+        logits, _ = network.init_with_output(keys, x, train=True)
+        return built.loss(logits, jnp.zeros(2, int))
+
+    assert jax.eval_shape(loss, x).shape == ()
+    backbone = create_model(found.recipe.model, num_classes=None)
+    maps = jax.eval_shape(lambda x: backbone.init_with_output(keys, x)[0], x)
+    last, shape = LAST_MAPS[name]
+    assert maps[last].shape == (2, *shape)
+
+
+def test_inception_v3s_update_rule():
+    """TensorFlow's: s ← 0.9s + 0.1g², s₀ = 1; v ← 0.9v + η g / √(s + 1), w ← w − v."""
+    built = paper_recipe("inception_v3").build()
+    w = np.random.default_rng(0).normal(size=(3, 2))
+    s, v = np.ones((3, 2)), np.zeros((3, 2))
+    params = {"kernel": jnp.asarray(w, jnp.float32)}
+    state = built.optimizer.init(params)
+    for step in range(5):
+        gradient = np.random.default_rng(step).normal(size=(3, 2))
+        gradient *= min(1, 2 / np.linalg.norm(gradient))  # the paper clips at 2
+        s = 0.9 * s + 0.1 * gradient**2
+        v = 0.9 * v + 0.045 * gradient / np.sqrt(s + 1)
+        w = w - v
+        gradients = {"kernel": jnp.asarray(gradient, jnp.float32)}
+        updates, state = built.optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+        np.testing.assert_allclose(params["kernel"], w, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -11,6 +11,7 @@ import pytest
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
+from jaxnets.optim import Plateau, create_optimizer
 from jaxnets.tasks import classification
 from jaxnets.train import Checkpoints, create_state, restore_state, state_arrays, train_step
 from jaxnets.train.arrays import tree_sha256
@@ -190,6 +191,22 @@ def test_non_finite_values_are_never_saved(tmp_path):
             JaxnetsError, match=r"step 2 is not saved: w .* checkpoint is of step 1"
         ):
             checkpoints.save(2, {"w": bad}, {})
+    assert checkpoints.steps() == [1]
+    checkpoints.close()
+
+
+def test_what_may_be_infinite_is_known_by_its_role(tmp_path):
+    """A plateau's best value before any is known; a momentum that overflowed is no such thing."""
+    rule = create_optimizer("momentum", Plateau(0.1))
+    state = state_arrays(make_state(tx=rule), on_host)
+    infinite = [path for path, array in state.items() if np.isinf(array).any()]
+    assert len(infinite) == 1 and infinite[0].endswith("/best")
+    checkpoints = Checkpoints(tmp_path / "c")
+    checkpoints.save(1, state, {})
+    checkpoints.wait()
+    for path, value in ((infinite[0], np.nan), ("opt_state/0/trace/slope", np.inf)):
+        with pytest.raises(JaxnetsError, match=f"step 2 is not saved: {path}"):
+            checkpoints.save(2, {**state, path: np.float32(value)}, {})
     assert checkpoints.steps() == [1]
     checkpoints.close()
 

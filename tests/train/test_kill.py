@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Batch statistics, momentum and the randomness of crops are all in what must survive.
 ARGUMENTS = (
-    "--model resnet20 --train-examples 320 --epochs 10 --batch-size 32 --checkpoint-seconds 0.1 "
+    "--model resnet20 --train-examples 80 --epochs 10 --batch-size 8 --checkpoint-seconds 0.1 "
     "--evaluate-every 5 --log-every 2 --devices 1 --quiet"
 )
 
@@ -124,6 +124,8 @@ def test_sigterm_saves_and_exits_cleanly(undisturbed, tmp_path):
     assert len(saved) == 1 and saved[0] >= 20
     assert not (workdir / "summary.json").exists()
     assert finish(workdir)["params_sha256"] == undisturbed[0]["params_sha256"]
+    # Also the record of the steps among which the run was stopped.
+    assert (workdir / "metrics.jsonl").read_text() == undisturbed[1]
 
 
 def test_ctrl_c_saves_and_says_so(tmp_path):

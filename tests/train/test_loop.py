@@ -71,9 +71,14 @@ def test_after_evaluation_changes_the_state():
     assert float(result.state) == 20 + 200
 
 
-def test_saves_at_window_ends_and_at_the_end():
+def test_saves_when_it_is_time_and_at_the_end():
     saved = []
-    loop(25, record_every=10, save=lambda step, state: saved.append(step), save_seconds=0)
+    options = {"save": lambda step, state: saved.append(step), "save_seconds": 0}
+    loop(25, record_every=10, **options)
+    assert saved == list(range(1, 26))
+    # Where processes must agree, they do so only where a record is made.
+    saved.clear()
+    loop(25, record_every=10, agree=lambda wish: wish, **options)
     assert saved == [10, 20, 25]
     saved.clear()
     loop(25, save=lambda step, state: saved.append(step), save_seconds=math.inf)
@@ -100,6 +105,30 @@ def test_non_finite_loss_names_its_step(bad_step, value):
         loop(25, batches=batches, record_every=2, save_seconds=0, save=lambda s, _: saved.append(s))
     assert error.value.step == bad_step
     assert all(step < bad_step for step in saved)
+
+
+@pytest.mark.parametrize("name", ["gradient_norm", "parameter_norm"])
+def test_a_finite_loss_hides_no_divergence(name):
+    """XLA's compiler for CPUs may make 0 of NaN in a ReLU: the loss then looks well."""
+
+    def step(state, batch):
+        return state + 1, {"loss": jnp.float32(1.1), name: batch}
+
+    saved = []
+    batches = iter([jnp.float32(math.nan if n == 3 else 1) for n in range(1, 9)])
+    with pytest.raises(NonFiniteLossError, match=f"the norm of the {name[:8]}.* nan at step 3"):
+        run_loop(
+            jnp.float32(0),
+            step,
+            batches,
+            first_step=0,
+            last_step=8,
+            examples_per_step=1,
+            record_every=1,
+            save=lambda step, state: saved.append(step),
+            save_seconds=0,
+        )
+    assert all(step < 3 for step in saved)
 
 
 def test_signals_are_remembered_once():

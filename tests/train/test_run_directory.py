@@ -94,6 +94,28 @@ def test_metrics_continue_after_the_checkpoint(tmp_path):
     assert [json.loads(line)["loss"] for line in lines] == [1.0, 0.5, 0.25]
 
 
+def test_damaged_records_are_passed_over_and_the_others_kept(tmp_path):
+    whole = [json.dumps({"step": step, "kind": "train", "loss": 0.5}) for step in (1, 2, 3)]
+    damage = ["{", "3", "[]", '{"step": 2}', '{"step": "x", "kind": "train"}', "[" * 100_000]
+    lines = "\n".join([whole[0], *damage, whole[1], whole[2]]).encode()
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe\x00\n" + lines + b'\n{"step": 4, "ki')
+    assert [record["step"] for record in read_metrics(tmp_path)] == [1, 2, 3]
+    with MetricsLog(tmp_path, after_step=2) as log:
+        log.write({"step": 3, "kind": "train", "loss": 0.25})
+    assert (tmp_path / "metrics.jsonl").read_text().splitlines()[:2] == whole[:2]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "{", "\x00", "[" * 100_000])
+def test_a_damaged_config_says_what_can_be_done(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(
+        JaxnetsError, match=r"config\.json cannot be read.*--accept-changes.*--restart"
+    ):
+        RunDirectory(tmp_path, SETTINGS)
+    with RunDirectory(tmp_path, SETTINGS, accept_changes=True):
+        assert read_json(tmp_path / "config.json") == SETTINGS
+
+
 def test_tensorboard(tmp_path):
     with MetricsLog(tmp_path, tensorboard=True) as log:
         log.write({"step": 1, "kind": "train", "loss": 1.0})

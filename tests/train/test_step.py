@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxnets.models import create_model
 from jaxnets.tasks import classification
@@ -45,6 +46,44 @@ def numpy_softmax_regression_step(kernel, bias, batch, rate):
 def only_layer(params):
     (layer,) = params.values()
     return np.asarray(layer["kernel"], np.float64), np.asarray(layer["bias"], np.float64)
+
+
+class Forgetful(nn.Module):
+    """A layer whose activation makes 0 of NaN, as XLA's compiler for CPUs may in a ReLU."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        x = nn.Dense(4, name="hidden")(x.reshape(len(x), -1))
+        x = jnp.where(x > 0, x, 0).mean(-1, keepdims=True)
+        return nn.Dense(3, name="head")(x)
+
+
+@pytest.mark.parametrize("where", ["hidden", "head"])
+def test_a_network_of_nan_has_no_finite_loss(where):
+    batch = batch_of(6)
+    state = create_state(Forgetful(), optax.sgd(0.1), batch, jax.random.key(0), task=TASK)
+    logits = state.apply_fn(state.variables, batch["image"])
+    broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), state.params[where])
+    state = state.replace(params={**state.params, where: broken})
+    if where == "hidden":  # what the network puts out is finite, and so is its loss
+        assert np.isfinite(state.apply_fn(state.variables, batch["image"])).all()
+    assert np.isfinite(logits).all()
+    state, metrics = jax.jit(train_step)(state, batch)
+    assert np.isnan(metrics["loss"]) and not np.isfinite(metrics["parameter_norm"])
+
+
+def test_a_gradient_that_is_not_finite_is_seen_at_its_step():
+    """log(0) in the gradient alone: value 0, slope infinite."""
+
+    def loss(outputs, updates, batch):
+        return jnp.sqrt(jnp.abs(outputs)).mean() + jnp.float32(1), {}
+
+    batch = batch_of(2) | {"image": np.zeros((2, 4, 4, 1), np.float32)}
+    _, metrics = train_step(linear_state(), batch)
+    assert np.isfinite(metrics["loss"])
+    task = TASK._replace(loss=loss)
+    _, metrics = step_of_any_task(linear_state(), batch, task=task)
+    assert not np.isfinite(metrics["gradient_norm"]) and np.isnan(metrics["loss"])
 
 
 def test_step_is_softmax_regression():

@@ -62,6 +62,22 @@ class TestFirstLoss:
         options = {"num_classes": 10, "preprocess": scaled, **options}
         return check_first_loss(model, variables_of(model, images), images, labels, **options)
 
+    def test_a_small_last_layer_of_a_network_with_auxiliary_heads(self):
+        params = {
+            "aux_head": {"fc": {"kernel": jnp.ones((8, 3)), "bias": jnp.ones(3)}},
+            "conv": {"kernel": jnp.ones((1, 1, 3, 8))},
+            "head": {"kernel": jnp.ones((8, 3)), "bias": jnp.ones(3)},
+        }
+        small = with_small_last_layer(jax.random.key(0), {"params": params}, num_classes=3)
+        found = small["params"]
+        for layer in (found["head"], found["aux_head"]["fc"]):
+            assert float(jnp.abs(layer["kernel"]).max()) < 0.01 and not layer["bias"].any()
+        assert not np.array_equal(found["head"]["kernel"], found["aux_head"]["fc"]["kernel"])
+        assert (found["conv"]["kernel"] == 1).all()
+        alone = {"params": {k: v for k, v in params.items() if k != "aux_head"}}
+        alone = with_small_last_layer(jax.random.key(0), alone, num_classes=3)
+        np.testing.assert_array_equal(alone["params"]["head"]["kernel"], found["head"]["kernel"])
+
     @pytest.mark.parametrize("classes, expected", [(10, 2.302585), (1000, 6.907755)])
     def test_a_small_last_layer_starts_at_ln_of_the_classes(self, digits, classes, expected):
         images, labels = digits.images[:100], digits.labels[:100]
@@ -293,6 +309,30 @@ class TestRangeTest:
         )
         assert trained.verdicts == ("falls",)
         assert trained.losses[0, -6:].mean() < 0.7 * trained.losses[0, 0]
+
+    @pytest.mark.parametrize("test", [range_test, rate_grid])
+    def test_what_a_loss_reads_is_read_anew(self, test):
+        reads = {"curvature": 1.0}
+
+        def loss(w, _):
+            return 0.5 * reads["curvature"] * w**2
+
+        before = test(loss, jnp.float32(1.0), steps=20)
+        reads["curvature"] = 4.0
+        after = test(loss, jnp.float32(1.0), steps=20)
+        np.testing.assert_allclose(
+            np.ravel(after.losses)[0], 4 * np.ravel(before.losses)[0], rtol=1e-6
+        )
+
+    def test_a_training_of_nan_does_not_look_calm(self):
+        """XLA's compiler for CPUs may make 0 of NaN in a ReLU; here the loss itself does."""
+
+        def loss(w, _):
+            miss = jnp.where(w > 0, w * w, 0.0)  # 0 for NaN
+            return 1.0 + miss
+
+        found = rate_grid(lambda w, _: loss(jnp.log(w), _), jnp.float32(3.0), rates=(1e-3, 50.0))
+        assert found.verdicts[1] == "diverges"
 
     def test_a_loss_that_no_rate_lowers(self):
         found = range_test(lambda w, _: 1.0 + 0 * w.sum(), jnp.ones(2))

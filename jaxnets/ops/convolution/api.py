@@ -21,6 +21,7 @@ def conv(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     algorithm: str = "auto",
+    platform: str | None = None,
 ) -> jax.Array:
     """Cross-correlate ``x`` with ``kernel``, as every network's "convolution" does.
 
@@ -43,6 +44,10 @@ def conv(
             (F(4×4), F(2×2), F(6×6); stride 1, no dilation), "strassen", "shift" (no groups, or
             depthwise), "pointwise" (1×1), and for groups "blocked", "blocked-winograd".
 
+        platform: where the program will run, for "auto": "cpu", "gpu", "tpu" or another name of
+            JAX's, whose algorithms are XLA's own. None: the default backend of this process, which
+            is wrong for a program that is exported to run elsewhere.
+
     Returns:
         (N, out…, C_out), of x's dtype.
 
@@ -62,10 +67,11 @@ def conv(
     problem = make_problem(x, kernel, strides, padding, dilation, groups)
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     if algorithm == "auto":
-        plan = choose(problem, x.dtype, jax.default_backend())
+        plan = choose(problem, x.dtype, platform or jax.default_backend())
     else:
         check(algorithm, problem)
         plan = Plan(algorithm, algorithm, algorithm)
-    if plan == DIRECT:
+    # No example, no work: algorithms that cut the batch into parts have none to cut.
+    if plan == DIRECT or problem.batch == 0:
         return direct.forward(x, kernel, problem)
     return apply(x, kernel, problem, plan)

@@ -184,22 +184,23 @@ def write_row(blocks: Blocks, index: jax.Array, vector: jax.Array, when: jax.Arr
 # path: a small network's gradient takes two to three times longer there than outside.
 
 
-def convolutions_for_cpu(program: core.ClosedJaxpr) -> Callable | None:
-    """A function of the program's inputs with all convolutions in (batch, space, feature) order.
+def convolutions_for_cpu(jaxpr: core.Jaxpr) -> Callable | None:
+    """A function of a program's inputs with all convolutions in (batch, space, feature) order.
 
     The traced program is run again, equation by equation, with explicit transposes.
 
     Args:
-        program: from ``jax.make_jaxpr``.
+        jaxpr: the program.
 
     Returns:
-        None where there is nothing to gain: another backend, or no convolution in another order.
+        ``(constants, inputs) -> outputs``, lists of arrays; None where there is nothing to gain:
+        another backend, or no convolution in another order.
     """
-    if jax.default_backend() != "cpu" or not _has_foreign(program.jaxpr):
+    if jax.default_backend() != "cpu" or not _has_foreign(jaxpr):
         return None
 
-    def run(*inputs: jax.Array) -> list[jax.Array]:
-        return _evaluate(program.jaxpr, program.consts, inputs)
+    def run(constants: Sequence, inputs: Sequence) -> list[jax.Array]:
+        return _evaluate(jaxpr, constants, inputs)
 
     return run
 

@@ -101,19 +101,19 @@ def compact(history: BoxHistory) -> tuple[jax.Array, jax.Array]:
 
 
 class BoxModel(NamedTuple):
-    """The quadratic model around a point, and the box.
+    """The quadratic model around a point x of the box, in moves from there.
+
+    Where x is large, x + d - x has lost the digits of d: so all is said of d itself.
 
     Attributes:
-        x: the point, shape (n,), inside the box.
         gradient: ∇f(x), shape (n,).
-        lower: shape (n,).
-        upper: shape (n,).
+        lower: the lower bounds minus x, shape (n,), at most 0.
+        upper: the upper bounds minus x, shape (n,), at least 0.
         theta: θ of B = θI - W M Wᵀ.
         rows: Wᵀ, (2m, n).
         middle: M, (2m, 2m).
     """
 
-    x: jax.Array
     gradient: jax.Array
     lower: jax.Array
     upper: jax.Array
@@ -122,36 +122,36 @@ class BoxModel(NamedTuple):
     middle: jax.Array
 
 
-def cauchy_point(model: BoxModel) -> tuple[jax.Array, jax.Array]:
-    """The first minimizer of the model along P(x - t g), t ≥ 0.
+def cauchy_move(model: BoxModel) -> tuple[jax.Array, jax.Array]:
+    """The move to the first minimizer of the model along P(x - t g), t ≥ 0.
 
     The path is a polygon: at each breakpoint another variable meets its bound. Piece by piece the
     model's slope and curvature along it are updated, until the slope turns positive.
 
     Returns:
-        The Cauchy point, (n,), and c = Wᵀ(x_c - x), (2m,).
+        x_c - x for the Cauchy point x_c, (n,), and c = Wᵀ(x_c - x), (2m,).
 
     Source: Byrd et al. (1995), algorithm CP.
     """
-    x, gradient, lower, upper, theta, rows, middle = model
+    gradient, lower, upper, theta, rows, middle = model
     wall = jnp.where(gradient < 0, upper, lower)
-    breaks = jnp.where(gradient != 0, (x - wall) / jnp.where(gradient == 0, 1, gradient), jnp.inf)
+    breaks = jnp.where(gradient != 0, -wall / jnp.where(gradient == 0, 1, gradient), jnp.inf)
     moving = breaks > 0
     direction = jnp.where(moving, -gradient, 0)
     order = jnp.argsort(jnp.where(moving, breaks, jnp.inf))
-    tiny = jnp.finfo(x.dtype).tiny
+    tiny = jnp.finfo(gradient.dtype).tiny
 
     p = matmul(rows, direction)
     slope = -dot(direction, direction)
     bend = -theta * slope - dot(p, matmul(middle, p))
-    zero = jnp.zeros((), x.dtype)
+    zero = jnp.zeros((), gradient.dtype)
     # `order` puts the resting variables last, so the moving ones start at index 0.
     begin = (jnp.zeros((), jnp.int32), zero, p, jnp.zeros_like(p), slope, bend)
     moving_count = jnp.sum(moving)
-    least = jnp.finfo(x.dtype).eps * jnp.maximum(bend, tiny)
+    least = jnp.finfo(gradient.dtype).eps * jnp.maximum(bend, tiny)
 
     def next_break(index):
-        which = order[jnp.minimum(index, x.size - 1)]
+        which = order[jnp.minimum(index, gradient.size - 1)]
         return which, jnp.where(index < moving_count, breaks[which], jnp.inf)
 
     def passes(carry):
@@ -167,16 +167,15 @@ def cauchy_point(model: BoxModel) -> tuple[jax.Array, jax.Array]:
         row = jax.lax.dynamic_index_in_dim(rows, which, 1, keepdims=False)
         image = matmul(middle, row)
         c = c + stretch * p
-        offset = wall[which] - x[which]
-        slope = slope + stretch * bend + g * g + theta * g * offset - g * jnp.vdot(image, c)
+        slope = slope + stretch * bend + g * g + theta * g * wall[which] - g * jnp.vdot(image, c)
         bend = bend - theta * g * g - 2 * g * jnp.vdot(image, p) - g * g * jnp.vdot(image, row)
         return index + 1, until, p + g * row, c, slope, jnp.maximum(bend, least)
 
     _, t, _, _, slope, bend = jax.lax.while_loop(passes, cross, begin)
     t = t + jnp.maximum(-slope / jnp.maximum(bend, least), 0)
-    point = jnp.where(moving, jnp.clip(x + t * direction, lower, upper), x)
-    point = jnp.where(moving & (breaks <= t), wall, point)
-    return point, matmul(rows, point - x)
+    move = jnp.where(moving, jnp.clip(t * direction, lower, upper), 0)
+    move = jnp.where(moving & (breaks <= t), wall, move)
+    return move, matmul(rows, move)
 
 
 def subspace_minimum(model: BoxModel, cauchy: jax.Array, c: jax.Array) -> jax.Array:
@@ -187,22 +186,22 @@ def subspace_minimum(model: BoxModel, cauchy: jax.Array, c: jax.Array) -> jax.Ar
 
     Args:
         model: the quadratic model.
-        cauchy: the Cauchy point x_c, (n,).
+        cauchy: x_c - x for the Cauchy point x_c, (n,).
         c: Wᵀ(x_c - x), (2m,).
 
     Returns:
-        A point of the box, (n,).
+        The move from x to a point of the box, (n,).
 
     Source: Byrd et al. (1995), section 5.1, "direct primal method"; Morales and Nocedal (2011).
     """
-    x, gradient, lower, upper, theta, rows, middle = model
+    gradient, lower, upper, theta, rows, middle = model
     free = (cauchy > lower) & (cauchy < upper)
-    reduced = gradient + theta * (cauchy - x) - matmul(matmul(middle, c), rows)
+    reduced = gradient + theta * cauchy - matmul(matmul(middle, c), rows)
     reduced = jnp.where(free, reduced, 0)
     free_rows = jnp.where(free[None, :], rows, 0)
     weights = matmul(middle, matmul(free_rows, reduced))
     system = (
-        jnp.eye(rows.shape[0], dtype=x.dtype)
+        jnp.eye(rows.shape[0], dtype=rows.dtype)
         - matmul(middle, matmul(free_rows, free_rows.T)) / theta
     )
     weights = jnp.linalg.solve(system, weights)
@@ -212,7 +211,7 @@ def subspace_minimum(model: BoxModel, cauchy: jax.Array, c: jax.Array) -> jax.Ar
     room = jnp.where(move > 0, upper - cauchy, jnp.where(move < 0, lower - cauchy, jnp.inf))
     share = jnp.min(jnp.where(move != 0, room / jnp.where(move == 0, 1, move), jnp.inf), initial=1)
     cut = jnp.clip(cauchy + jnp.maximum(share, 0) * move, lower, upper)
-    descends = dot(gradient, projected - x) < 0
+    descends = dot(gradient, projected) < 0
     return jnp.where(descends, projected, cut)
 
 
@@ -252,9 +251,10 @@ class LBFGSB(SearchDirection):
     def update(self, state, step, change, x, gradient) -> tuple[BoxHistory, Direction]:
         history = push(state, step, change)
         rows, middle = compact(history)
-        model = BoxModel(x, gradient, self.lower, self.upper, history.theta, rows, middle)
-        goal = subspace_minimum(model, *cauchy_point(model))
-        return history, Direction(goal - x, history.count == 0, 0)
+        low, high = self.lower - x, self.upper - x
+        model = BoxModel(gradient, low, high, history.theta, rows, middle)
+        move = subspace_minimum(model, *cauchy_move(model))
+        return history, Direction(move, history.count == 0, 0)
 
     def gradient_norm(self, x: jax.Array, gradient: jax.Array) -> jax.Array:
         return jnp.max(jnp.abs(self.steepest_descent(x, gradient)))
@@ -264,7 +264,7 @@ class LBFGSB(SearchDirection):
         return jnp.maximum(bounds.max_step_inside(x, direction, self.lower, self.upper), 1)
 
     def move(self, x: jax.Array, direction: jax.Array, step: jax.Array) -> jax.Array:
-        return bounds.project(x + step * direction, self.lower, self.upper)
+        return bounds.move_inside(x, step * direction, self.lower, self.upper)
 
     def steepest_descent(self, x: jax.Array, gradient: jax.Array) -> jax.Array:
         return bounds.projected_gradient_step(x, gradient, self.lower, self.upper)

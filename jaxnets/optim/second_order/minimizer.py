@@ -14,6 +14,7 @@ from jaxnets.optim.second_order.bfgs import BFGS
 from jaxnets.optim.second_order.bounds import flat_bounds
 from jaxnets.optim.second_order.descent import descend
 from jaxnets.optim.second_order.direction import SearchDirection
+from jaxnets.optim.second_order.implicit import with_implicit_derivatives
 from jaxnets.optim.second_order.lbfgs import LBFGS
 from jaxnets.optim.second_order.lbfgsb import LBFGSB
 from jaxnets.optim.second_order.memory_size import count_operations, default_memory_size
@@ -21,20 +22,19 @@ from jaxnets.optim.second_order.newton import Newton, NewtonCG
 from jaxnets.optim.second_order.objective import flat_objective, flatten
 from jaxnets.optim.second_order.result import Result, Status
 from jaxnets.optim.second_order.wolfe import StrongWolfe
+from jaxnets.optim.traced import Program, Traced, trace
 
 METHODS = ("lbfgs", "bfgs", "newton", "newton-cg", "lbfgsb")
 
 
 class _Options(NamedTuple):
-    """Everything that a compiled program depends on besides fun and shapes; see `minimize`.
+    """What a compiled solver depends on besides the function's program; see `minimize`.
 
     Attributes:
         method: one of METHODS.
         memory_size: pairs kept; None chooses.
         line_search: constants of the line search.
         has_aux: whether fun returns something beside its value.
-        value_and_grad: whether fun returns its gradient.
-        axis_name: devices to average over, or None.
         record: length of the trace; 0 for none.
     """
 
@@ -42,8 +42,6 @@ class _Options(NamedTuple):
     memory_size: int | None
     line_search: StrongWolfe
     has_aux: bool
-    value_and_grad: bool
-    axis_name: str | None
     record: int
 
 
@@ -55,7 +53,7 @@ def minimize(
     args: tuple = (),
     tol: float = 1e-6,
     max_iterations: int = 1000,
-    bounds: tuple[Any, Any] | None = None,
+    bounds: Any = None,
     memory_size: int | None = None,
     has_aux: bool = False,
     value_and_grad: bool = False,
@@ -65,9 +63,12 @@ def minimize(
 ) -> Result:
     """Find a local minimum of a smooth function of a pytree.
 
-    The whole run is one compiled ``while_loop``. It is compiled once for each function object,
-    shapes and options; a new tol, max_iterations, x0 or args of the same shapes run at once.
-    Inside ``jit``, ``vmap``, ``pmap`` or ``shard_map`` it becomes part of their program.
+    The whole run is one compiled ``while_loop``. Each call traces fun anew, so that it sees
+    globals and attributes as they are; it compiles only where that gives another program, or
+    other shapes and options. A new tol, max_iterations, x0, args or array closed over, of the
+    same shapes, runs at once. Inside ``jit``, ``vmap``, ``pmap`` or ``shard_map`` it becomes part
+    of their program. Derivatives in args and in what fun closes over, in both modes, are those
+    of the minimum (`jaxnets.optim.second_order.implicit`); NaN where none was found.
 
     Args:
         fun: ``fun(x, *args)`` returns a real scalar; with has_aux ``(scalar, aux)``.
@@ -79,8 +80,8 @@ def minimize(
         tol: stop when the largest absolute entry of the gradient is at most this. 0 runs until
             rounding ends progress.
         max_iterations: accepted steps at most.
-        bounds: (lower, upper), each a number or a tree like x0; ±inf where there is none.
-            "lbfgs" then means "lbfgsb".
+        bounds: (lower, upper), each a number or a tree like x0, ±inf where there is none; or what
+            SciPy takes, see `flat_bounds`. "lbfgs" then means "lbfgsb".
         memory_size: pairs that L-BFGS keeps; it needs (2 memory_size + about 8) × parameters
             numbers. None chooses from the size, see `default_memory_size`.
         has_aux: fun also returns something to hand through.
@@ -119,7 +120,7 @@ def minimize(
         raise ValueError("record=True needs a max_iterations that is a plain int")
     line_search = line_search or StrongWolfe()
     line_search.check()
-    flatten(x0)
+    flat = flatten(x0)
     if memory_size is not None and memory_size < 1:
         raise ValueError(f"memory_size must be at least 1, got {memory_size}")
     box = None
@@ -130,39 +131,65 @@ def minimize(
         memory_size=memory_size,
         line_search=line_search,
         has_aux=has_aux,
-        value_and_grad=value_and_grad,
-        axis_name=axis_name,
         record=int(max_iterations) + 1 if record else 0,
     )
-    # Check what fun returns here, where a mistake is cheap to see.
+
+    def evaluate(vector, args):
+        # What fun returns is checked here, where a mistake is cheap to see.
+        objective = flat_objective(
+            fun,
+            flat,
+            args,
+            has_aux=has_aux,
+            value_and_grad=value_and_grad,
+            axis_name=axis_name,
+        )
+        return objective(vector)
+
     args = tuple(args)
-    result = _compiled(fun, options)(x0, args, box, tol, max_iterations)
+    traced = trace(evaluate, flat.vector, args)
+    solver = _compiled(traced.program, options, _hessian_program(traced, options, flat, args))
+    solve = with_implicit_derivatives(solver, traced.program)
+    result = solve(x0, args, traced.constants, box, tol, max_iterations)
     if not isinstance(result.status, jax.core.Tracer):
         _check_start(result)
     return result
 
 
-@functools.lru_cache(maxsize=128)
-def _compiled(fun: Callable, options: _Options) -> Callable:
-    """The jitted solver of one function; bounded, so that old functions are let go."""
+def _hessian_program(traced: Traced, options: _Options, flat: Any, args: tuple) -> Program | None:
+    """The derivative of the gradient, for methods that take it: part of what is compiled."""
+    if not options.method.startswith("newton"):
+        return None
 
-    def solve(x0, args, box, tol, max_iterations):
+    def product(vector, args, constants):
+        def gradient(vector):
+            return traced.program(constants, vector, args)[1]
+
+        return jax.jvp(gradient, (vector,), (vector,))
+
+    return trace(product, flat.vector, args, traced.constants).program
+
+
+@functools.lru_cache(maxsize=128)
+def _compiled(program: Program, options: _Options, hessian: Program | None) -> Callable:
+    """The jitted solver of one program; bounded, so that old ones are let go.
+
+    Args:
+        program: ``(constants, x, args) -> (value, gradient, aux)`` on flat vectors.
+        options: what else it depends on.
+        hessian: not used, but another one is another solver.
+    """
+
+    def solve(x0, args, constants, box, tol, max_iterations):
         flat = flatten(x0)
         x = flat.vector
-        evaluate = flat_objective(
-            fun,
-            flat,
-            args,
-            has_aux=options.has_aux,
-            value_and_grad=options.value_and_grad,
-            axis_name=options.axis_name,
-        )
-        program, shape = jax.make_jaxpr(evaluate, return_shape=True)(x)
-        rewritten = convolutions_for_cpu(program)
-        if rewritten is not None:
+        rewritten = convolutions_for_cpu(program.jaxpr)
 
-            def evaluate(vector):
-                return jax.tree.unflatten(jax.tree.structure(shape), rewritten(vector))
+        def evaluate(vector):
+            if rewritten is None:
+                return program(constants, vector, args)
+            leaves = rewritten(constants, [vector, *jax.tree.leaves(args)])
+            return jax.tree.unflatten(program.out_tree, leaves)
 
         operations = count_operations(program.jaxpr)
         method = _search_direction(options, evaluate, x.size, box, operations)

@@ -97,7 +97,7 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
     size = 6
     history = lbfgsb.LBFGSB(4, None, None).init(jnp.zeros(size))
     a = np.diag(np.geomspace(1, 20, size))
-    push, cauchy_point = jax.jit(lbfgsb.push), jax.jit(lbfgsb.cauchy_point)
+    push, cauchy_move = jax.jit(lbfgsb.push), jax.jit(lbfgsb.cauchy_move)
     for _ in range(6):  # more pairs than slots
         s = rng.normal(size=size)
         history = push(history, jnp.asarray(s), jnp.asarray(a @ s))
@@ -119,11 +119,29 @@ def test_cauchy_point_is_the_first_minimizer_along_the_projected_path(x64):
         values = np.array([model(t) for t in grid])
         rises = np.diff(values) > 1e-13
         first = np.argmax(rises) if rises.any() else -1  # -1: every variable ends at a bound
-        expected = np.clip(x - grid[first] * g, low, high)
-        box = lbfgsb.BoxModel(*map(jnp.asarray, (x, g, low, high, theta)), rows, middle)
-        got, c = cauchy_point(box)
+        expected = np.clip(x - grid[first] * g, low, high) - x
+        box = lbfgsb.BoxModel(*map(jnp.asarray, (g, low - x, high - x, theta)), rows, middle)
+        got, c = cauchy_move(box)
         np.testing.assert_allclose(got, expected, atol=1e-3)  # the grid's spacing times |g|
-        np.testing.assert_allclose(c, np.asarray(rows) @ (np.asarray(got) - x), atol=1e-12)
+        np.testing.assert_allclose(c, np.asarray(rows) @ np.asarray(got), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(0.5, None), (None, 1.5), (0.0, 9.0)],
+        scipy.optimize.Bounds([0.5, -np.inf, 0.0], [np.inf, 1.5, 9.0]),
+        (np.array([0.5, -np.inf, 0.0]), np.array([np.inf, 1.5, 9.0])),
+    ],
+)
+def test_bounds_as_scipy_has_them(bounds):
+    def fun(x):
+        return jnp.sum((x - jnp.array([-1.0, 2.0, 3.0])) ** 2)
+
+    result = minimize(fun, jnp.ones(3), bounds=bounds)
+    np.testing.assert_allclose(result.x, [0.5, 1.5, 3.0], atol=1e-4)
+    one = minimize(lambda x: jnp.sum((x - 2) ** 2), jnp.ones(3), bounds=scipy.optimize.Bounds(0, 1))
+    np.testing.assert_array_equal(one.x, 1.0)
 
 
 def test_bounds_that_make_no_sense_are_refused():
@@ -138,3 +156,30 @@ def test_bounds_that_make_no_sense_are_refused():
         minimize(rosenbrock, start, bounds=1.0)
     with pytest.raises(ValueError, match="takes no bounds"):
         minimize(rosenbrock, start, method="bfgs", bounds=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("bounds", [None, (0.0, 1e9), (-np.inf, np.inf)])
+@pytest.mark.parametrize(("scale", "start", "solution"), [(1e-8, 1e8, 3e8), (4e-8, 1e4, 2e4)])
+def test_a_gradient_below_the_rounding_of_x_is_not_convergence(bounds, scale, start, solution):
+    # At the start the gradient is 2 or 4e-4, and in float32 x - g is x.
+    def fun(x):
+        return jnp.sum(0.5 * scale * (x - solution) ** 2)
+
+    result = minimize(fun, jnp.full(3, start), method="lbfgsb", bounds=bounds, tol=1e-6)
+    assert bool(result.converged), result.message
+    np.testing.assert_allclose(result.x, solution, rtol=1e-6)
+    np.testing.assert_array_equal(result.gradient_norm, jnp.max(jnp.abs(jax.grad(fun)(result.x))))
+
+
+def test_an_unbounded_function_has_no_minimum_to_converge_to(x64):
+    result = minimize(jnp.sum, jnp.ones(3), method="lbfgsb", max_iterations=300)
+    assert not bool(result.converged)
+    assert float(result.gradient_norm) == 1.0
+
+
+def test_resting_variables_lie_on_their_bounds_to_the_last_bit():
+    # x + (upper - x) misses upper by rounding for most of these.
+    upper = jnp.linspace(1.0, 3.0, 50) * 1.1
+    start = jnp.linspace(-0.7, 0.9, 50)
+    result = minimize(lambda x: jnp.sum((x - 100.0) ** 2), start, bounds=(-jnp.ones(50), upper))
+    np.testing.assert_array_equal(result.x, upper)

@@ -1,11 +1,14 @@
 """`minimize`: the published problems, its statuses, trees, auxiliary data, compilation, memory."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnets.optim import Status, minimize
+from jaxnets.optim.second_order import METHODS
 from jaxnets.optim.second_order.problems import LEAST_SQUARES, UNCONSTRAINED
 
 
@@ -124,18 +127,72 @@ def test_trees_mixed_precision_and_aux():
     np.testing.assert_array_equal(given.x["a"], result.x["a"])
 
 
-def test_a_second_call_compiles_nothing():
-    traces = 0
+def compilations(run) -> int:
+    """How many solvers are compiled while a function runs."""
+    seen = []
+
+    def listen(event, duration, **kwargs):
+        if "backend_compile" in event and "solve" in kwargs.get("fun_name", ""):
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        run()
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    return len(seen)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton"])
+def test_a_second_call_compiles_nothing(method):
+    data = np.ones(3, np.float32)
 
     def fun(x, shift):
-        nonlocal traces
-        traces += 1
-        return jnp.sum((x - shift) ** 4)
+        # Rules of derivatives of their own, one of them not differentiated.
+        return jnp.sum(jax.nn.softplus(x - shift) ** 4) + jnp.sum(jax.nn.relu(shift) * data * x)
 
-    minimize(fun, jnp.zeros(3), args=(1.0,))
-    first = traces
-    minimize(fun, jnp.ones(3), args=(2.0,), tol=1e-3, max_iterations=7)
-    assert traces == first
+    def first():
+        minimize(fun, jnp.zeros(3), args=(1.0,), method=method)
+
+    def again():
+        minimize(fun, jnp.ones(3), args=(2.0,), tol=1e-3, max_iterations=7, method=method)
+        minimize(lambda x, shift: fun(x, shift), jnp.ones(3), args=(2.0,), method=method)
+
+    assert compilations(first) == 1
+    assert compilations(again) == 0
+
+
+TARGET = 1.0
+
+
+@dataclasses.dataclass
+class Attribute:
+    target: float
+
+    def __call__(self, x):
+        return (x - self.target) ** 2
+
+
+def of_a_global(x):
+    return (x - TARGET) ** 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_a_function_reads_is_read_anew(method, monkeypatch):
+    captured = {"number": 1.0, "array": np.float32(1.0), "power": 2}
+    attribute = Attribute(1.0)
+
+    def of_a_closure(x):
+        return (x - captured["number"]) ** 2 + abs(x - captured["array"]) ** captured["power"]
+
+    functions = (of_a_global, of_a_closure, attribute, attribute.__call__)
+    for function in functions:
+        assert float(minimize(function, 0.0, method=method).x) == pytest.approx(1.0, abs=1e-3)
+    monkeypatch.setitem(globals(), "TARGET", 5.0)
+    captured.update(number=5.0, array=np.float32(5.0), power=4)
+    attribute.target = 5.0
+    for function in functions:
+        assert float(minimize(function, 0.0, method=method).x) == pytest.approx(5.0, abs=1e-3)
 
 
 def test_it_runs_inside_jit_and_reports_a_bad_start_there():

@@ -35,7 +35,8 @@ def test_values_and_gradients_stay_the_same(x64, layouts, groups):
 
     both = jax.value_and_grad(fun, (0, 1))
     program = jax.make_jaxpr(both)(image, kernel)
-    value, *gradients = convolutions_for_cpu(program)(image, kernel)
+    run = convolutions_for_cpu(program.jaxpr)
+    value, *gradients = run(program.consts, [image, kernel])
     expected, wanted = both(image, kernel)
     np.testing.assert_allclose(value, expected, rtol=1e-12)
     for got, want in zip(gradients, wanted, strict=True):
@@ -44,7 +45,7 @@ def test_values_and_gradients_stay_the_same(x64, layouts, groups):
 
 def test_programs_without_convolutions_are_left_alone():
     program = jax.make_jaxpr(lambda a: jnp.sin(a @ a))(jnp.ones((3, 3)))
-    assert convolutions_for_cpu(program) is None
+    assert convolutions_for_cpu(program.jaxpr) is None
 
 
 def test_minimize_trains_a_convolution(x64):
