@@ -63,7 +63,7 @@ def gradient_through_time(
     >>> import jax.numpy as jnp
     >>> weights = RecurrentWeights(jnp.zeros((1, 2)), jnp.diag(jnp.array([1.1, 0.5])))
     >>> gradient_through_time("rnn_linear", jnp.zeros((3, 1)), weights).norms.round(3).tolist()
-    [1.3309..., 1.2100..., 1.1000..., 1.0]
+    [1.3310..., 1.2100..., 1.1000..., 1.0]
     """
     size, count = weights.recurrent.shape[0], RECURRENT_CELLS[cell].states
     number = count - 1 if state is None else state

@@ -90,7 +90,7 @@ class Attend(nn.Module):
         context, weights = attend(
             query, key, value, scores=scores, mask=mask, causal=causal, block_size=block_size
         )
-        if weights is not None:
+        if weights is not None and not self.is_initializing():
             self.sow("attention", "weights", weights)
         return context, weights
 
