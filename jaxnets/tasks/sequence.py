@@ -32,7 +32,7 @@ def language_modeling() -> Task:
     >>> state = train.create_state(model, optax.adam(0.1), batch, key, task=language_modeling())
     >>> state, metrics = train.train_step(state, batch, task=language_modeling())
     >>> sorted(metrics)
-    ['accuracy', 'gradient_norm', 'loss']
+    ['accuracy', 'gradient_norm', 'loss', 'parameter_norm']
     """
 
     def there(batch: Mapping[str, Any]) -> jax.Array:
