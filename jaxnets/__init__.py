@@ -23,6 +23,7 @@ _ROOMS = (
     "data",
     "ensembles",
     "inspect",
+    "interpret",
     "losses",
     "metrics",
     "models",

@@ -14,7 +14,7 @@ import numpy as np
 from flax import linen
 
 from jaxnets import augment, data, losses, metrics, nn, noise, ops
-from jaxnets.ops import convolution
+from jaxnets.ops import boxes, convolution, roi
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ class First(linen.Module):
 KEY = jax.random.PRNGKey(7)
 IMAGE = (2, 5, 6, 4)
 LABELS = np.array([3, 0, 1])
+
+
+# Regions of an image of 5×6 pixels: within, over the border, and padding.
+REGIONS = np.float32([[[0.5, 1, 4, 4.5], [2, -1, 7, 3]], [[1, 1, 2, 4], [0, 0, 0, 0]]])
+
+
+def corners(x):
+    """Proper boxes, at least one pixel wide, of any numbers (…, 4); in float32 at least."""
+    x = x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+    return jnp.concatenate([x[..., :2], x[..., :2] + 1 + x[..., 2:] ** 2], -1)
 
 
 def he_normal(key, shape, dtype):
@@ -288,6 +298,61 @@ OPS = [
             "xavier_normal": ops.xavier_normal,
         }.items()
     ),
+    Op(
+        "boxes_formats",
+        lambda x: boxes.area(
+            boxes.scale(boxes.clip(boxes.convert(corners(x), "xywh", "xyxy"), (4, 5)), (2.0, 3.0))
+        ),
+        ((3, 4),),
+        "wide",
+    ),
+    Op(
+        "boxes_overlaps",
+        lambda a, b: jnp.stack(
+            [
+                f(corners(a), corners(b))
+                for f in (boxes.iou, boxes.generalized_iou, boxes.distance_iou)
+            ]
+        ),
+        ((2, 4), (3, 4)),
+        "wide",
+    ),
+    # Its α counts as a constant, so its derivatives are not those of its values.
+    Op(
+        "boxes_complete_iou",
+        lambda a, b: boxes.complete_iou(corners(a), corners(b)),
+        ((2, 4), (3, 4)),
+        "wide",
+        differentiable=False,
+    ),
+    Op(
+        "boxes_encode",
+        lambda a, b: jnp.stack(
+            [
+                boxes.encode(corners(a), corners(b), weights=(10.0, 10.0, 5.0, 5.0)),
+                boxes.encode_distances(corners(a), corners(b)),
+                boxes.encode_grid(corners(a), corners(b)[:, :2], corners(b)[:, 2:] ** 2 + 1, 8.0),
+            ]
+        ),
+        ((2, 4), (2, 4)),
+        "wide",
+    ),
+    Op(
+        "boxes_decode",
+        lambda t: jnp.concatenate(
+            [
+                boxes.decode(t, REGIONS[0].astype(t.dtype)),
+                boxes.decode_distances(t, REGIONS[0].astype(t.dtype)),
+                boxes.decode_grid(
+                    t[None, :, None], np.float32([[2, 3]]).astype(t.dtype), 4.0
+                ).reshape(-1, 4),
+            ]
+        ),
+        ((2, 4),),
+    ),
+    Op("roi_align", lambda x: roi.roi_align(x, REGIONS, 2, strides=1.0), (IMAGE,)),
+    Op("roi_pool", lambda x: roi.roi_pool(x, REGIONS, 2, stride=1.0), (IMAGE,)),
+    Op("paste_masks", lambda x: roi.paste_masks(x, REGIONS[0], (5, 6)), ((2, 3, 3),)),
 ]
 
 LOSSES = [
@@ -299,6 +364,36 @@ LOSSES = [
     ),
     Op("entropy", losses.entropy, ((3, 4),), "wide"),
     Op("confidence_penalty", losses.confidence_penalty, ((3, 4),), "wide"),
+    Op("soft_target_loss", losses.soft_target_loss, ((3, 4), (3, 4)), "wide"),
+    Op(
+        "distillation_loss",
+        lambda z, t: losses.distillation_loss(z, t, LABELS, alpha=0.5),
+        ((3, 4), (3, 4)),
+        "wide",
+    ),
+    Op("top_class_gap", lambda z: losses.top_class_gap(z, top=3), ((3, 4),), "wide"),
+    Op(
+        "tolerant_cross_entropy",
+        lambda z: losses.tolerant_cross_entropy(z, LABELS, top=3),
+        ((3, 4),),
+        "wide",
+    ),
+    Op("hint_loss", losses.hint_loss, ((3, 4), (3, 4)), "wide"),
+    Op("attention_map", losses.attention_map, (IMAGE,), "wide"),
+    Op(
+        "attention_transfer_loss",
+        losses.attention_transfer_loss,
+        ((2, 5, 3, 2), (2, 5, 6, 4)),
+        "wide",
+    ),
+    Op("relational_distance_loss", losses.relational_distance_loss, ((4, 3), (4, 2)), "wide"),
+    Op("relational_angle_loss", losses.relational_angle_loss, ((4, 3), (4, 2)), "wide"),
+    Op(
+        "contrastive_distillation_loss",
+        losses.contrastive_distillation_loss,
+        ((3, 4), (3, 4)),
+        "wide",
+    ),
     Op(
         "smooth_labels",
         lambda z: losses.smooth_labels(z.argmax(-1), 4, over="others"),
@@ -336,6 +431,24 @@ METRICS = [
     ),
     Op(
         "fit_temperature", lambda z: metrics.fit_temperature(z, LABELS), ((3, 4),), "float32", False
+    ),
+    Op(
+        "psnr_and_ssim",
+        lambda x, y: jnp.stack(
+            [
+                metrics.psnr(x, y, data_range=2),
+                metrics.ssim(x, y, data_range=2, window="uniform"),
+            ]
+        ),
+        ((8, 7, 1), (8, 7, 1)),
+        "wide",
+    ),
+    Op(
+        "pck",
+        lambda x, y: metrics.pck(x, y, metrics.torso_size(y, 0, 1)),
+        ((2, 3, 2), (2, 3, 3)),
+        "float32",
+        False,
     ),
     Op("alive_units", lambda x: metrics.alive_units({"fc": x})["fc"], ((3, 4),), "bool", False),
     Op(
@@ -585,26 +698,60 @@ EXCLUDED = {
     "augment.Example": "a type, of annotations",
     "augment.Prepare": "a type, of annotations",
     "augment.Transform": "a type, of annotations",
+    "boxes.BETWEEN": "a number",
+    "boxes.Clusters": "a type; anchors_by_kmeans returns it",
+    "boxes.Detections": "a type; select_detections returns it",
+    "boxes.FORMATS": "names of formats",
+    "boxes.Kept": "a type; nms returns it",
+    "boxes.NONE": "a number",
+    "boxes.Sample": "a type; sample returns it",
+    "boxes.SoftKept": "a type; soft_nms returns it",
+    "boxes.anchors_by_kmeans": "takes sizes above 0: tests/ops/boxes/test_matching.py",
+    "boxes.assign": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.canonical_order": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.cell_anchors": "of plain numbers: tests/ops/boxes/test_matching.py",
+    "boxes.faster_rcnn_anchors": "of plain numbers: tests/ops/boxes/test_matching.py",
+    "boxes.grid_anchors": "of plain numbers: tests/ops/boxes/test_matching.py",
+    "boxes.hard_negatives": "gives booleans: tests/ops/boxes/test_matching.py",
+    "boxes.match": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.match_each_object": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.nms": "gives integers: tests/ops/boxes/test_nms.py",
+    "boxes.sample": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.sample_of": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.select_detections": "gives integers beside boxes: tests/ops/boxes/test_nms.py",
+    "boxes.soft_nms": "gives integers beside scores: tests/ops/boxes/test_nms.py",
+    "boxes.ssd_anchors": "of plain numbers: tests/ops/boxes/test_matching.py",
+    "data.AnnotationError": "an exception",
     "data.ArraySource": "on the host: tests/data/test_source.py",
     "data.BATCH_KEYS": "documentation of names",
     "data.Batch": "a type, of annotations",
     "data.BatchIterator": "on the host: tests/data/test_batches.py",
     "data.Batches": "on the host: tests/data/test_batches.py",
     "data.Dataset": "a type; load_dataset returns it",
+    "data.ImageObjects": "a type; readers make it",
+    "data.LabelImageSource": "on the host: tests/data/test_objects.py",
+    "data.ObjectSource": "on the host: tests/data/test_objects.py",
     "data.Source": "a protocol; ArraySource is one",
     "data.Split": "on the host: tests/data/test_datasets.py",
+    "data.VOC_CLASSES": "names of classes",
     "data.check_batch": "on the host: tests/data/test_source.py",
+    "data.check_objects": "on the host: tests/data/test_objects.py",
     "data.eval_batches": "on the host: tests/data/test_batches.py",
     "data.list_datasets": "on the host: tests/data/test_datasets.py",
     "data.load_dataset": "on the host: tests/data/test_datasets.py",
+    "data.load_objects": "on the host: tests/data/test_objects.py",
     "data.prefetch_to_device": "on the host: tests/data/test_batches.py",
+    "data.read_coco": "on the host: tests/data/test_objects.py",
     "data.read_image": "on the host: tests/data/test_image_file.py",
+    "data.read_voc": "on the host: tests/data/test_objects.py",
+    "data.read_yolo": "on the host: tests/data/test_objects.py",
     "data.stratified_subset": "on the host: tests/data/test_datasets.py",
     "data.pad_sequences": "on the host: tests/data/test_sequences.py",
     "ops.Decoded": "a type; the decoders return it",
     "ops.RECURRENT_CELLS": "a table of cells; recurrent takes their names",
     "ops.beam_search": "of integers, by a step function: tests/ops/test_decoding.py",
     "ops.causal_mask": "of plain numbers",
+    "data.to_original": "on the host: tests/data/test_objects.py",
     "ops.dropout_std": "of a plain number",
     "ops.fans": "of a static shape",
     "ops.free_running": "of integers, by a step function: tests/ops/test_decoding.py",
@@ -617,11 +764,22 @@ EXCLUDED = {
     "ops.stochastic_depth_rates": "of plain numbers",
     "ops.transcendentals": "counts the operations of a function",
     "convolution.TransformedKernel": "a type; conv_transformed takes one",
+    "roi.assign_levels": "gives integers: tests/ops/test_roi.py",
     "losses.smoothed_logit_gap": "of plain numbers",
+    "metrics.CocoEvaluator": "on the host: tests/metrics/test_coco.py",
     "metrics.DeadUnitMonitor": "loops over batches on the host; alive_units is what it calls",
     "metrics.Reliability": "a type; reliability returns it",
     "metrics.TemplatePlane": "a type; template_plane returns it",
+    "metrics.VocEvaluator": "on the host: tests/metrics/test_detection.py",
+    "metrics.average_precision": "on the host: tests/metrics/test_detection.py",
+    "metrics.detection_confusion": "on the host: tests/metrics/test_detection.py",
+    "metrics.evaluate_coco": "on the host: tests/metrics/test_coco.py",
+    "metrics.iou_of_classes": "on the host, in float64: tests/metrics/test_pixels_and_points.py",
+    "metrics.keypoint_hits": "gives two arrays; pck calls it",
+    "metrics.segmentation_summary": "on the host: tests/metrics/test_pixels_and_points.py",
     "metrics.template_plane": "looks at values on the host, to refuse three templates on a line",
+    "nn.OptimizedModel": "a type; optimize_for_inference returns it",
+    "nn.optimize_for_inference": "of networks: tests/nn/test_optimize_for_inference.py",
     "nn.precise_batch_statistics": "loops over batches on the host, in float64",
     "noise.Estimate": "a type; monte_carlo returns it",
     "noise.NoiseSource": "the abstract base of the sources",

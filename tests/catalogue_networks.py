@@ -83,6 +83,7 @@ NETWORKS = {
         {"stages": (((16, 16, 16), 5, 1, 2), ((24, 24, 24), 5, 1, 2), ((24, 24, 0), 3, 1, 1))},
         (16, 16, 3),
     ),
+    "fitnet1": Network("fitnet1", {"widths": ((8, 8), (12, 12), (16,)), "fc_width": 24}, (8, 8, 3)),
     "mobilenet_v1": Network("mobilenet_v1", {"width": 0.25}, (32, 32, 3)),
     "mobilenet_v2": Network(
         "mobilenet_v2",

@@ -16,6 +16,8 @@ ROOMS = {
     "data": "jaxnets.data",
     "ops": "jaxnets.ops",
     "convolution": "jaxnets.ops.convolution",
+    "boxes": "jaxnets.ops.boxes",
+    "roi": "jaxnets.ops.roi",
     "losses": "jaxnets.losses",
     "metrics": "jaxnets.metrics",
     "nn": "jaxnets.nn",

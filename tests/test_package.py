@@ -35,6 +35,7 @@ FLOORS = {
     "ensembles": 6,
     "transfer": 6,
     "tune": 6,
+    "interpret": 6,
 }
 
 

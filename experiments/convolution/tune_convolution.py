@@ -2,9 +2,10 @@
 
 Command:  python -m experiments.convolution.tune_convolution
           python -m experiments.convolution.tune_convolution --write
-Time:     about three minutes on two CPU cores, nothing else running.
+Time:     about eight minutes on two CPU cores, nothing else running.
 Result:   limits like those of jaxnets/ops/convolution/table.py, printed and in summary.json; with
-          --write that file gets them for this backend (the other backends' stay).
+          --write that file gets them for this backend and, where oneDNN may be called, for this
+          processor's instruction set in float32 and bfloat16 (the others' stay).
 
 Each limit is found on a ladder of shapes, from where the plain choice wins to where the other does:
 the limit is the first rung from which the other is at least ``margin`` times as fast on all later
@@ -18,9 +19,16 @@ import jax
 from tqdm import tqdm
 
 from jaxnets import command
-from jaxnets.ops.convolution import table
+from jaxnets.ops.convolution import onednn_support, table
 from jaxnets.study.convolution.timing import DIRECTIONS
-from jaxnets.study.convolution.tuning import find_limit, ladders, measure, write_table
+from jaxnets.study.convolution.tuning import (
+    Ladder,
+    find_limit,
+    ladders,
+    measure,
+    onednn_ladders,
+    write_table,
+)
 from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
 
@@ -32,7 +40,7 @@ class Config:
     Attributes:
         batch: images of every shape.
         shrink: divides the sides of the images, for a quick look.
-        rounds: turns of every candidate; the median counts.
+        rounds: turns of every candidate; the fastest counts.
         margin: how much faster an algorithm must be to be chosen.
         write: replace this backend's limits in the package's table.
         workdir: where summary.json goes.
@@ -41,7 +49,7 @@ class Config:
     batch: int = 8
     shrink: int = 1
     rounds: int = 5
-    margin: float = 1.15
+    margin: float = 1.1
     write: bool = False
     workdir: Path = Path("runs/tune_convolution")
 
@@ -52,35 +60,55 @@ def smoke() -> Config:
 
 
 def main(config: Config) -> dict:
-    """Measure every ladder in every direction; returns {"limits", "measured"}."""
+    """Measure every ladder in every direction; returns {"limits", "onednn", "measured"}."""
     backend = jax.default_backend()
     # A backend without a table starts from what the CPU's holds too small to matter.
-    old = table.TABLES.get(backend, table.TABLES["cpu"])
-    limits = {direction: dict(old[direction]) for direction in DIRECTIONS}
-    measured = []
-    work = [
-        (ladder, direction)
-        for ladder in ladders(config.batch, config.shrink)
-        for direction in DIRECTIONS
-    ]
-    for ladder, direction in tqdm(work, desc="ladders"):
-        rows = measure(ladder, direction, config.rounds)
-        pairs = [(r["value"], r["ratio"]) for r in rows]
-        limit = find_limit(pairs, config.margin, ladder.below)
-        limits[direction][ladder.limit] = limit
-        measured.append({"limit": ladder.limit, "direction": direction, "rungs": rows})
-        shown = "  ".join(f"{value:g}: {ratio:.2f}x" for value, ratio in pairs)
-        print(f"{ladder.limit:28} {direction:16} → {limit:g}   ({ladder.other}: {shown})")
+    measured: list[dict] = []
+    limits = _limits(
+        table.TABLES.get(backend, table.TABLES["cpu"]),
+        ladders(config.batch, config.shrink),
+        config,
+        "float32",
+        measured,
+    )
+    onednn: dict[str, dict] = {}
+    if backend == "cpu" and onednn_support.available():
+        processor = onednn_support.instruction_set()
+        for dtype in ("float32", "bfloat16"):
+            if not onednn_support.computes(dtype):
+                continue
+            old = table.ONEDNN.get(processor, {}).get(dtype) or table.ONEDNN["amx"][dtype]
+            found = _limits(
+                old, onednn_ladders(config.batch, config.shrink), config, dtype, measured
+            )
+            onednn.setdefault(processor, {})[dtype] = found
     write_settings(config)
     results = {
         "limits": limits,
+        "onednn": onednn,
         "measured": measured,
         "config": asdict(replace(config, workdir=None)),
     }
     write_json(config.workdir / "summary.json", results)
     if config.write:
-        write_table(limits, backend, Path(table.__file__))
+        write_table(limits, backend, Path(table.__file__), onednn)
     return results
+
+
+def _limits(old: dict, work: list[Ladder], config: Config, dtype: str, measured: list) -> dict:
+    """The limits of ``old`` with those of the ladders measured anew; appends to ``measured``."""
+    limits = {direction: dict(old[direction]) for direction in DIRECTIONS}
+    pairs = [(ladder, direction) for ladder in work for direction in DIRECTIONS]
+    for ladder, direction in tqdm(pairs, desc=f"ladders in {dtype}"):
+        rows = measure(ladder, direction, config.rounds, dtype)
+        ratios = [(r["value"], r["ratio"]) for r in rows]
+        limit = find_limit(ratios, config.margin, ladder.below)
+        limits[direction][ladder.limit] = limit
+        found = {"limit": ladder.limit, "direction": direction, "dtype": dtype, "rungs": rows}
+        measured.append({**found, "plain": ladder.plain, "other": ladder.other})
+        shown = "  ".join(f"{value:g}: {ratio:.2f}x" for value, ratio in ratios)
+        print(f"{ladder.limit:28} {direction:16} → {limit:g}   ({ladder.other}: {shown})")
+    return limits
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 Command:  python -m experiments.networks.compare_models
           python -m experiments.networks.compare_models --models all --modes inference \
               --batch-sizes 1 8
-          python -m experiments.networks.compare_models --models vgg16 resnet50 \
-              --batch-sizes 1 2 4 8 16
+          python -m experiments.networks.compare_models --runtimes --max-spread 0.15 --rounds 7 \
+              --dtype bfloat16
 Time:     the layer tables of all networks five minutes on two CPU cores (--table resnet50 vgg16:
           seconds); the default's 24 pairs of measurements (12 networks, inference and training,
           batch 8, torchvision beside) about half a minute each, half of it compilation.
@@ -16,7 +16,7 @@ Result:   runs/compare_models/: models.md (every registered network), measured.m
 
 After Canziani, Paszke & Culurciello, "An Analysis of Deep Neural Network Models for Practical
 Applications", 2016/17. Where torch and torchvision are installed, their network is
-timed in turn with ours, three rounds or more, in one process, on as many threads, in channels-last.
+timed in turn with ours, three rounds or more, in one process, on as many threads, channels-last.
 """
 
 from dataclasses import asdict, dataclass
@@ -58,8 +58,10 @@ class Config:
         table: networks of the tables and of the bubble chart, likewise.
         modes: what to measure.
         batch_sizes: images at a time.
-        dtype: compute dtype of ours; torchvision runs in float32 only, beside float32 only.
+        dtype: compute dtype of all.
         peer: time torchvision's networks too, where it is installed.
+        runtimes: at inference also `optimize_for_inference`, ONNX Runtime and OpenVINO.
+        max_spread: no ratio where half of the rounds lie further apart; measured again next time.
         seconds: repeat a call for at least this long.
         rounds: ours and torchvision's take turns at least this often.
         max_minutes: begin no measurement after this long; call again to go on.
@@ -72,6 +74,8 @@ class Config:
     batch_sizes: tuple[int, ...] = (8,)
     dtype: Literal["float32", "bfloat16"] = "float32"
     peer: bool = True
+    runtimes: bool = False
+    max_spread: float | None = None
     seconds: float = 1.0
     rounds: int = 3
     max_minutes: float | None = None
@@ -97,15 +101,14 @@ def main(config: Config) -> dict[str, Any]:
     write_json(config.workdir / "config.json", {**asdict(config), "workdir": str(config.workdir)})
     path = config.workdir / "measurements.jsonl"
     names, limit = _names(config.models), config.max_minutes
-    plan = plan_measurements(
-        path, names, config.modes, config.batch_sizes, config.dtype, peer=config.peer
-    )
+    beside = {"peer": config.peer, "runtimes": config.runtimes, "max_spread": config.max_spread}
+    plan = plan_measurements(path, names, config.modes, config.batch_sizes, config.dtype, **beside)
     left = measure_missing(
         path, plan, seconds=config.seconds, rounds=config.rounds, max_minutes=limit
     )
     measured = read_records(path)
     rows = tables.static_rows(_names(config.table))
-    ratios = tables.peer_ratios(measured)
+    ratios = tables.peer_ratios(measured, config.max_spread)
     summary = {
         "hardware": hardware(),
         "jax": jax.__version__,
@@ -116,7 +119,7 @@ def main(config: Config) -> dict[str, Any]:
     }
     write_json(config.workdir / "summary.json", summary)
     (config.workdir / "models.md").write_text(tables.static_table(rows), encoding="utf-8")
-    text = tables.measured_tables(measured)
+    text = tables.measured_tables(measured, config.max_spread)
     (config.workdir / "measured.md").write_text(text, encoding="utf-8")
     figures.save_all(rows, measured, config.workdir)
     print(text)

@@ -18,6 +18,7 @@ from jax.extend import core
 from jaxnets.inspect.extents import EVERYTHING, Extent, step_of, union
 from jaxnets.inspect.layer import Layer, Trace
 from jaxnets.models.counting import abstract_variables, jaxpr_macs, run_direct
+from jaxnets.models.features import call_keywords, features
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +32,16 @@ class _Data:
     scope: str = ""
 
 
-def trace_network(model: nn.Module, input_shape: Sequence[int]) -> Trace:
-    """Find the layers of any network that takes (images, train=…), in evaluation mode.
+def trace_network(
+    model: nn.Module, input_shape: Sequence[int], taps: Sequence[str] | None = None
+) -> Trace:
+    """Find the layers of any network that takes images first, in evaluation mode.
 
     Args:
         model: a Flax module.
         input_shape: (H, W, C) of one image.
+        taps: endpoints and paths of submodules, as `jaxnets.models.features` takes them: then
+            the outputs are theirs, by name, in place of the network's.
 
     Returns:
         The `Trace`.
@@ -58,7 +63,9 @@ def trace_network(model: nn.Module, input_shape: Sequence[int]) -> Trace:
 
     def run(variables, x):
         with nn.intercept_methods(run_direct):
-            return model.apply(variables, x, train=False)
+            if taps is not None:
+                return features(model, variables, x, taps=taps)
+            return model.apply(variables, x, **call_keywords(model))
 
     closed, shapes = jax.make_jaxpr(run, return_shape=True)(variables, x)
     walk = _Walk(variables, input_shape)

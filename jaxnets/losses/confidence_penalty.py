@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnets.losses.reduction import check_reduction, reduce_losses
 from jaxnets.ops.precision import at_least_float32
 
 
@@ -70,25 +71,8 @@ def confidence_penalty(
         raise ValueError(f"strength: got {strength}; expected at least 0")
     if threshold is not None and not threshold >= 0.0:
         raise ValueError(f"threshold: got {threshold}; expected an entropy of at least 0 nats")
-    if weights is not None and weights.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"weights: got shape {list(weights.shape)}; expected {list(logits.shape[:-1])}, one "
-            "for each prediction"
-        )
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction: got {reduction!r}; expected 'mean', 'sum' or 'none'")
+    check_reduction(logits.shape[:-1], weights, reduction)
     lack = -entropy(logits)
     if threshold is not None:
         lack = jax.nn.relu(threshold + lack)
-    penalty = strength * lack
-    if weights is not None:
-        weights = weights.astype(penalty.dtype)
-        penalty = jnp.where(weights == 0, 0.0, penalty) * weights
-    if reduction == "none":
-        return penalty
-    if reduction == "sum":
-        return penalty.sum()
-    if weights is None:
-        return penalty.mean()
-    total = weights.sum()
-    return penalty.sum() / jnp.where(total == 0, 1.0, total)
+    return reduce_losses(strength * lack, weights, reduction)

@@ -7,21 +7,39 @@ from jaxnets.metrics.calibration import (
     reliability,
 )
 from jaxnets.metrics.classification import accuracy, confusion_matrix, top_k_accuracy
+from jaxnets.metrics.coco import CocoEvaluator, evaluate_coco
 from jaxnets.metrics.dead_units import DeadUnitMonitor, alive_units, dead_ratio
+from jaxnets.metrics.detection_confusion import detection_confusion
+from jaxnets.metrics.image_quality import psnr, ssim
+from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
+from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
+from jaxnets.metrics.voc import VocEvaluator, average_precision
 
 __all__ = [
+    "CocoEvaluator",
     "DeadUnitMonitor",
     "Reliability",
     "TemplatePlane",
+    "VocEvaluator",
     "accuracy",
     "alive_units",
+    "average_precision",
     "confusion_matrix",
     "dead_ratio",
+    "detection_confusion",
+    "evaluate_coco",
     "expected_calibration_error",
     "fit_temperature",
+    "iou_of_classes",
+    "keypoint_hits",
+    "pck",
+    "psnr",
     "reliability",
+    "segmentation_summary",
+    "ssim",
     "template_plane",
     "top_k_accuracy",
+    "torso_size",
     "within_between_ratio",
 ]

@@ -4,6 +4,7 @@
 from jaxnets.models import (  # noqa: F401
     alexnet,
     densenet,
+    fitnet,
     fractalnet,
     googlenet,
     inception_bn,
@@ -38,12 +39,14 @@ from jaxnets.models.registry import (
     model_info,
     register,
 )
+from jaxnets.models.taps import Tapped, tap_shapes
 
 __all__ = [
     "Backbone",
     "InputSpec",
     "ModelInfo",
     "Paper",
+    "Tapped",
     "backbone",
     "count_macs",
     "count_parameters",
@@ -52,4 +55,5 @@ __all__ = [
     "list_models",
     "model_info",
     "register",
+    "tap_shapes",
 ]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from jaxnets.models.features import call_keywords
 from jaxnets.models.registry import create_model, model_info
 
 
@@ -79,7 +80,9 @@ def abstract_variables(model: nn.Module, input_shape) -> Mapping[str, Any]:
     x = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
     key = jax.eval_shape(jax.random.key, 0)
     return jax.eval_shape(
-        lambda key, x: model.init({"params": key, "dropout": key}, x, train=False), key, x
+        lambda key, x: model.init({"params": key, "dropout": key}, x, **call_keywords(model)),
+        key,
+        x,
     )
 
 

@@ -61,9 +61,7 @@ def features(
     """
     if isinstance(taps, str):
         raise ValueError(f"taps: expected a sequence of names, got the string {taps!r}")
-    parameters = inspect.signature(type(model).__call__).parameters
-    if "train" in parameters:
-        call = {"train": False, **call}
+    call = {**call_keywords(model), **call}
     has_endpoints = "num_classes" in getattr(model, "__dataclass_fields__", {})
     if taps is None:
         if not has_endpoints:
@@ -87,6 +85,22 @@ def features(
                 known |= set(endpoints) if has_endpoints else set()
                 raise UnknownNameError("tap", name, known)
     return OrderedDict((name, found[name]) for name in taps)
+
+
+def call_keywords(model: nn.Module) -> dict[str, Any]:
+    """``{"train": False}`` for a module whose call takes ``train``, else nothing.
+
+    Args:
+        model: any Flax module.
+
+    Returns:
+        Keywords of its call in evaluation.
+
+    >>> call_keywords(nn.Dense(2))
+    {}
+    """
+    takes_train = "train" in inspect.signature(type(model).__call__).parameters
+    return {"train": False} if takes_train else {}
 
 
 def _captured(

@@ -50,6 +50,7 @@ VGG = Paper(
     "Very Deep Convolutional Networks for Large-Scale Image Recognition",
     2014,
 )
+FITNET = Paper("Romero et al.", "FitNets: Hints for Thin Deep Nets", 2014)
 GOOGLENET = Paper("Szegedy et al.", "Going Deeper with Convolutions", 2014)
 BATCH_NORM = Paper(
     "Ioffe, Szegedy",

@@ -11,6 +11,7 @@ from jaxnets.nn.fractional_max_pool import FractionalMaxPool
 from jaxnets.nn.gaussian_noise import GaussianNoise
 from jaxnets.nn.local_response_norm import LocalResponseNorm
 from jaxnets.nn.maxout import Maxout
+from jaxnets.nn.optimize_for_inference import OptimizedModel, optimize_for_inference
 from jaxnets.nn.precise_batch_norm import precise_batch_statistics
 from jaxnets.nn.prelu import PReLU
 from jaxnets.nn.recurrent import Recurrent
@@ -28,10 +29,12 @@ __all__ = [
     "LocalResponseNorm",
     "Maxout",
     "MultiHeadAttention",
+    "OptimizedModel",
     "PReLU",
     "Positions",
     "Recurrent",
     "StochasticDepth",
     "fold_batch_norms",
+    "optimize_for_inference",
     "precise_batch_statistics",
 ]

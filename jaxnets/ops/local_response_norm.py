@@ -47,7 +47,7 @@ def local_response_norm(
     if not k > 0:
         raise ValueError(f"k: got {k}; expected a positive number, so that nothing divides by zero")
     wide = at_least_float32(x)
-    y = _normalize(wide, size, alpha / size if divide_by_size else alpha, beta, k)
+    y = _normalize_responses(wide, size, alpha / size if divide_by_size else alpha, beta, k)
     return y.astype(x.dtype)
 
 
@@ -69,12 +69,12 @@ def _negative_power(x: jax.Array, beta: float) -> jax.Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
-def _normalize(x, size, alpha, beta, k):
+def _normalize_responses(x, size, alpha, beta, k):
     return x * _negative_power(k + alpha * _sum_over_neighbors(x * x, size), beta)
 
 
-@_normalize.defjvp
-def _normalize_jvp(size, alpha, beta, k, primals, tangents):
+@_normalize_responses.defjvp
+def _normalize_responses_jvp(size, alpha, beta, k, primals, tangents):
     # db_i = s_i^−β da_i − 2αβ a_i s_i^(−β−1) Σ_j a_j da_j: one more sum over neighbors, and no
     # derivative of a power.
     (x,), (dx,) = primals, tangents

@@ -17,6 +17,7 @@ from jaxnets.optim.clipping import (
     clip_by_value,
     global_norm,
 )
+from jaxnets.optim.partial import keep, move_only
 from jaxnets.optim.plateau import Plateau
 from jaxnets.optim.registry import (
     create_optimizer,
@@ -113,9 +114,11 @@ __all__ += [
     "gradient_curvature",
     "hutchinson_trace",
     "hvp",
+    "keep",
     "lanczos",
     "lbfgs",
     "minimize",
+    "move_only",
     "multi_batch_gradients",
     "multi_batch_lbfgs",
     "trajectory_curvature",

@@ -1,6 +1,7 @@
 """Other people's weights: read without PyTorch, without running anything that a file contains."""
 
 from jaxnets.pretrained.attention_layouts import attention_params_from_torch
+from jaxnets.pretrained.deep_compression import load_deep_compression
 from jaxnets.pretrained.loading import load, save
 from jaxnets.pretrained.names import NameMap
 from jaxnets.pretrained.recurrent_layouts import (
@@ -18,6 +19,7 @@ __all__ = [
     "attention_params_from_torch",
     "load",
     "load_char_rnn",
+    "load_deep_compression",
     "load_g2p",
     "read_state_dict",
     "recurrent_from",

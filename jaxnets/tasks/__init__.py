@@ -2,17 +2,43 @@
 
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
+from jaxnets.tasks.distillation import distillation, student_network, student_variables
+from jaxnets.tasks.distillation_terms import (
+    Term,
+    attention,
+    contrastive,
+    hint,
+    relational,
+    soft_targets,
+)
+from jaxnets.tasks.fitnet import train_fitnet
+from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.tasks.sequence import language_modeling, sequence_regression
+from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import train_classifier
 
 __all__ = [
+    "CachedTeacher",
     "Classifier",
     "ClassifierInfo",
     "Recipe",
+    "Teacher",
+    "Term",
+    "attention",
     "classification",
+    "contrastive",
+    "distillation",
+    "hint",
     "language_modeling",
     "load_classifier",
+    "relational",
     "sequence_regression",
+    "soft_targets",
+    "student_network",
+    "student_variables",
+    "tolerant_classification",
     "train_classifier",
+    "train_fitnet",
+    "train_generations",
 ]

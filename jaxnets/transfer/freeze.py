@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxnets.optim.partial import keep
 from jaxnets.train.state import TrainState
 from jaxnets.transfer.layers import check_layers, inside
 
@@ -57,22 +58,6 @@ def frozen_apply(apply_fn: Callable, frozen: Collection[str]) -> Callable:
             return apply_fn({**variables, "params": params}, *args, **kwargs)
 
     return apply
-
-
-def keep() -> optax.GradientTransformation:
-    """A rule that changes nothing, not even the sign of a zero.
-
-    Its updates are −0: p + (−0) = p in every bit, whereas −0 + 0 = +0.
-
-    Returns:
-        The transformation.
-
-    >>> rule = keep()
-    >>> updates, _ = rule.update(jnp.ones(2), rule.init(jnp.ones(2)))
-    >>> optax.apply_updates(jnp.array([-0.0, 3.0]), updates).tolist()
-    [-0.0, 3.0]
-    """
-    return optax.stateless(lambda updates, _: jax.tree.map(lambda u: -jnp.zeros_like(u), updates))
 
 
 def label_layers(params: Any, frozen: Collection[str]) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxnets.optim.partial import keep
 from jaxnets.optim.trees import check_number
-from jaxnets.transfer.freeze import keep
 from jaxnets.transfer.layers import check_layers
 
 

@@ -83,7 +83,7 @@ def test_libraries_take_turns(tmp_path, monkeypatch):
     def ours(name, mode, batch_size, dtype):
         return lambda: order.append("ours"), {"compile_seconds": 1.0, "memory_bytes": None}
 
-    def theirs(name, mode, batch_size):
+    def theirs(name, mode, batch_size, dtype):
         return lambda: order.append("theirs"), model_info(name).parameters
 
     monkeypatch.setattr(workloads, "prepare_workload", ours)

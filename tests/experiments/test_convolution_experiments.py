@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.convolution import benchmark_convolution, tune_convolution
-from jaxnets.ops.convolution import table
+from jaxnets.ops.convolution import onednn_support, table
 from jaxnets.study.convolution import tuning
 
 
@@ -56,12 +56,21 @@ def test_tuning_writes_a_table_that_can_be_read(tmp_path, monkeypatch):
     config = replace(tune_convolution.smoke(), workdir=tmp_path)
     few = [x for x in tuning.ladders(config.batch, config.shrink) if x.limit == "few_channels"]
     monkeypatch.setattr(tune_convolution, "ladders", lambda *_: few)
-    limits = tune_convolution.main(config)["limits"]
+    wide = tuning.onednn_ladders(config.batch, config.shrink)
+    assert {x.limit for x in wide} | {"least_macs"} == set(
+        table.ONEDNN["amx"]["float32"]["forward"]
+    )
+    one = [x for x in wide if x.limit == "blocked_channels"]
+    monkeypatch.setattr(tune_convolution, "onednn_ladders", lambda *_: one)
+    results = tune_convolution.main(config)
+    limits, onednn = results["limits"], results["onednn"]
     assert limits["forward"].keys() == table.TABLES["cpu"]["forward"].keys()
     path = tmp_path / "table.py"
     with open(table.__file__, encoding="utf-8") as source:
         path.write_text(source.read(), encoding="utf-8")
-    tuning.write_table(limits, "cpu", path)
+    tuning.write_table(limits, "cpu", path, onednn)
     names = {}
     exec(path.read_text(encoding="utf-8"), names)
     assert names["TABLES"]["cpu"] == limits
+    assert names["ONEDNN"] == {**table.ONEDNN, **onednn}
+    assert set(onednn) == ({onednn_support.instruction_set()} if onednn else set())

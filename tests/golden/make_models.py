@@ -200,6 +200,16 @@ def fractalnet(columns):
     return total(*layers, dense(128, 100))
 
 
+def fitnet(*stages):
+    """Maxout units of two pieces, also in the hidden layer of 500."""
+    layers, before = [], 3
+    for i, widths in enumerate(stages):
+        for width in widths:
+            layers.append(conv(32 >> i, 3, before, 2 * width, bias=True))
+            before = width
+    return total(*layers, dense(before, 1000), dense(500, 10))
+
+
 def nasnet(filters, cells, stem, size, imagenet):
     """Every cell squeezes its two inputs; a separable convolution is two depthwise and two 1×1."""
     layers = [conv(size, 3, 3, stem), norm(stem)]
@@ -302,6 +312,9 @@ def inception_v2():
 
 
 FORMULAS = {
+    "fitnet1": lambda: fitnet((16,) * 3, (32,) * 3, (48, 48, 64)),
+    "fitnet2": lambda: fitnet((16, 32, 32), (48, 64, 80), (96, 96, 128)),
+    "fitnet4": lambda: fitnet((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6),
     "inception_v2": inception_v2,
     "nasnet_a_mobile": lambda: nasnet(44, 4, 32, 111, True),
     "nasnet_a_cifar": lambda: nasnet(32, 6, 96, 32, False),

@@ -31,6 +31,7 @@ STRIDED = [
     "zfnet",
     "squeezenet1_1",
     "nin_cifar",
+    "fitnet1",
     "mobilenet_v1",
     "mobilenet_v2",
     "resnext50_32x4d",

@@ -11,7 +11,14 @@ from jax import lax
 
 from jaxnets import nn
 from jaxnets.ops import conv
-from jaxnets.ops.convolution import circular_conv, conv_transformed, dft, im2col, transform_kernel
+from jaxnets.ops.convolution import (
+    circular_conv,
+    conv_transformed,
+    dft,
+    im2col,
+    strassen,
+    transform_kernel,
+)
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.cook_toom import matrices
 from jaxnets.ops.convolution.problem import make_problem
@@ -135,6 +142,34 @@ def test_single_and_half_precision(name, dtype):
         bound = max(bound, FLOAT32.get(algorithm, 0))
         errors = [relative(a, b) for a, b in zip(got, want, strict=True)]
         assert max(errors) <= bound, (algorithm, errors)
+
+
+@pytest.mark.parametrize("name", ["3x3", "strided groups", "one axis", "holes"])
+def test_strassens_recursion_inside_convolutions(name, x64):
+    """At these sizes the default cut-off never recurses: with 2 and 4 products do."""
+    x, kernel, arguments = arrays(name)
+    problem = make_problem(x, kernel, **arguments)
+    *want, g = reference(x, kernel, problem)
+    sides = problem.pixels, problem.taps * kernel.shape[-2], kernel.shape[-1] // problem.groups
+    levels = strassen.levels(*sides, cutoff=2)
+    assert levels >= 1 and strassen.levels(*sides) == 0
+
+    @quick_jit
+    def run(x, kernel):
+        results = []
+        for cutoff in (2, 4):
+            y, pullback = jax.vjp(
+                lambda x, k, c=cutoff: conv(x, k, algorithm=f"strassen:{c}", **arguments), x, kernel
+            )
+            results.append((y, *pullback(g)))
+        return results
+
+    for got in run(x, kernel):
+        for a, b in zip(got, want, strict=True):
+            assert relative(a, b) <= 1e-10
+    # Seven products of blocks where the definition has eight.
+    text = str(jax.make_jaxpr(lambda x, k: strassen.forward(x, k, problem, cutoff=2))(x, kernel))
+    assert text.count("dot_general[") == 7**levels
 
 
 def test_lax_itself_equals_the_definition(x64):

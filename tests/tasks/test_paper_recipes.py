@@ -88,7 +88,7 @@ LAST_MAPS = {
     "resnet_cifar": ("stage3", (8, 8, 64)),
     "densenet_imagenet": ("stage4", (7, 7, 1024)),
     "densenet_cifar": ("stage3", (8, 8, 448)),
-    "squeezenet": ("fire9", (13, 13, 512)),
+    "squeezenet": ("stage3", (13, 13, 512)),
 }
 
 

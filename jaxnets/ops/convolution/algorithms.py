@@ -11,6 +11,7 @@ from jaxnets.ops.convolution import (
     fft,
     grouped,
     im2col,
+    onednn,
     pointwise,
     shift,
     strassen,
@@ -94,11 +95,34 @@ ALGORITHMS: dict[str, Algorithm] = {
     "strassen": _module(strassen, "im2col with Strassen's matrix product"),
     "shift": _module(shift, "sum of shifted products"),
     "pointwise": _module(pointwise, "1×1 as a matrix product over channels"),
+    "onednn": _module(onednn, "oneDNN's convolution and matrix product"),
 }
 ALGORITHMS["blocked"] = _inside_blocks(ALGORITHMS["im2col"], "wider groups, im2col inside")
 ALGORITHMS["blocked-winograd"] = _inside_blocks(
     ALGORITHMS["winograd"], "wider groups, F(4×4, 3×3) inside"
 )
+
+
+@functools.cache
+def find(name: str) -> Algorithm | None:
+    """The algorithm of a name; "strassen:64" is `strassen` with the cut-off 64.
+
+    >>> find("strassen:64").summary, find("strassen:0"), find("magic")
+    ("im2col with Strassen's matrix product down to sides of 64", None, None)
+    """
+    kind, colon, cutoff = name.partition(":")
+    if not colon:
+        return ALGORITHMS.get(name)
+    if kind != "strassen" or not cutoff.isdecimal() or int(cutoff) < 1:
+        return None
+    side = int(cutoff)
+    return Algorithm(
+        functools.partial(strassen.forward, cutoff=side),
+        functools.partial(strassen.input_gradient, cutoff=side),
+        functools.partial(strassen.kernel_gradient, cutoff=side),
+        strassen.unsupported,
+        f"im2col with Strassen's matrix product down to sides of {side}",
+    )
 
 
 def supporting(problem: Problem) -> list[str]:
@@ -108,11 +132,13 @@ def supporting(problem: Problem) -> list[str]:
 
 def check(name: str, problem: Problem) -> None:
     """Raise a ValueError that says why ``name`` cannot do ``problem`` and what can."""
-    if name not in ALGORITHMS:
+    algorithm = find(name)
+    if algorithm is None:
         raise ValueError(
-            f"algorithm must be 'auto' or one of {', '.join(ALGORITHMS)}, got {name!r}"
+            f"algorithm must be 'auto' or one of {', '.join(ALGORITHMS)} (or 'strassen:N' with a "
+            f"cut-off N ≥ 1), got {name!r}"
         )
-    reason = ALGORITHMS[name].unsupported(problem)
+    reason = algorithm.unsupported(problem)
     if reason:
         raise ValueError(
             f"algorithm={name!r} cannot do this convolution: {reason} ({problem.describe()}). "

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from jaxnets.ops.convolution import direct
 from jaxnets.ops.convolution.algorithms import check
-from jaxnets.ops.convolution.bilinear import Plan, apply
-from jaxnets.ops.convolution.choose import DIRECT, choose
+from jaxnets.ops.convolution.bilinear import apply
+from jaxnets.ops.convolution.choose import choose
+from jaxnets.ops.convolution.plan import DIRECT, Plan
 from jaxnets.ops.convolution.problem import Padding, make_problem
 
 
@@ -41,8 +42,11 @@ def conv(
         groups: channel groups; group j's outputs see group j's inputs only.
         algorithm: "auto" (by shape, dtype and backend, see `jaxnets.ops.convolution.choose`),
             "direct" (XLA's own), "im2col", "fft" (stride 1), "winograd", "winograd2", "winograd6"
-            (F(4×4), F(2×2), F(6×6); stride 1, no dilation), "strassen", "shift" (no groups, or
-            depthwise), "pointwise" (1×1), and for groups "blocked", "blocked-winograd".
+            (F(4×4), F(2×2), F(6×6); stride 1, no dilation), "strassen" or "strassen:64" (recursion
+            down to sides of 64; by default 2048), "shift" (no groups, or depthwise), "pointwise"
+            (1×1), for groups "blocked", "blocked-winograd", and "onednn" (single and half
+            precision, where `jaxnets.ops.convolution.onednn_support` finds oneDNN inside jaxlib;
+            elsewhere what "auto" would take without it).
 
         platform: where the program will run, for "auto": "cpu", "gpu", "tpu" or another name of
             JAX's, whose algorithms are XLA's own. None: the default backend of this process, which

@@ -8,7 +8,6 @@ derivatives of derivatives of any order run on the chosen algorithms.  (`jax.cus
 forward mode, `jax.custom_jvp` would transpose by JAX's slow rules.)
 """
 
-import dataclasses
 import functools
 
 import jax
@@ -17,39 +16,39 @@ from jax import core, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxnets.ops.convolution import window
-from jaxnets.ops.convolution.algorithms import ALGORITHMS
+from jaxnets.ops.convolution import onednn_call, partition, window
+from jaxnets.ops.convolution.algorithms import Algorithm, find
+from jaxnets.ops.convolution.choose import portable
+from jaxnets.ops.convolution.plan import Plan
 from jaxnets.ops.convolution.problem import Problem
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Which algorithm runs each of the three functions.
-
-    Attributes:
-        forward, input_gradient, kernel_gradient: names in `ALGORITHMS`.
-    """
-
-    forward: str
-    input_gradient: str
-    kernel_gradient: str
+def _algorithm(name: str) -> Algorithm:
+    algorithm = find(name)
+    assert algorithm is not None, name  # `check` has seen every name that a user gave
+    return algorithm
 
 
 def _forward(x, kernel, *, problem: Problem, plan: Plan):
-    return ALGORITHMS[plan.forward].forward(x, kernel, problem)
+    return _algorithm(plan.forward).forward(x, kernel, problem)
 
 
 def _input_gradient(g, kernel, *, problem: Problem, plan: Plan):
-    return ALGORITHMS[plan.input_gradient].input_gradient(g, kernel, problem)
+    return _algorithm(plan.input_gradient).input_gradient(g, kernel, problem)
 
 
 def _kernel_gradient(x, g, *, problem: Problem, plan: Plan):
-    return ALGORITHMS[plan.kernel_gradient].kernel_gradient(x, g, problem)
+    return _algorithm(plan.kernel_gradient).kernel_gradient(x, g, problem)
 
 
-def _primitive(name: str, body, out_shape) -> Primitive:
+def _primitive(name: str, direction: str, body, out_shape) -> Primitive:
     primitive = Primitive(name)
-    primitive.def_impl(jax.jit(body, static_argnames=("problem", "plan")))
+
+    def run(a, b, *, problem: Problem, plan: Plan):
+        if problem.batch == 0:
+            # No image: nothing to compute, and no gradient.
+            return window.zeros(out_shape(problem), a.dtype, a)
+        return body(a, b, problem=problem, plan=plan)
 
     def abstract(a, b, *, problem: Problem, plan: Plan):
         del b, plan
@@ -58,15 +57,35 @@ def _primitive(name: str, body, out_shape) -> Primitive:
             return a.update(shape=out_shape(problem), weak_type=False)
         return core.ShapedArray(out_shape(problem), a.dtype)
 
+    everywhere = mlir.lower_fun(run, multiple_results=False)
+    # XLA cannot divide a call of oneDNN among devices by itself.
+    divided = mlir.lower_fun(partition.over_devices(direction, run), multiple_results=False)
+
+    def lower(context, a, b, *, problem: Problem, plan: Plan):
+        if "onednn" not in (plan.forward, plan.input_gradient, plan.kernel_gradient):
+            return everywhere(context, a, b, problem=problem, plan=plan)
+        module = context.module_context
+        if not partition.called_here(module):
+            # For another platform, or for a file that another version of jaxlib may read.
+            plan = portable(problem, context.avals_in[0].dtype, plan)
+        elif partition.of_many(module):
+            onednn_call.keep_in_memory(module)
+            return divided(context, a, b, problem=problem, plan=plan)
+        return everywhere(context, a, b, problem=problem, plan=plan)
+
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("problem", "plan")))
     primitive.def_abstract_eval(abstract)
-    mlir.register_lowering(primitive, mlir.lower_fun(body, multiple_results=False))
+    mlir.register_lowering(primitive, lower)
+    partition.divide(primitive)
     return primitive
 
 
-conv_p = _primitive("jaxnets_conv", _forward, lambda p: p.out_shape)
-input_gradient_p = _primitive("jaxnets_conv_input_gradient", _input_gradient, lambda p: p.x_shape)
+conv_p = _primitive("jaxnets_conv", "forward", _forward, lambda p: p.out_shape)
+input_gradient_p = _primitive(
+    "jaxnets_conv_input_gradient", "input_gradient", _input_gradient, lambda p: p.x_shape
+)
 kernel_gradient_p = _primitive(
-    "jaxnets_conv_kernel_gradient", _kernel_gradient, lambda p: p.kernel_shape
+    "jaxnets_conv_kernel_gradient", "kernel_gradient", _kernel_gradient, lambda p: p.kernel_shape
 )
 
 # defbilinear(f, transpose in the first argument, in the second): each gets the cotangent of f's

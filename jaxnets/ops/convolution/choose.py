@@ -6,12 +6,10 @@ shapes only, so it costs nothing at run time and is deterministic.
 
 import jax.numpy as jnp
 
-from jaxnets.ops.convolution import winograd
-from jaxnets.ops.convolution.bilinear import Plan
+from jaxnets.ops.convolution import onednn_support, winograd
+from jaxnets.ops.convolution.plan import DIRECT, Plan
 from jaxnets.ops.convolution.problem import Problem
-from jaxnets.ops.convolution.table import TABLES
-
-DIRECT = Plan("direct", "direct", "direct")
+from jaxnets.ops.convolution.table import ONEDNN, TABLES
 
 
 def _choose(problem: Problem, limits: dict[str, float]) -> str:
@@ -52,6 +50,35 @@ def _choose(problem: Problem, limits: dict[str, float]) -> str:
     return "direct"
 
 
+def _choose_with_onednn(problem: Problem, limits: dict[str, float]) -> str:
+    """One direction's algorithm where oneDNN may be called: it, unless another is known to win."""
+    if problem.macs < limits["least_macs"]:
+        return "direct"
+    fan_in = problem.in_channels // problem.groups
+    if problem.depthwise:
+        if problem.unit_stride and problem.taps >= limits["depthwise_fft_taps"]:
+            return "fft"
+        return "shift" if problem.taps <= limits["depthwise_shift_taps"] else "onednn"
+    if problem.groups > 1:
+        if fan_in > limits["blocked_channels"]:
+            return "onednn"
+        minimal = winograd.unsupported(problem) is None and all(k in (1, 3) for k in problem.window)
+        return "blocked-winograd" if minimal else "blocked"
+    if problem.unit_stride and problem.taps >= limits["dense_fft_taps"]:
+        return "fft"
+    narrow = min(problem.in_channels, problem.out_channels)
+    wide = max(problem.in_channels, problem.out_channels)
+    if (
+        problem.taps >= 9
+        and winograd.unsupported(problem) is None
+        and all(k in (1, 3) for k in problem.window)
+        and narrow >= limits["winograd_channels"]
+        and problem.pixels >= wide * limits["winograd_pixels_per_channel"]
+    ):
+        return "winograd"
+    return "onednn"
+
+
 def choose(problem: Problem, dtype, backend: str) -> Plan:
     """The plan of ``algorithm="auto"`` for ``problem``.
 
@@ -65,15 +92,68 @@ def choose(problem: Problem, dtype, backend: str) -> Plan:
 
     >>> from jaxnets.ops.convolution.problem import Problem
     >>> p = Problem((8, 56, 56, 144), (3, 3, 1, 144), (1, 1), ((1, 1),) * 2, (1, 1), groups=144)
-    >>> choose(p, jnp.float32, "cpu").forward, choose(p, jnp.float32, "tpu").forward
-    ('shift', 'direct')
+    >>> choose(p, jnp.float32, "cpu").forward in ("onednn", "shift")
+    True
+    >>> choose(p, jnp.float32, "tpu").forward
+    'direct'
     """
-    table = TABLES.get(backend)
-    if table is None or jnp.dtype(dtype) == jnp.float64:
+    dtype = jnp.dtype(dtype)
+    if dtype == jnp.float64:
         # Double precision is asked for where exactness comes before speed.
         return DIRECT
+    if backend == "cpu" and onednn_support.available() and onednn_support.computes(dtype):
+        limits = _onednn_limits(onednn_support.instruction_set(), dtype)
+        if limits is not None:
+            return _plan(_choose_with_onednn, problem, limits)
+    return _by_hand(problem, backend)
+
+
+def portable(problem: Problem, dtype, plan: Plan) -> Plan:
+    """``plan`` with what needs oneDNN replaced by the best of the other algorithms.
+
+    Args:
+        problem: shapes and window of the convolution.
+        dtype: of x and the kernel.
+        plan: of `choose`, or what a caller asked for.
+
+    Returns:
+        a plan that runs on every platform.
+    """
+    other = DIRECT if jnp.dtype(dtype) == jnp.float64 else _by_hand(problem, "cpu")
     return Plan(
-        _choose(problem, table["forward"]),
-        _choose(problem, table["input_gradient"]),
-        _choose(problem, table["kernel_gradient"]),
+        *(
+            theirs if ours == "onednn" else ours
+            for ours, theirs in zip(
+                (plan.forward, plan.input_gradient, plan.kernel_gradient),
+                (other.forward, other.input_gradient, other.kernel_gradient),
+                strict=True,
+            )
+        )
     )
+
+
+def _plan(rule, problem: Problem, limits: dict[str, dict[str, float]]) -> Plan:
+    return Plan(
+        rule(problem, limits["forward"]),
+        rule(problem, limits["input_gradient"]),
+        rule(problem, limits["kernel_gradient"]),
+    )
+
+
+def _by_hand(problem: Problem, backend: str) -> Plan:
+    table = TABLES.get(backend)
+    return DIRECT if table is None else _plan(_choose, problem, table)
+
+
+def _onednn_limits(instruction_set: str | None, dtype) -> dict | None:
+    """The table of the processor, or of the nearest narrower one; half precisions share one."""
+    kind = "float32" if dtype == jnp.float32 else "bfloat16"
+    names = list(onednn_support.INSTRUCTION_SETS)
+    if instruction_set not in names:
+        return None
+    at = names.index(instruction_set)
+    # Narrower ones first, then wider ones: any table is nearer than none.
+    for name in (*names[at:], *reversed(names[:at])):
+        if kind in ONEDNN.get(name, {}):
+            return ONEDNN[name][kind]
+    return None

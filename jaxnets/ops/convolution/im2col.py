@@ -9,6 +9,7 @@ Source: Chellapilla, Puri & Simard 2006 (High Performance Convolutional Neural N
 Processing), §2.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -57,7 +58,7 @@ def columns(padded: jax.Array, problem: Problem) -> jax.Array:
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
 
-def _ungrouped(problem: Problem) -> Problem:
+def ungrouped(problem: Problem) -> Problem:
     """One group's problem, with the groups as more images: (G·N, spatial…, C/G)."""
     groups = problem.groups
     return problem.replace(
@@ -67,7 +68,7 @@ def _ungrouped(problem: Problem) -> Problem:
     )
 
 
-def _groups_to_batch(x: jax.Array, groups: int) -> jax.Array:
+def groups_to_batch(x: jax.Array, groups: int) -> jax.Array:
     """(N, …, C) to (G·N, …, C/G); one pass over x, not over its columns."""
     if groups == 1:
         return x
@@ -76,8 +77,8 @@ def _groups_to_batch(x: jax.Array, groups: int) -> jax.Array:
     return lax.optimization_barrier(x.reshape(-1, *x.shape[2:]))
 
 
-def _groups_to_channels(y: jax.Array, groups: int) -> jax.Array:
-    """The inverse of `_groups_to_batch`."""
+def groups_to_channels(y: jax.Array, groups: int) -> jax.Array:
+    """The inverse of `groups_to_batch`."""
     if groups == 1:
         return y
     y = jnp.moveaxis(y.reshape(groups, -1, *y.shape[1:]), 0, -2)
@@ -96,31 +97,31 @@ def _multiply(a: jax.Array, b: jax.Array, product: Product) -> jax.Array:
 
 
 def _forward(padded, kernel, problem: Problem, product: Product) -> jax.Array:
-    one = _ungrouped(problem)
-    rows = columns(_groups_to_batch(padded, problem.groups), one)
+    one = ungrouped(problem)
+    rows = columns(groups_to_batch(padded, problem.groups), one)
     rows = rows.reshape(problem.groups, problem.pixels, -1)
     y = _multiply(rows, _matrices(kernel, problem), product)
-    return _groups_to_channels(y.reshape(one.out_shape), problem.groups)
+    return groups_to_channels(y.reshape(one.out_shape), problem.groups)
 
 
 def _input_gradient(g, kernel, problem: Problem, product: Product) -> jax.Array:
     """col2im by one padded slice a tap."""
-    one = _ungrouped(problem)
-    outputs = _groups_to_batch(g, problem.groups)
+    one = ungrouped(problem)
+    outputs = groups_to_batch(g, problem.groups)
     outputs = outputs.reshape(problem.groups, problem.pixels, -1)
     rows = _multiply(outputs, jnp.swapaxes(_matrices(kernel, problem), 1, 2), product)
     rows = rows.reshape(*one.out_shape[:-1], problem.taps, one.in_channels)
     slices = [
         window.onto_tap(rows[..., i, :], one, tap) for i, tap in enumerate(window.taps(problem))
     ]
-    return _groups_to_channels(sum(slices[1:], slices[0]), problem.groups)
+    return groups_to_channels(sum(slices[1:], slices[0]), problem.groups)
 
 
 def _kernel_gradient(padded, g, problem: Problem, product: Product) -> jax.Array:
-    one = _ungrouped(problem)
-    rows = columns(_groups_to_batch(padded, problem.groups), one)
+    one = ungrouped(problem)
+    rows = columns(groups_to_batch(padded, problem.groups), one)
     rows = rows.reshape(problem.groups, problem.pixels, -1)
-    outputs = _groups_to_batch(g, problem.groups).reshape(*rows.shape[:2], -1)
+    outputs = groups_to_batch(g, problem.groups).reshape(*rows.shape[:2], -1)
     if problem.groups == 1:
         matrix = transposed_matmul(rows[0], outputs[0], product)
     else:
@@ -133,10 +134,13 @@ def _divisor(n: int, most: float) -> int:
     return max((d for d in range(1, n + 1) if n % d == 0 and d <= most), default=1)
 
 
-def block_shape(problem: Problem, itemsize: int, limit: int | None = None) -> tuple[int, int]:
+def block_shape(
+    problem: Problem, itemsize: int, limit: int | None = None, taps: int | None = None
+) -> tuple[int, int]:
     """Images and output rows (of the first spatial axis) whose columns fit in ``limit`` bytes.
 
-    Both divide what there is, so that all blocks are alike and a loop can run over them.
+    Both divide what there is, so that all blocks are alike and a loop can run over them. ``taps``:
+    how many positions of the window are laid out at once; all of them by default.
 
     >>> p = Problem((64, 224, 224, 64), (3, 3, 64, 64), (1, 1), ((1, 1), (1, 1)), (1, 1))
     >>> block_shape(p, itemsize=4)   # 7.4 GB of columns in all
@@ -144,7 +148,9 @@ def block_shape(problem: Problem, itemsize: int, limit: int | None = None) -> tu
     """
     limit = LIMIT if limit is None else limit
     rows = problem.out_spatial[0]
-    one_row = problem.pixels // (problem.batch * rows) * problem.taps * problem.in_channels
+    one_row = (
+        problem.pixels // (problem.batch * rows) * (taps or problem.taps) * problem.in_channels
+    )
     fit = limit / (one_row * itemsize)
     if fit >= rows:
         return _divisor(problem.batch, fit / rows), rows
@@ -221,16 +227,31 @@ def kernel_gradient(
     x: jax.Array, g: jax.Array, problem: Problem, product: Product = matmul
 ) -> jax.Array:
     """The kernel's gradient: columnsᵀ · g."""
-    padded = window.pad(x, problem.padding)
     images, rows = block_shape(problem, x.dtype.itemsize)
+    one = functools.partial(_kernel_gradient, product=product)
+    return sum_of_blocks(x, g, problem, images, rows, one)
+
+
+def sum_of_blocks(
+    x: jax.Array, g: jax.Array, problem: Problem, images: int, rows: int, one: Callable
+) -> jax.Array:
+    """The kernel's gradient as a sum over blocks of ``images`` and output ``rows``.
+
+    Args:
+        x, g: input and the output's gradient.
+        problem: the convolution.
+        images, rows: of `block_shape`.
+        one: (padded input, g, problem without padding) to the gradient of one block.
+    """
+    padded = window.pad(x, problem.padding)
     inner, count, place = _blocks(problem, images, rows)
     if count == 1:
-        return _kernel_gradient(padded, g, problem, product)
+        return one(padded, g, inner).astype(x.dtype)
 
     def body(i, dk):
         image, row, start = place(i)
         slab = _slab(padded, image, start, images, inner.x_shape[1])
-        part = _kernel_gradient(slab, _slab(g, image, row, images, rows), inner, product)
+        part = one(slab, _slab(g, image, row, images, rows), inner)
         return dk + part.astype(dk.dtype)
 
     wide = window.accumulator(x.dtype)

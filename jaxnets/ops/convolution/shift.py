@@ -126,10 +126,10 @@ def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Arr
             phases.append(part.astype(g.dtype))
         else:
             phases.append(jnp.zeros((g.shape[0], *counts, problem.in_channels), g.dtype))
-    return _interleave(phases, counts, problem)
+    return interleave(phases, counts, problem)
 
 
-def _interleave(phases: list[jax.Array], counts: list[int], problem: Problem) -> jax.Array:
+def interleave(phases: list[jax.Array], counts: list[int], problem: Problem) -> jax.Array:
     """Put the phases (each (N, counts…, C)) in their places: x[s·q + p] = phase p at q."""
     if len(phases) == 1:
         return phases[0]

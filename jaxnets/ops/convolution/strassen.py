@@ -127,6 +127,20 @@ def unsupported(problem: Problem) -> str | None:
     return im2col.unsupported(problem)
 
 
-forward = functools.partial(im2col.forward, product=matmul)
-input_gradient = functools.partial(im2col.input_gradient, product=matmul)
-kernel_gradient = functools.partial(im2col.kernel_gradient, product=matmul)
+def forward(x: jax.Array, kernel: jax.Array, problem: Problem, cutoff: int = CUTOFF) -> jax.Array:
+    """y = x ⋆ kernel as columns · matrix; ``cutoff`` as in `matmul`."""
+    return im2col.forward(x, kernel, problem, functools.partial(matmul, cutoff=cutoff))
+
+
+def input_gradient(
+    g: jax.Array, kernel: jax.Array, problem: Problem, cutoff: int = CUTOFF
+) -> jax.Array:
+    """x's gradient: col2im(g · matrixᵀ)."""
+    return im2col.input_gradient(g, kernel, problem, functools.partial(matmul, cutoff=cutoff))
+
+
+def kernel_gradient(
+    x: jax.Array, g: jax.Array, problem: Problem, cutoff: int = CUTOFF
+) -> jax.Array:
+    """The kernel's gradient: columnsᵀ · g."""
+    return im2col.kernel_gradient(x, g, problem, functools.partial(matmul, cutoff=cutoff))

@@ -15,6 +15,16 @@ first_layer_channels: the same for larger and for strided windows, as in first l
 columns_outputs_per_input: output channels for each input channel from which windows above 3×3 of
     stride 1 are, among those.
 strided_im2col_channels: input channels from which a strided 3×3 window is.
+
+Where oneDNN may be called, `ONEDNN` counts instead, by the processor's instruction set and by
+precision. oneDNN runs everything but
+
+depthwise_shift_taps: depthwise windows up to so many positions, which "shift" runs.
+blocked_channels: groups of up to so many input channels, which are merged ("blocked", or
+    "blocked-winograd" where it applies).
+
+and what `depthwise_fft_taps`, `dense_fft_taps` and the limits of Winograd's algorithm say, which
+mean the same in both.
 """
 
 NEVER = 1_000_000
@@ -57,6 +67,70 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
             "first_layer_channels": 16,
             "columns_outputs_per_input": 21.333333333333332,
             "strided_im2col_channels": 64,
+        },
+    },
+}
+
+# Measured with jax 0.10.2 on an Intel Xeon with AMX.
+ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = {
+    "amx": {
+        "float32": {
+            "forward": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 225,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 121,
+                "winograd_channels": 256,
+                "winograd_pixels_per_channel": 12.25,
+            },
+            "input_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 225,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 121,
+                "winograd_channels": 256,
+                "winograd_pixels_per_channel": 12.25,
+            },
+            "kernel_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 121,
+                "depthwise_shift_taps": 9,
+                "blocked_channels": 32,
+                "dense_fft_taps": 121,
+                "winograd_channels": 32,
+                "winograd_pixels_per_channel": 6.125,
+            },
+        },
+        "bfloat16": {
+            "forward": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 1000000,
+                "winograd_channels": 1000000,
+                "winograd_pixels_per_channel": 1000000,
+            },
+            "input_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 1000000,
+                "winograd_channels": 1000000,
+                "winograd_pixels_per_channel": 1000000,
+            },
+            "kernel_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 1000000,
+                "winograd_channels": 1000000,
+                "winograd_pixels_per_channel": 1000000,
+            },
         },
     },
 }

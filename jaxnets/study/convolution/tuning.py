@@ -5,7 +5,7 @@ Each limit is found on a ladder of shapes, from where the plain choice wins to w
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,18 @@ class Ladder:
     below: bool = False
 
 
+def _problems(batch: int, shrink: int) -> Callable[..., Problem]:
+    """(side, input channels, outputs, window side, …) to a problem of square images."""
+
+    def problem(side: int, fan_in: int, out: int, k: int, **arguments) -> Problem:
+        side = max(side // shrink, k)
+        shapes = (batch, side, side, fan_in), (k, k, fan_in // arguments.get("groups", 1), out)
+        structs = [jax.ShapeDtypeStruct(s, "float32") for s in shapes]
+        return make_problem(*structs, **{"padding": k // 2, **arguments})
+
+    return problem
+
+
 def ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
     """All limits that are measured; ``least_macs`` is chosen by hand and stays.
 
@@ -47,13 +59,7 @@ def ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
     Returns:
         One `Ladder` for each limit of the table.
     """
-
-    def problem(side: int, fan_in: int, out: int, k: int, **arguments) -> Problem:
-        side = max(side // shrink, k)
-        shapes = (batch, side, side, fan_in), (k, k, fan_in // arguments.get("groups", 1), out)
-        structs = [jax.ShapeDtypeStruct(s, "float32") for s in shapes]
-        return make_problem(*structs, **{"padding": k // 2, **arguments})
-
+    problem = _problems(batch, shrink)
     windows = (5, 7, 9, 11, 15)
     wide = [problem(side, 256, 256, 3) for side in (7, 14, 28, 56)]
     return [
@@ -119,6 +125,61 @@ def ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
     ]
 
 
+def onednn_ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
+    """Limits of the table where oneDNN may be called: from it to what may beat it.
+
+    Args:
+        batch: images of every shape.
+        shrink: divides the sides of the images, for a quick look.
+
+    Returns:
+        One `Ladder` for each limit of `table.ONEDNN`'s tables but ``least_macs``.
+    """
+    problem = _problems(batch, shrink)
+    windows = (5, 7, 9, 11, 15)
+    plain = "onednn"
+    return [
+        Ladder(
+            "depthwise_fft_taps",
+            plain,
+            "fft",
+            tuple((k * k, problem(56, 64, 64, k, groups=64)) for k in windows),
+        ),
+        Ladder(
+            "depthwise_shift_taps",
+            plain,
+            "shift",
+            tuple((k * k, problem(28, 256, 256, k, groups=256)) for k in (7, 5, 3)),
+            below=True,
+        ),
+        Ladder(
+            "blocked_channels",
+            plain,
+            "blocked-winograd",
+            tuple((c, problem(28, 32 * c, 32 * c, 3, groups=32)) for c in (32, 16, 8, 4)),
+            below=True,
+        ),
+        Ladder(
+            "dense_fft_taps",
+            plain,
+            "fft",
+            tuple((k * k, problem(64, 32, 32, k)) for k in windows),
+        ),
+        Ladder(
+            "winograd_channels",
+            plain,
+            "winograd",
+            tuple((c, problem(28, c, c, 3)) for c in (32, 64, 128, 256, 512)),
+        ),
+        Ladder(
+            "winograd_pixels_per_channel",
+            plain,
+            "winograd",
+            tuple((p.pixels / 512, p) for p in (problem(s, 512, 512, 3) for s in (7, 14, 28, 56))),
+        ),
+    ]
+
+
 def find_limit(rungs: Iterable[tuple[float, float]], margin: float, below: bool) -> float:
     """The first rung from which the other wins to the end; never, if it does not win at the end.
 
@@ -145,13 +206,14 @@ def find_limit(rungs: Iterable[tuple[float, float]], margin: float, below: bool)
     return limit
 
 
-def measure(ladder: Ladder, direction: str, rounds: int) -> list[dict]:
+def measure(ladder: Ladder, direction: str, rounds: int, dtype: str = "float32") -> list[dict]:
     """Time both algorithms on every rung that both can do.
 
     Args:
         ladder: one of `ladders`.
         direction: one of `jaxnets.study.convolution.timing.DIRECTIONS`.
-        rounds: turns of each; the median counts.
+        rounds: turns of each; the fastest counts, since other programs only add time.
+        dtype: of the arrays.
 
     Returns:
         Rows {"value", PLAIN, OTHER (milliseconds), "ratio" (plain's time over the other's)}.
@@ -160,32 +222,40 @@ def measure(ladder: Ladder, direction: str, rounds: int) -> list[dict]:
     for value, problem in ladder.rungs:
         if ALGORITHMS[ladder.other].unsupported(problem):
             continue
-        pair = timing.operands(direction, timing.arrays(problem))
+        pair = timing.operands(direction, timing.arrays(problem, dtype))
         candidates = {
             name: (timing.function(name, direction, problem), pair)
             for name in (ladder.plain, ladder.other)
         }
         timed = timing.time_programs(candidates, rounds)
-        ms = {name: one.milliseconds for name, one in timed.items()}
+        ms = {name: one.fastest for name, one in timed.items()}
         rows.append({"value": value, **ms, "ratio": ms[ladder.plain] / ms[ladder.other]})
     return rows
 
 
-def write_table(limits: dict, backend: str, path: Path) -> None:
+def write_table(
+    limits: dict, backend: str, path: Path, onednn: dict[str, dict[str, dict]] | None = None
+) -> None:
     """Put the limits of a backend into a file like jaxnets/ops/convolution/table.py.
 
     Args:
         limits: by direction and name.
         backend: whose limits they are; those of the others stay.
         path: the file; what stands above its tables stays.
+        onednn: instruction set → dtype → limits; those of other instruction sets stay.
     """
     text = path.read_text(encoding="utf-8")
     head = text[: text.index("NEVER =")]
     tables = {**table.TABLES, backend: limits}
+    by_processor = {**table.ONEDNN, **(onednn or {})}
+    measured = f"# Measured with jax {jax.__version__} on {hardware()}"
     path.write_text(
         f"{head}NEVER = {table.NEVER:_}\n\n"
-        f"# Measured with jax {jax.__version__} on {hardware()}, float32.\n"
-        f"TABLES: dict[str, dict[str, dict[str, float]]] = {_python(tables)}\n",
+        f"{measured}, float32.\n"
+        f"TABLES: dict[str, dict[str, dict[str, float]]] = {_python(tables)}\n\n"
+        f"{measured}.\n"
+        "ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = "
+        f"{_python(by_processor)}\n",
         encoding="utf-8",
     )
 

@@ -10,12 +10,15 @@ import jax
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import model_info
-from jaxnets.study.networks import records, torchvision_peer, workloads
+from jaxnets.study.networks import records, runtime_peers, torchvision_peer, workloads
 from jaxnets.study.timing import time_calls
 from jaxnets.train.measure import hardware
 
 # Records (without results) that are measured in turn: ours, and torchvision's where there is one.
 Plan = list[list[dict[str, Any]]]
+
+# The library's name in records of `jaxnets.nn.optimize_for_inference`.
+OPTIMIZED = "jaxnets optimized"
 
 # A network so small that a call takes microseconds is called again and again for this long.
 BLOCK_SECONDS = 0.2
@@ -29,6 +32,8 @@ def plan_measurements(
     dtype: str,
     *,
     peer: bool,
+    runtimes: bool = False,
+    max_spread: float | None = None,
 ) -> Plan:
     """The measurements that a file does not hold yet.
 
@@ -38,7 +43,10 @@ def plan_measurements(
         modes: "inference", "training".
         batch_sizes: images at a time.
         dtype: compute dtype.
-        peer: torchvision's networks as well; they run in float32 only, beside float32 only.
+        peer: torchvision's networks as well.
+        runtimes: at inference also `jaxnets.nn.optimize_for_inference`, and ONNX Runtime and
+            OpenVINO where they are installed (ONNX Runtime in float32 only).
+        max_spread: what varied more from round to round is measured again.
 
     Returns:
         Groups of records that are to be timed in turn.
@@ -48,13 +56,21 @@ def plan_measurements(
     >>> [[record["batch_size"] for record in group] for group in plan]
     [[1], [2]]
     """
-    done = {records.record_key(record) for record in records.read_records(path)}
+    done = {
+        records.record_key(record)
+        for record in records.read_records(path)
+        if max_spread is None or record.get("spread", 0.0) <= max_spread
+    }
     machine = hardware()
-    peer = peer and dtype == "float32" and torchvision_peer.available()
+    peer = peer and torchvision_peer.available()
     plan = []
     for name in names:
-        beside = ["torchvision"] if peer and torchvision_peer.peer_name(name) else []
+        theirs = ["torchvision"] if peer and torchvision_peer.peer_name(name) else []
         for mode in modes:
+            beside = list(theirs)
+            if runtimes and mode == "inference":
+                beside.append(OPTIMIZED)
+                beside += runtime_peers.available(dtype) if theirs else []
             for batch_size in batch_sizes:
                 values = [
                     (library, name, mode, batch_size, dtype, machine)
@@ -117,8 +133,21 @@ def _measured_in_turn(
                 name, mode, batch_size, record["dtype"]
             )
             continue
-        calls["torchvision"], parameters = torchvision_peer.prepare_peer(name, mode, batch_size)
-        facts["torchvision"] = {}
+        library = record["library"]
+        if library == OPTIMIZED:
+            calls[library], facts[library] = workloads.prepare_optimized(
+                name, batch_size, record["dtype"]
+            )
+            continue
+        if library == "torchvision":
+            calls[library], parameters = torchvision_peer.prepare_peer(
+                name, mode, batch_size, record["dtype"]
+            )
+        else:
+            calls[library], parameters = runtime_peers.prepare_runtime(
+                library, name, batch_size, record["dtype"]
+            )
+        facts[library] = {}
         if parameters != model_info(name).parameters:
             raise JaxnetsError(
                 f"torchvision's {torchvision_peer.peer_name(name)} is not {name}: their numbers "

@@ -10,6 +10,7 @@ import numpy as np
 from jaxnets.inspect import accuracies, layer_table, totals
 from jaxnets.models import model_info
 from jaxnets.study.networks.records import select
+from jaxnets.study.networks.runtime_table import runtime_table
 
 
 def static_rows(names: Sequence[str]) -> list[dict[str, Any]]:
@@ -85,22 +86,30 @@ def static_table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def peer_ratios(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def peer_ratios(
+    measured: Sequence[dict[str, Any]], max_spread: float | None = None
+) -> dict[str, Any]:
     """Images per second of ours and of torchvision's network wherever both were measured.
 
     Args:
         measured: records of measurements.
+        max_spread: no ratio is given where either varied more than that from round to round.
 
     Returns:
-        ``pairs``: one entry each, and ``geometric_means``: mode → (mean ratio, number of pairs).
+        ``pairs``: one entry each, ``geometric_means``: mode → (mean ratio, number of pairs), and
+        ``unsteady``: the networks and modes without a ratio.
 
     >>> peer_ratios([])
-    {'pairs': [], 'geometric_means': {}}
+    {'pairs': [], 'geometric_means': {}, 'unsteady': []}
     """
-    pairs, logs = [], defaultdict(list)
+    pairs, logs, unsteady = [], defaultdict(list), []
     for ours in select(measured, library="jaxnets"):
         same = {k: ours[k] for k in ("model", "mode", "batch_size", "dtype", "hardware")}
         for theirs in select(measured, library="torchvision", **same):
+            spreads = ours.get("spread", 0.0), theirs.get("spread", 0.0)
+            if max_spread is not None and max(spreads) > max_spread:
+                unsteady.append([ours["model"], ours["mode"]])
+                continue
             # The fastest calls: whatever else a machine does can only add time.
             ratio = theirs["fastest"] / ours["fastest"]
             logs[ours["mode"]].append(math.log(ratio))
@@ -113,7 +122,7 @@ def peer_ratios(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 }
             )
     means = {mode: (math.exp(sum(v) / len(v)), len(v)) for mode, v in logs.items()}
-    return {"pairs": pairs, "geometric_means": means}
+    return {"pairs": pairs, "geometric_means": means, "unsteady": unsteady}
 
 
 def ratio_table(ratios: dict[str, Any]) -> str:
@@ -131,9 +140,11 @@ def ratio_table(ratios: dict[str, Any]) -> str:
     if not ratios["pairs"]:
         return ""
     hardware = sorted({pair["hardware"] for pair in ratios["pairs"]})
+    dtypes = sorted({pair["dtype"] for pair in ratios["pairs"]})
     lines = [
-        f"Images per second, float32, {'; '.join(hardware)}; torchvision in channels-last on as "
-        "many threads, in the same run, the fastest call of each. Ratio: above 1 ours is faster.",
+        f"Images per second, {', '.join(dtypes)}, {'; '.join(hardware)}; torchvision in "
+        "channels-last on as many threads, in the same run, the fastest call of each. Ratio: above "
+        "1 ours is faster.",
         "",
         "| network | batch | inference | torchvision | ratio | training | torchvision | ratio |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -209,11 +220,12 @@ def memory_fits(measured: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return fits
 
 
-def measured_tables(measured: Sequence[dict[str, Any]]) -> str:
+def measured_tables(measured: Sequence[dict[str, Any]], max_spread: float | None = None) -> str:
     """All measurements, and the ratios where there is a peer, as Markdown.
 
     Args:
         measured: records of measurements.
+        max_spread: no ratio is given where one varied more than that from round to round.
 
     Returns:
         Markdown.
@@ -236,4 +248,12 @@ def measured_tables(measured: Sequence[dict[str, Any]]) -> str:
             f"| {record['batch_size'] / record['seconds']:,.1f} "
             f"| {f'{size / 2**20:,.0f}' if size else ''} | {record['compile_seconds']:.1f} |"
         )
-    return "\n".join(lines) + "\n\n" + ratio_table(peer_ratios(measured))
+    parts = ["\n".join(lines) + "\n"]
+    for dtype in sorted({record["dtype"] for record in ours}):
+        ratios = peer_ratios(select(measured, dtype=dtype), max_spread)
+        parts.append(ratio_table(ratios))
+        if ratios["unsteady"]:
+            names = ", ".join(f"{model} ({mode})" for model, mode in ratios["unsteady"])
+            parts.append(f"Too unsteady for a ratio: {names}.\n")
+    parts.append(runtime_table(measured, max_spread))
+    return "\n".join(part for part in parts if part)

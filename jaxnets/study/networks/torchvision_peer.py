@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -51,16 +52,18 @@ def peer_name(name: str) -> str | None:
     return None
 
 
-def prepare_peer(name: str, mode: Mode, batch_size: int) -> tuple[Callable[[], None], int]:
-    """Torchvision's network in channels-last float32, on as many threads as JAX has.
+def prepare_network(name: str, mode: Mode) -> Any:
+    """Torchvision's network, untrained, on as many threads as JAX has, with warm statistics.
+
+    Statistics of batch normalization are those of one random batch: with the initial ones
+    activations of a deep network vanish, and a processor is slow on numbers near 0.
 
     Args:
         name: our name of a network that torchvision has.
         mode: "inference" or "training".
-        batch_size: images at a time.
 
     Returns:
-        A call that runs it once, and its number of parameters.
+        A ``torch.nn.Module``.
     """
     import torch
     import torchvision
@@ -72,25 +75,60 @@ def prepare_peer(name: str, mode: Mode, batch_size: int) -> tuple[Callable[[], N
     peer = peer_name(name)
     network = getattr(torchvision.models, peer)(weights=None, **_OPTIONS.get(peer, {}))
     network = network.to(memory_format=torch.channels_last)
+    if mode == "training":
+        return network.train()
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0  # the batch's own
+    size = model_info(name).input_size
+    with torch.no_grad():
+        network.train()(torch.randn(2, 3, size, size).to(memory_format=torch.channels_last))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return network.eval()
+
+
+def prepare_peer(
+    name: str, mode: Mode, batch_size: int, dtype: str = "float32"
+) -> tuple[Callable[[], None], int]:
+    """Torchvision's network in channels-last, ready to be timed.
+
+    Args:
+        name: our name of a network that torchvision has.
+        mode: "inference" or "training".
+        batch_size: images at a time.
+        dtype: "float32", or "bfloat16": all of the network at inference, `torch.autocast` in
+            training.
+
+    Returns:
+        A call that runs it once, and its number of parameters.
+    """
+    import torch
+
+    network = prepare_network(name, mode)
+    narrow = dtype == "bfloat16"
     size = model_info(name).input_size
     rng = np.random.default_rng(1)
     images = torch.from_numpy(rng.standard_normal((batch_size, 3, size, size), np.float32))
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(rng.integers(0, 10, batch_size))
     if mode == "inference":
-        network.eval()
+        if narrow:
+            network, images = network.bfloat16(), images.bfloat16()
 
         def call():
             with torch.inference_mode():
                 network(images)
 
     else:
-        network.train()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
 
         def call():
             optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(network(images), labels).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+                logits = network(images)
+            torch.nn.functional.cross_entropy(logits.float(), labels).backward()
             optimizer.step()
 
     return call, sum(p.numel() for p in network.parameters())

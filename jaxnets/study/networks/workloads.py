@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -12,6 +13,7 @@ import optax
 
 from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
+from jaxnets.nn import optimize_for_inference
 from jaxnets.optim import create_optimizer
 from jaxnets.study.programs import compile_ahead
 
@@ -102,6 +104,37 @@ def training_program(model: nn.Module) -> tuple[Callable, optax.GradientTransfor
         return optax.apply_updates(params, updates), state_out, opt, loss
 
     return jax.jit(step, donate_argnums=(0, 1, 2)), tx
+
+
+def prepare_optimized(
+    name: str, batch_size: int, dtype: str
+) -> tuple[Callable[[], jax.Array], dict[str, Any]]:
+    """Like `prepare_workload` at inference, through `jaxnets.nn.optimize_for_inference`.
+
+    Args:
+        name: of `jaxnets.list_models()`.
+        batch_size: images at a time.
+        dtype: compute dtype, of the images as well.
+
+    Returns:
+        As `prepare_workload`.
+
+    >>> call, _ = prepare_optimized("lenet5", 2, "float32")
+    >>> call().shape
+    (2, 10)
+    """
+    info = model_info(name)
+    model = create_model(name, dtype=jnp.dtype(dtype))
+    images = np.random.default_rng(1).standard_normal((batch_size, *info.input_shape), np.float32)
+    images = jnp.asarray(images, dtype)
+    variables = sampled_variables(model, info.input_shape)
+    optimized, folded = optimize_for_inference(model, variables, images)
+    compiled = compile_ahead(optimized, folded, images)
+    return partial(compiled.program, folded, images), {
+        "compile_seconds": compiled.compile_seconds,
+        "memory_bytes": compiled.memory_bytes,
+        "temporary_bytes": compiled.temporary_bytes,
+    }
 
 
 def prepare_workload(

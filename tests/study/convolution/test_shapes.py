@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from jaxnets.ops.convolution.algorithms import ALGORITHMS
-from jaxnets.ops.convolution.choose import DIRECT, choose
+from jaxnets.ops.convolution.choose import choose
+from jaxnets.ops.convolution.plan import DIRECT
 from jaxnets.ops.convolution.problem import make_problem
 from jaxnets.study.convolution.shapes import all_cases
 

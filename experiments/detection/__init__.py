@@ -1,0 +1,1 @@
+"""Detection: what finds objects, and what its parts cost."""

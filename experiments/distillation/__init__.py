@@ -1,0 +1,1 @@
+"""Ensembles: of networks, checkpoints, snapshots, and averaged weights."""

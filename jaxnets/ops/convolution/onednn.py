@@ -1,0 +1,230 @@
+"""`onednn`: the convolution and the matrix product of oneDNN, which jaxlib for x86-64 contains.
+
+Forward and stride-1 input gradients are one convolution each. With strides, x's gradient falls
+into one convolution for each residue of x's position modulo the strides, with that residue's taps.
+The kernel's gradient is AᵀB, A having windows (some taps at a time) and B the output's gradient as
+rows; of a depthwise convolution it is a depthwise convolution itself, whose window is the output's
+gradient. In half precision all this sums in float32, by the processor's matrix units where it has
+them.
+
+Where oneDNN may not be called (`jaxnets.ops.convolution.onednn_support`), `im2col` computes
+instead; `jaxnets.ops.conv` does not let it come to that and takes the algorithm that fits best.
+
+Source: oneDNN's developer guide, "Convolution" and "Matrix Multiplication".
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.ops.convolution import (
+    grouped,
+    im2col,
+    onednn_call,
+    onednn_support,
+    shift,
+    window,
+)
+from jaxnets.ops.convolution.problem import Problem
+
+ROW = 128  # numbers in a row of A from which the product runs at full rate
+WIDTH = 16  # input channels of a block of groups for the kernel's gradient
+
+
+def unsupported(problem: Problem) -> str | None:
+    """Why this algorithm cannot do ``problem``, or None if it can."""
+    del problem
+    return None
+
+
+def _run(native: Callable, instead: Callable, a: jax.Array, b: jax.Array, problem: Problem):
+    """``native`` in a dtype that oneDNN has, where it may be called."""
+    dtype = onednn_support.compute_dtype(a.dtype)
+    if dtype is None or not onednn_support.available():
+        return instead(a, b, problem)
+    return native(a.astype(dtype), b.astype(dtype), problem).astype(a.dtype)
+
+
+def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.Array:
+    """One call, after padding by hand where the window would lie in the padding as a whole.
+
+    Args:
+        x, kernel: of one dtype that oneDNN has here.
+        problem: their convolution; negative padding crops.
+        fused: see `jaxnets.ops.convolution.onednn_call.convolution`.
+    """
+    whole = [
+        not (0 <= before < extent and 0 <= after < extent)
+        for (before, after), extent in zip(problem.padding, problem.extent, strict=True)
+    ]
+    if any(whole):
+        by_hand = [p if w else (0, 0) for p, w in zip(problem.padding, whole, strict=True)]
+        x = window.pad(x, by_hand)
+        rest = tuple((0, 0) if w else p for p, w in zip(problem.padding, whole, strict=True))
+        problem = problem.replace(x_shape=x.shape, padding=rest)
+    if onednn_call.refused(problem, x.dtype) and not onednn_call.refused(problem):
+        # What half precision cannot do single precision can.
+        wide, narrow = jnp.float32, x.dtype
+        fused = {k: v.astype(wide) if isinstance(v, jax.Array) else v for k, v in fused.items()}
+        return convolve(x.astype(wide), kernel.astype(wide), problem, **fused).astype(narrow)
+    return onednn_call.convolution(x, kernel, problem, **fused)
+
+
+def _forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+    if problem.depthwise and problem.out_channels > problem.groups:
+        # oneDNN has fast kernels for one output a channel.
+        x = jnp.repeat(x, problem.out_channels // problem.groups, axis=-1)
+        problem = problem.replace(x_shape=x.shape, groups=problem.out_channels)
+    return convolve(x, kernel, problem)
+
+
+def _input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+    if problem.depthwise and problem.out_channels > problem.groups:
+        outputs = problem.out_channels
+        x_shape = (*problem.x_shape[:-1], outputs)
+        each = _input_gradient(g, kernel, problem.replace(x_shape=x_shape, groups=outputs))
+        return each.reshape(*each.shape[:-1], problem.groups, -1).sum(-1)
+    if problem.unit_stride:
+        return convolve(g, window.flip(kernel, problem.groups), problem.transposed())
+    if problem.taps == 1 and problem.groups == 1:
+        rows = g.reshape(-1, problem.out_channels)
+        matrix = kernel.reshape(-1, problem.out_channels)
+        dx = onednn_call.matmul(rows, matrix, transpose_b=True)
+        dx = dx.reshape(*problem.out_shape[:-1], problem.in_channels)
+        return window.onto_tap(dx, problem, (0,) * problem.rank)
+    counts = [-(-size // s) for size, s in zip(problem.spatial, problem.strides, strict=True)]
+    phases = [
+        _phase(g, kernel, problem, phase, counts)
+        for phase in itertools.product(*(range(s) for s in problem.strides))
+    ]
+    return shift.interleave(phases, counts, problem)
+
+
+def _phase(g, kernel, problem: Problem, phase: tuple[int, ...], counts: list[int]) -> jax.Array:
+    """x's gradient at the pixels s·u + p of one phase p, ``counts`` of them an axis.
+
+    dx[s·u + p] = Σ g[u + (p + before − t·d)/s]·k[t] over the taps t for which that is a whole
+    number: every (s / gcd(s, d))-th one, so that this is a convolution with a dilation again.
+    """
+    taps, padding, dilation = [], [], []
+    for axis, (p, s, d) in enumerate(zip(phase, problem.strides, problem.dilation, strict=True)):
+        before, size, out = (
+            problem.padding[axis][0],
+            problem.window[axis],
+            problem.out_spatial[axis],
+        )
+        step = s // math.gcd(s, d)
+        first = next((t for t in range(min(step, size)) if (p + before - t * d) % s == 0), None)
+        if first is None:
+            shape = (problem.batch, *counts, problem.in_channels)
+            return window.zeros(shape, g.dtype, g)
+        taps.append(slice(first, None, step))
+        reach = (len(range(first, size, step)) - 1) * (step * d // s)
+        start = reach - (p + before - first * d) // s
+        padding.append((start, counts[axis] + reach - out - start))
+        dilation.append(step * d // s)
+    part = kernel[tuple(taps)]
+    fan_in, fan_out = part.shape[-2:]
+    flipped = window.flip(part, problem.groups)
+    inner = Problem(
+        problem.out_shape,
+        (*part.shape[:-2], fan_out // problem.groups, fan_in * problem.groups),
+        (1,) * problem.rank,
+        tuple(padding),
+        tuple(dilation),
+        problem.groups,
+    )
+    return convolve(g, flipped, inner)
+
+
+def _kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
+    if problem.depthwise:
+        return _depthwise_kernel_gradient(x, g, problem)
+    wider = grouped.merged(problem, WIDTH) if problem.groups > 1 else problem
+    taps = math.prod(wider.window[len(wider.window) - _laid_out_axes(wider) :])
+    images, rows = im2col.block_shape(wider, x.dtype.itemsize, taps=taps)
+    dk = im2col.sum_of_blocks(x, g, wider, images, rows, _products)
+    return grouped.diagonal(dk, problem, WIDTH) if problem.groups > 1 else dk
+
+
+def _laid_out_axes(problem: Problem) -> int:
+    """How many of the window's last axes are laid out in a row: as few as make it long enough."""
+    length, axes = problem.in_channels // problem.groups, 0
+    while axes < problem.rank and length < ROW:
+        axes += 1
+        length *= problem.window[-axes]
+    return axes
+
+
+def _products(padded: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
+    """AᵀB for each position of the window on the axes that are not laid out; float32."""
+    one = im2col.ungrouped(problem)
+    images = im2col.groups_to_batch(padded, problem.groups)
+    outputs = im2col.groups_to_batch(g, problem.groups)
+    shape = (problem.pixels,) if problem.groups == 1 else (problem.groups, problem.pixels)
+    outputs = outputs.reshape(*shape, one.out_channels)
+    kept = problem.rank - _laid_out_axes(problem)
+    parts = []
+    for leading in itertools.product(*(range(k) for k in problem.window[:kept])):
+        seen = [
+            window.under_tap(images, one, (*leading, *rest))
+            for rest in itertools.product(*(range(k) for k in problem.window[kept:]))
+        ]
+        rows = seen[0] if len(seen) == 1 else jnp.concatenate(seen, axis=-1)
+        parts.append(onednn_call.transposed_matmul(rows.reshape(*shape, -1), outputs))
+    if problem.groups == 1:
+        return jnp.stack(parts).reshape(problem.kernel_shape)
+    # (G, K·C/G, D/G) each: groups go to the output channels.
+    matrix = jnp.concatenate(parts, axis=1).transpose(1, 0, 2)
+    return matrix.reshape(problem.kernel_shape)
+
+
+def _depthwise_kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
+    """dk[t] = Σ x[o·s + t·d − before]·g[o]: slide g, with holes of s, over x in steps of d.
+
+    Every image has its own g: images become channels, and their results are added.
+    """
+    images, outputs = problem.batch, problem.out_channels
+    x = jnp.repeat(x, outputs // problem.groups, axis=-1)
+
+    def to_channels(a: jax.Array) -> jax.Array:
+        return jnp.moveaxis(a, 0, -2).reshape(*a.shape[1:-1], images * outputs)
+
+    padding = []
+    axes = zip(problem.strides, problem.dilation, problem.window, problem.padding, strict=True)
+    for (s, d, k, (before, _)), size, out in zip(
+        axes, problem.spatial, problem.out_spatial, strict=True
+    ):
+        reach = (k - 1) * d + (out - 1) * s + 1
+        padding.append((before, reach - size - before))
+    channels = images * outputs
+    inner = Problem(
+        (1, *problem.spatial, channels),
+        (*problem.out_spatial, 1, channels),
+        problem.dilation,
+        tuple(padding),
+        problem.strides,
+        channels,
+    )
+    # One number an image and channel is summed in float32 by the call; so are the images here.
+    dk = convolve(to_channels(x)[None], jnp.expand_dims(to_channels(g), -2), inner)
+    dk = dk.reshape(*problem.window, images, outputs)
+    return dk.sum(-2, dtype=jnp.float32).reshape(problem.kernel_shape).astype(x.dtype)
+
+
+def forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+    """y = x ⋆ kernel by one call."""
+    return _run(_forward, im2col.forward, x, kernel, problem)
+
+
+def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+    """x's gradient: for each phase of the strides ``g`` with the flipped kernel."""
+    return _run(_input_gradient, im2col.input_gradient, g, kernel, problem)
+
+
+def kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
+    """The kernel's gradient: AᵀB over taps, or a depthwise convolution by ``g``."""
+    return _run(_kernel_gradient, im2col.kernel_gradient, x, g, problem)

@@ -1,0 +1,218 @@
+"""oneDNN's convolution and matrix product as XLA's custom calls, configured here alone.
+
+Every call is checked here against what oneDNN takes, since what it refuses ends the process.
+`jaxnets.ops.convolution.onednn_support` says whether calls may be made at all.
+
+Source: XLA, ``xla/service/cpu/onednn_config.proto`` and ``onednn_convolution.cc``.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import core
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
+
+from jaxnets.ops.convolution.problem import Problem
+
+MOST_ELEMENTS = 2**31 - 1  # of one array: some of oneDNN's kernels count in 32 bits
+
+# Activations that a call applies to its result, by XLA's names.
+ACTIVATIONS = ("RELU", "RELU6", "TANH", "SIGMOID", "GELU_ERF", "GELU_TANH", "ELU")
+
+
+def _strings(values: Iterable[int]) -> list[str]:
+    """Numbers as protobuf's JSON writes 64-bit integers."""
+    return [str(int(value)) for value in values]
+
+
+def refused(problem: Problem, dtype=jnp.float32) -> str | None:
+    """Why oneDNN must not get ``problem`` in ``dtype``, or None.
+
+    >>> p = Problem((0, 5, 5, 2), (3, 3, 2, 4), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    >>> refused(p)
+    'an array of no elements'
+    """
+    if problem.rank == 3 and not problem.unit_dilation and jnp.dtype(dtype).itemsize < 4:
+        # Found by the fuzz test: on AMX some of these give wrong values, and some end the process.
+        return "three axes with dilation in half precision"
+    shapes = (problem.x_shape, problem.kernel_shape, problem.out_shape)
+    if min(min(shape) for shape in shapes) < 1:
+        return "an array of no elements"
+    if max(math.prod(shape) for shape in shapes) > MOST_ELEMENTS:
+        return f"an array of more than {MOST_ELEMENTS} elements"
+    for (before, after), extent in zip(problem.padding, problem.extent, strict=True):
+        if not (0 <= before < extent and 0 <= after < extent):
+            return "padding as wide as the window, or negative"
+    return None
+
+
+def configuration(
+    problem: Problem, fusions: Sequence[str] = (), packed: bool = False
+) -> dict[str, dict]:
+    """The configuration of ``__onednn$convolution``.
+
+    Args:
+        problem: the convolution; channels last.
+        fusions: "BIAS", "BINARY_ADD" and `ACTIVATIONS`, in the order of their application.
+        packed: the kernel is in oneDNN's own layout already, flat.
+    """
+    rank = problem.rank
+    dims, spatial = str(rank + 2), _strings(range(1, rank + 1))
+    data = {
+        "dims": dims,
+        "data": {"batch_dim": "0", "feature_dim": str(rank + 1), "spatial_dims": spatial},
+    }
+    layout: dict = {
+        "input_feature_dim": str(rank),
+        "output_feature_dim": str(rank + 1),
+        "spatial_dims": _strings(range(rank)),
+    }
+    if packed:
+        layout["shape"] = _strings(problem.kernel_shape)
+    config: dict = {
+        "dims": dims,
+        "input": data,
+        "kernel": {"dims": dims, "filter": layout},
+        "output": data,
+        "window": {
+            "size": _strings(problem.window),
+            "pad_left": _strings(before for before, _ in problem.padding),
+            "pad_right": _strings(after for _, after in problem.padding),
+            "strides": _strings(problem.strides),
+            "window_dilations": _strings(
+                d if k > 1 else 1 for d, k in zip(problem.dilation, problem.window, strict=True)
+            ),
+        },
+        "feature_groups": str(problem.groups),
+    }
+    if fusions:
+        config["fusions"] = {"ops": list(fusions)}
+    if packed:
+        config["optimization_config"] = {"weights_prepacked": True}
+    return {"onednn_conv_config": config}
+
+
+_CACHE = ("jax_enable_compilation_cache", "jax_compilation_cache_dir")
+
+
+def not_to_be_stored() -> None:
+    """What marks a compiled program as one that must not be written to a file.
+
+    XLA takes its own oneDNN steps for ordinary custom calls when it writes a program, and reads
+    memory that is not theirs. JAX leaves programs that call back into Python out of its persistent
+    cache; this is such a callback that is never called.
+    """
+
+
+def keep_in_memory(module) -> None:
+    """Mark a module that is being lowered, where JAX's persistent cache is on."""
+    on = all(getattr(jax.config, name) for name in _CACHE)
+    if on and not_to_be_stored not in module.host_callbacks:
+        module.add_host_callback(not_to_be_stored)
+
+
+call_p = Primitive("jaxnets_onednn_call")
+
+
+@call_p.def_abstract_eval
+def _abstract(first, *_, target: str, config: str, shape: tuple[int, ...], dtype):
+    del target, config
+    if getattr(getattr(first, "manual_axis_type", None), "varying", None):
+        # Inside shard_map the result varies over the devices as the operands do.
+        return first.update(shape=shape, dtype=dtype, weak_type=False)
+    return core.ShapedArray(shape, dtype)
+
+
+def _lower(context, *operands, target: str, config: str, shape, dtype):
+    del shape, dtype
+    keep_in_memory(context.module_context)
+    rule = jax.ffi.ffi_lowering(f"__onednn${target}", api_version=1, backend_config=config)
+    return rule(context, *operands)
+
+
+mlir.register_lowering(call_p, _lower, platform="cpu")
+call_p.def_impl(jax.jit(call_p.bind, static_argnames=("target", "config", "shape", "dtype")))
+
+
+def _call(target: str, config: dict, shape: Sequence[int], dtype, *operands: jax.Array):
+    return call_p.bind(
+        *operands,
+        target=target,
+        config=json.dumps(config),
+        shape=tuple(shape),
+        dtype=jnp.dtype(dtype),
+    )
+
+
+def convolution(
+    x: jax.Array,
+    kernel: jax.Array,
+    problem: Problem,
+    *,
+    bias: jax.Array | None = None,
+    addend: jax.Array | None = None,
+    activation: str | None = None,
+    packed: bool = False,
+) -> jax.Array:
+    """activation(x ⋆ kernel + bias + addend) in one call.
+
+    Args:
+        x, kernel: of one dtype that `jaxnets.ops.convolution.onednn_support.computes`.
+        problem: their convolution.
+        bias: (C_out,), of their dtype.
+        addend: of the result's shape and their dtype.
+        activation: one of `ACTIVATIONS`.
+        packed: ``kernel`` is flat, in oneDNN's own layout for this very problem.
+
+    Raises:
+        ValueError: what oneDNN would refuse by ending the process.
+    """
+    reason = refused(problem, x.dtype)
+    if reason:
+        raise ValueError(f"oneDNN does not compute this convolution: {reason}: {problem}")
+    if activation is not None and activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+    if x.shape != problem.x_shape or (kernel.shape != problem.kernel_shape and not packed):
+        raise ValueError(f"x {x.shape} or kernel {kernel.shape} is not that of {problem}")
+    operands, fusions = [x, kernel], []
+    if bias is not None:
+        operands.append(bias)
+        fusions.append("BIAS")
+    if addend is not None:
+        operands.append(addend)
+        fusions.append("BINARY_ADD")
+    if activation is not None:
+        fusions.append(activation)
+    if bias is not None and bias.shape != (problem.out_channels,):
+        raise ValueError(f"bias must be ({problem.out_channels},), got {bias.shape}")
+    if addend is not None and addend.shape != problem.out_shape:
+        raise ValueError(f"addend must be {problem.out_shape}, got {addend.shape}")
+    if {a.dtype for a in operands} != {x.dtype}:
+        raise ValueError(f"all operands must be {x.dtype}, got {[str(a.dtype) for a in operands]}")
+    config = configuration(problem, fusions, packed)
+    return _call("convolution", config, problem.out_shape, x.dtype, *operands)
+
+
+def transposed_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+    """aᵀ b for ``a`` (…, M, K) and ``b`` (…, M, N), the product of kernel gradients.
+
+    Half precisions are summed and returned in float32.
+    """
+    if min(a.shape) < 1 or min(b.shape) < 1 or a.shape[:-1] != b.shape[:-1]:
+        raise ValueError(f"a and b must be (…, M, K) and (…, M, N), got {a.shape} and {b.shape}")
+    shape = (*a.shape[:-2], a.shape[-1], b.shape[-1])
+    config = {"onednn_matmul_config": {"transpose_a": True}}
+    return _call("matmul", config, shape, jnp.float32, a, b)
+
+
+def matmul(a: jax.Array, b: jax.Array, *, transpose_b: bool = False) -> jax.Array:
+    """a b, or a bᵀ, of two matrices, in their dtype."""
+    inner, outer = (1, 0) if transpose_b else (0, 1)
+    if a.ndim != 2 or b.ndim != 2 or min(a.shape + b.shape) < 1 or a.shape[1] != b.shape[inner]:
+        raise ValueError(f"a and b do not fit: {a.shape} and {b.shape}, {transpose_b=}")
+    config = {"onednn_matmul_config": {"transpose_b": transpose_b}}
+    return _call("matmul", config, (a.shape[0], b.shape[outer]), a.dtype, a, b)

@@ -1,0 +1,171 @@
+"""Whether oneDNN inside jaxlib may be called: platform, processor, jaxlib's version, a probe.
+
+jaxlib for x86-64 Linux contains oneDNN, and XLA's CPU backend runs its primitives where a program
+holds the custom calls that XLA's own rewriter would make. The configuration of these calls is no
+public interface: earlier versions number its fields differently, and a wrong configuration ends the
+process. So a call is made only where one of these holds:
+
+* the version of jaxlib is in `TRIED`: every algorithm's test was run with it;
+* a child process of this version computed the cases of `jaxnets.ops.convolution.onednn_probe` and
+  all values were right. That is asked once, and the answer is kept in the cache directory.
+
+The environment variable ``JAXNETS_ONEDNN=0``, set before the program starts, turns all of it off.
+"""
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+
+# Versions whose configuration was tried: the fuzz test of 2,000 convolutions ran with them.
+TRIED = frozenset({"0.10.2", "0.12.0.1"})
+
+SWITCH = "JAXNETS_ONEDNN"
+PROBE = "jaxnets.ops.convolution.onednn_probe"
+PROBE_SECONDS = 300.0  # a machine on which many programs run starts Python slowly
+# What oneDNN itself reads: with a lower limit it refuses half precision, which ends the process.
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+# From the widest down: name, the flags of /proc/cpuinfo that it needs.
+INSTRUCTION_SETS = {
+    "amx": {"amx_tile", "amx_bf16"},
+    "avx512_bf16": {"avx512_bf16"},
+    "avx512": {"avx512bw", "avx512dq", "avx512vl"},
+    "avx2": {"avx2", "fma"},
+}
+
+
+@functools.cache
+def processor_flags() -> frozenset[str]:
+    """Flags of the first processor; none where the system does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def instruction_set(flags: frozenset[str] | None = None) -> str | None:
+    """The widest of `INSTRUCTION_SETS` that a processor has, None below all of them.
+
+    >>> instruction_set(frozenset({"avx2", "fma", "avx512bw", "avx512dq", "avx512vl"}))
+    'avx512'
+    """
+    flags = processor_flags() if flags is None else flags
+    return next((name for name, needs in INSTRUCTION_SETS.items() if needs <= flags), None)
+
+
+def cache_directory() -> Path:
+    """Where the probe's answer is kept: ``$JAXNETS_CACHE``, or ``~/.cache/jaxnets``."""
+    return Path(os.environ.get("JAXNETS_CACHE") or Path.home() / ".cache" / "jaxnets")
+
+
+def probe(program: str = PROBE) -> str:
+    """Compute the probe's cases in a child process.
+
+    Args:
+        program: a module that prints "right" as its last line.
+
+    Returns:
+        "right", or what went wrong: the child's last words, its signal, or that it took too long.
+    """
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", SWITCH: "probe"}
+    # The child finds the package that its parent runs, wherever that lies.
+    package = str(Path(__file__).resolve().parents[3])
+    known = environment.get("PYTHONPATH", "")
+    environment["PYTHONPATH"] = os.pathsep.join([package, known] if known else [package])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the probe did not end: {error}"
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    if done.returncode == 0:
+        return last or "the probe said nothing"
+    return f"the probe ended with status {done.returncode}: {done.stderr.strip()[-300:]}"
+
+
+def _remembered(path: Path) -> dict[str, str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(path: Path, answers: dict[str, str]) -> None:
+    """Replace the file in one step; a directory that cannot be written costs a probe each time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, delete=False, encoding="utf-8"
+        ) as file:
+            json.dump(answers, file, indent=1)
+        os.replace(file.name, path)
+    except OSError:
+        return
+
+
+@functools.cache
+def schema_is_right(version: str, processor: str | None) -> bool:
+    """Whether a jaxlib understands the configuration: a tried version, or what its probe said.
+
+    Args:
+        version: of jaxlib.
+        processor: `instruction_set`.
+    """
+    if version in TRIED:
+        return True
+    path, key = cache_directory() / "onednn.json", f"jaxlib {version} on {processor}"
+    answers = _remembered(path)
+    if key not in answers:
+        answers = {**_remembered(path), key: probe()}
+        _remember(path, answers)
+    return answers[key] == "right"
+
+
+def available() -> bool:
+    """Whether oneDNN may be called at all in this process."""
+    switch = os.environ.get(SWITCH, "")
+    if switch == "0" or sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    if instruction_set() is None or jax.default_backend() != "cpu":
+        return False
+    return switch == "probe" or schema_is_right(jaxlib.__version__, instruction_set())
+
+
+def computes(dtype) -> bool:
+    """Whether oneDNN has convolutions of ``dtype`` on this processor."""
+    dtype, flags = jnp.dtype(dtype), processor_flags()
+    if dtype == jnp.float32:
+        return True
+    if any(name in os.environ for name in LIMITS):
+        return False
+    if dtype == jnp.bfloat16:
+        return INSTRUCTION_SETS["avx512"] <= flags
+    return dtype == jnp.float16 and {"avx512_fp16"} | INSTRUCTION_SETS["avx512"] <= flags
+
+
+def compute_dtype(dtype) -> jnp.dtype | None:
+    """What a convolution of ``dtype`` is computed in: itself, or float32; None: not by oneDNN."""
+    dtype = jnp.dtype(dtype)
+    if computes(dtype):
+        return dtype
+    return jnp.dtype(jnp.float32) if dtype.itemsize == 2 else None
