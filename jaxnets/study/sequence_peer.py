@@ -41,11 +41,13 @@ class Peer:
     def close(self) -> None:
         """End the process."""
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
 
     def _read(self) -> dict:
         line = self._process.stdout.readline()
         if not line:
+            self.close()
             raise RuntimeError(f"{self.python}: torch cannot be run there")
         return json.loads(line)
 
