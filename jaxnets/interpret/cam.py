@@ -79,8 +79,9 @@ def _class_maps(model, variables, images, channels):
     parts = split_at_pooling(model, variables, images)
     if parts is None:
         raise ValueError(
-            f"model: {type(model).__name__} does not average its last feature map before a linear "
-            "classifier, so it has no class activation maps; take grad_cam, which needs no pooling"
+            f"model: {type(model).__name__} does not average a last feature map, of more than one "
+            "position, before a linear classifier, so it has no class activation maps; take "
+            "grad_cam, which needs no pooling"
         )
     feature, head = parts
     logits, pull = jax.vjp(head, feature)

@@ -96,6 +96,8 @@ def _pooled_variable(jaxpr: core.Jaxpr) -> Any:
             return None
         current = inputs[0]
         shape = current.aval.shape
+        if len(shape) == 4 and shape[1] * shape[2] == 1:
+            continue  # a sum over one position is none
         if name == "reduce_window_sum" and len(shape) == 4:
             whole = eqn.params["window_dimensions"] == (1, *shape[1:3], 1)
             return current if whole and eqn.outvars[0].aval.shape[1:3] == (1, 1) else None

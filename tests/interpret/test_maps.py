@@ -47,7 +47,7 @@ def test_score_cam_localizes(planted):
     ours = interpret.boxes_from_maps(found, threshold=THRESHOLD, size=x.shape[1:3])
     # Its masks are blurred and its boxes wide.
     overlap = interpret.box_overlap(ours, boxes[:6]).mean()
-    assert overlap > 0.45 and overlap > 2 * interpret.box_overlap(ours, boxes[6:12]).mean()
+    assert overlap > 0.45 and overlap > 1.2 * interpret.box_overlap(ours, boxes[6:12]).mean()
     whole = interpret.score_cam(model, variables, x[:1], labels[:1], layer="third", batch_size=16)
     np.testing.assert_allclose(whole, found[:1], atol=1e-5)
 
@@ -138,7 +138,7 @@ def test_the_pooled_map_of_registered_networks_is_found(name, fields):
 def test_networks_without_a_mean_are_sent_to_grad_cam():
     for name in ("lenet5", "alexnet", "vgg11"):
         model = create_model(name, **({} if name == "lenet5" else {"fc_width": 8}))
-        shape = (32, 32, 1) if name == "lenet5" else (96, 96, 3)
+        shape = (32, 32, 1) if name == "lenet5" else (227, 227, 3)
         x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
         variables = abstract_variables(model, shape)
         from jaxnets.interpret.cam import _class_maps
