@@ -23,6 +23,7 @@ from jaxnets.data.object_source import ObjectSource, to_original
 from jaxnets.data.objects import AnnotationError, ImageObjects, check_objects
 from jaxnets.data.own import RecordSource, hold_out_validation, load_arrays, make_dataset
 from jaxnets.data.prefetch import prefetch_to_device
+from jaxnets.data.sequences import pad_sequences
 from jaxnets.data.source import ArrayRows, ArraySource, Source, Split
 from jaxnets.data.voc_files import VOC_CLASSES, read_voc
 from jaxnets.data.yolo_files import read_yolo
@@ -53,6 +54,7 @@ __all__ = [
     "load_folder",
     "load_objects",
     "make_dataset",
+    "pad_sequences",
     "prefetch_to_device",
     "preprocessing",
     "read_coco",

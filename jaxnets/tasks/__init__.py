@@ -15,6 +15,7 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
 
@@ -33,9 +34,11 @@ __all__ = [
     "contrastive",
     "distillation",
     "hint",
+    "language_modeling",
     "list_recipes",
     "load_classifier",
     "relational",
+    "sequence_regression",
     "soft_targets",
     "student_network",
     "student_variables",
