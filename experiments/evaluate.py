@@ -1,146 +1,33 @@
 """Measure a trained classifier on a test set: a run of this library, or weights from PyTorch.
 
 Command:  python -m experiments.evaluate --workdir runs/train_classifier/digits-lenet5
-          python -m experiments.evaluate --workdir runs/… --step 4000
+          python -m experiments.evaluate --workdir runs/mine --step 4000
           python -m experiments.evaluate --weights resnet20-12fca82f.th --model resnet20 \\
               --dataset cifar10 --views flip
 Time:     seconds for digits; CIFAR-10 with ResNet-20 about ten seconds on two CPU cores.
-Result:   accuracy, loss and the accuracy of every class; for a finished run the same accuracy as
-          its summary.json. The results also go to evaluation.json in the run's directory. The
-          published CIFAR-10 ResNet-20 of akamaster/pytorch_resnet_cifar10 classifies 91.73 %.
+Result:   accuracy, loss and the numbers of every class; for a finished run the same accuracy as
+          its summary.json. The published CIFAR-10 ResNet-20 of akamaster/pytorch_resnet_cifar10
+          classifies 91.73 %.
+
+The same as ``jaxnets evaluate``, for a clone that is not installed.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from jaxnets import command
-from jaxnets.augment import views
-from jaxnets.data import Dataset, load_dataset
-from jaxnets.ensembles.view_average import apply_to_views
-from jaxnets.errors import JaxnetsError
-from jaxnets.tasks import Classifier, ClassifierInfo, classification, load_classifier
-from jaxnets.tasks.published import load_published
-from jaxnets.train import DataParallel, Evaluator, choose_devices
-from jaxnets.train.run_directory import write_json
-
-RUN = Path("runs/train_classifier/digits-lenet5")
-VIEWS = {
-    "flip": views.flip_views,
-    "ten_crop": lambda images: views.padded_ten_crop(images, max(1, images.shape[1] // 8)),
-}
+from jaxnets.commands import evaluate
 
 
 @dataclass(frozen=True)
-class Config:
-    """What to measure.
-
-    Attributes:
-        workdir: the run's directory; with weights, where the results go.
-        step: a certain checkpoint (default: the newest whole one).
-        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, hf://…) …
-        model: … of this network. Images are normalized with the network's published statistics.
-        dataset: measure on this dataset (default: the one it was trained on).
-        split: which part of it.
-        views: average the probabilities over views of each image: itself and its mirror image, or
-            ten crops of the image with an eighth of zeros around it.
-        data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
-        batch_size: images at once, over all devices.
-        parallel, devices: as in train_classifier.
-
-    Without ``workdir`` the run is runs/train_classifier/digits-lenet5; the results for weights go
-    to runs/evaluate/MODEL.
-    """
-
-    workdir: Path | None = None
-    step: int | None = None
-    weights: str | None = None
-    model: str | None = None
-    dataset: str | None = None
-    split: Literal["test", "train"] = "test"
-    views: Literal["one", "flip", "ten_crop"] = "one"
-    data_dir: Path | None = None
-    batch_size: int = 256
-    parallel: Literal["pmap", "jit"] = "pmap"
-    devices: int | None = None
+class Config(evaluate.Config):
+    """The options of ``jaxnets evaluate``."""
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Evaluate and return ``{"accuracy", "loss", "class_accuracy", …}``."""
-    if config.weights is None and config.model is None:
-        workdir = config.workdir or RUN
-        classifier, step = load_classifier(workdir, step=config.step)
-        info = classifier.info
-        dataset = load_dataset(config.dataset or info.dataset, data_dir=config.data_dir)
-        _require_same_images(workdir, info, dataset)
-    else:
-        classifier, dataset = _published(config)
-        info, step = classifier.info, None
-        workdir = config.workdir or Path("runs/evaluate") / info.model
-    height, width, _ = dataset.image_shape
-    if config.views == "ten_crop" and height != width:
-        raise JaxnetsError(f"--views ten_crop wants square images; {dataset.name} has others")
-    parallel = DataParallel(config.parallel, choose_devices(config.devices))
-
-    def apply(variables, images, **options):
-        return classifier.network.apply(variables, info.preprocess(images), **options)
-
-    evaluate = Evaluator(
-        classification(info.num_classes),
-        apply if config.views == "one" else apply_to_views(apply, VIEWS[config.views]),
-        getattr(dataset, config.split),
-        parallel,
-        batch_size=config.batch_size,
-    )
-    measured = evaluate(parallel.replicate(classifier.variables))
-    confusion = measured["confusion"]
-    by_class = np.diag(confusion) / np.maximum(confusion.sum(1), 1)
-    results = {
-        "dataset": dataset.name,
-        "split": config.split,
-        "views": config.views,
-        "model": info.model,
-        "step": step,
-        "examples": int(confusion.sum()),
-        "accuracy": measured["accuracy"],
-        "loss": measured["loss"],
-        "class_accuracy": dict(zip(info.class_names, map(float, by_class), strict=True)),
-    }
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(workdir / "evaluation.json", results)
-    origin = f"of {config.weights}" if config.weights else f"of step {step}"
-    looked = "" if config.views == "one" else f", views: {config.views}"
-    print(
-        f"{info.model} {origin} on {dataset.name} ({config.split}, "
-        f"{results['examples']:,} images{looked}): accuracy {100 * results['accuracy']:.2f} %, "
-        f"loss {results['loss']:.4f}"
-    )
-    worst = sorted(results["class_accuracy"].items(), key=lambda item: item[1])[:5]
-    shown = ", ".join(f"{name} {100 * value:.1f} %" for name, value in worst)
-    print(f"hardest classes: {shown}")
-    return results
-
-
-def _require_same_images(workdir: Path, info: ClassifierInfo, dataset: Dataset) -> None:
-    if tuple(dataset.image_shape) != info.image_shape or dataset.num_classes != info.num_classes:
-        raise JaxnetsError(
-            f"{workdir} was trained on {info.dataset}: images {info.image_shape}, "
-            f"{info.num_classes} classes; {dataset.name} has {tuple(dataset.image_shape)}, "
-            f"{dataset.num_classes} classes"
-        )
-
-
-def _published(config: Config) -> tuple[Classifier, Dataset]:
-    given = {"--weights": config.weights, "--model": config.model, "--dataset": config.dataset}
-    missing = [option for option, value in given.items() if value is None]
-    if missing:
-        raise JaxnetsError(f"--weights, --model and --dataset go together; give {missing[0]}")
-    if config.step is not None:
-        raise JaxnetsError("--step is of a run; a file of weights has none")
-    return load_published(config.weights, config.model, config.dataset, data_dir=config.data_dir)
+    """Run ``jaxnets evaluate`` and return what it found."""
+    return evaluate.main(config)
 
 
 if __name__ == "__main__":
-    command.run(main, Config, description=__doc__)
+    command.run(main, Config, description=__doc__, positional="workdir")

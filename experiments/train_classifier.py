@@ -2,15 +2,13 @@
 
 Command:  python -m experiments.train_classifier
           python -m experiments.train_classifier --dataset mnist --epochs 6
-          python -m experiments.train_classifier --dataset cifar10 --model resnet20 \
-              --optimizer nesterov --learning-rate 0.1 --weight-decay 1e-4 --augment crop_flip \
+          python -m experiments.train_classifier --dataset cifar10 --model resnet20 \\
+              --optimizer nesterov --learning-rate 0.1 --weight-decay 1e-4 --augment crop_flip \\
               --batch-size 128 --epochs 12
 Time:     digits with LeNet-5 about half a minute on two CPU cores, compilation included.
 Result:   test accuracy of at least 98 % on digits; the README's table has the others.
 
-The run lives in --workdir: config.json, metrics.jsonl, checkpoints/, and when it has ended
-summary.json, curves.png, confusion.png and filters.png. The same command again resumes it.
-On a pod, start the same command on every host with --distributed.
+The same as ``jaxnets train``, for a clone that is not installed.
 """
 
 from dataclasses import dataclass
@@ -18,19 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets import command
-from jaxnets.tasks import Recipe, train_classifier
-from jaxnets.train import RunOptions
+from jaxnets.commands import train
 
 
 @dataclass(frozen=True)
-class Config(Recipe, RunOptions):
-    """The recipe decides what is learned; the other options only how the run is carried out.
-
-    Attributes:
-        data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
-    """
-
-    data_dir: Path | None = None
+class Config(train.Config):
+    """The options of ``jaxnets train``."""
 
 
 def smoke() -> Config:
@@ -49,13 +40,15 @@ def smoke() -> Config:
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Train (or resume) and return the contents of ``summary.json``.
-
-    A run that was asked to stop (SIGTERM, Ctrl-C) returns ``{"interrupted_at": step}`` after it
-    has saved its state.
-    """
-    return train_classifier(config, config, data_dir=config.data_dir)
+    """Run ``jaxnets train`` and return what it found."""
+    return train.main(config)
 
 
 if __name__ == "__main__":
-    command.run(main, Config, description=__doc__)
+    command.run(
+        main,
+        Config,
+        description=__doc__,
+        positional="dataset",
+        choose_defaults=train.choose_defaults,
+    )

@@ -20,6 +20,7 @@ _LAZY = {
 }
 _ROOMS = (
     "augment",
+    "commands",
     "data",
     "ensembles",
     "inspect",

@@ -1,6 +1,7 @@
 """From a command line to an experiment: options from a dataclass, errors without a traceback."""
 
 import contextlib
+import dataclasses
 import errno
 import importlib.util
 import io
@@ -10,33 +11,94 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 from jaxnets.errors import JaxnetsError, explain_failure, printable
 
 C = TypeVar("C")
 
+# What people type → the options that may be meant, the likeliest first; only those that a command
+# has count.
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lr", "learning", "base-lr", "initial-lr"), ("learning-rate", "rate")),
+    "rate": ("learning-rate",),
+    "learning-rate": ("rate",),
+    **dict.fromkeys(("batch", "bs", "batchsize"), ("batch-size",)),
+    **dict.fromkeys(("wd", "l2", "decay"), ("weight-decay",)),
+    **dict.fromkeys(("arch", "architecture", "net", "network"), ("model",)),
+    **dict.fromkeys(("data", "data-path", "folder"), ("dataset",)),
+    **dict.fromkeys(("run", "out", "outdir", "out-dir", "output", "output-dir"), ("workdir",)),
+    **dict.fromkeys(("logdir", "log-dir", "work-dir", "save-dir", "run-dir"), ("workdir",)),
+    **dict.fromkeys(("num-epochs", "n-epochs", "epoch", "max-epochs"), ("epochs",)),
+    **dict.fromkeys(("opt", "optim"), ("optimizer",)),
+    **dict.fromkeys(("scheduler", "lr-schedule", "lr-scheduler", "sched"), ("schedule",)),
+    **dict.fromkeys(("warmup", "warm-up"), ("warmup-epochs",)),
+    **dict.fromkeys(("ckpt", "checkpoint", "pretrained", "init", "resume-from"), ("weights",)),
+    **dict.fromkeys(("img-size", "imgsz", "size", "resolution", "side"), ("image-size",)),
+    **dict.fromkeys(("picture", "image", "photo", "photos", "input"), ("images", "image")),
+    **dict.fromkeys(
+        ("val", "val-split", "valid", "validation-split", "val-share"), ("validation",)
+    ),
+    **dict.fromkeys(("patience", "early-stop"), ("early-stopping",)),
+    **dict.fromkeys(("gpus", "num-devices", "n-devices", "ngpu"), ("devices",)),
+    **dict.fromkeys(("smoothing",), ("label-smoothing",)),
+    **dict.fromkeys(("grad-clip", "clip", "clip-grad"), ("clip-norm",)),
+    **dict.fromkeys(("accumulate", "grad-accum", "gradient-accumulation"), ("microbatches",)),
+    **dict.fromkeys(("augmentation", "aug"), ("augment",)),
+    **dict.fromkeys(("precision",), ("dtype",)),
+    **dict.fromkeys(("class-names", "labels"), ("classes",)),
+    **dict.fromkeys(("topk", "top-k", "k"), ("top",)),
+    **dict.fromkeys(("names", "networks"), ("models",)),
+}
+# What other programs have an option for and this one does not need.
+NOT_NEEDED = {
+    **dict.fromkeys(
+        ("amp", "fp16", "half", "mixed-precision"),
+        "not needed; --dtype bfloat16 computes in half precision, without a loss scale",
+    ),
+    **dict.fromkeys(
+        ("cuda", "gpu", "cpu", "tpu", "device", "accelerator"),
+        "not needed: JAX takes the accelerator that it finds; the variable JAX_PLATFORMS=cpu "
+        "chooses another, --devices N how many",
+    ),
+    **dict.fromkeys(
+        ("workers", "num-workers", "pin-memory"),
+        "not needed: images are decoded once into a memory-mapped cache",
+    ),
+    "resume": "not needed: the same command again resumes; --restart begins anew",
+}
+
 
 def run(
-    main: Callable[[C], Any], config: type[C], args: Sequence[str] | None = None, **options: Any
+    main: Callable[[C], Any],
+    config: type[C],
+    args: Sequence[str] | None = None,
+    *,
+    positional: str | None = None,
+    choose_defaults: Callable[[C], C] | None = None,
+    **options: Any,
 ) -> Any:
     """Parse ``args`` into a ``config`` and call ``main`` with it.
 
     Whatever a user can mend ends with one message on standard error and exit status 2: unknown
     options (tyro names the nearest) and every `JaxnetsError`. An interrupted run exits with 130.
+    What other programs call an option (``--lr``, ``--bs``, ``--arch``) is understood.
 
     Args:
         main: the experiment's function.
         config: its dataclass; the fields are the options.
         args: the command line (default: that of the process).
+        positional: the option that a first word without dashes is the value of.
+        choose_defaults: what was asked for → the same with defaults that suit it; options that
+            were given stay as they are.
         options: passed to `tyro.cli`; an experiment gives its docstring as ``description``.
 
     Example:
         >>> from dataclasses import dataclass
         >>> @dataclass(frozen=True)
         ... class Config:
-        ...     rate: float = 0.1
-        >>> run(lambda config: config.rate * 2, Config, ["--rate", "0.5"])
+        ...     learning_rate: float = 0.1
+        >>> run(lambda config: config.learning_rate * 2, Config, ["--lr", "0.5"])
         1.0
     """
     import tyro
@@ -44,9 +106,14 @@ def run(
     _print_anything()
     if options.get("description"):
         options["description"] = _paragraphs(options["description"])
-    parsed = tyro.cli(config, args=args, **options)
+    words = list(sys.argv[1:] if args is None else args)
     try:
+        known = [f.name.replace("_", "-") for f in dataclasses.fields(config)]  # type: ignore[arg-type]
+        words = respell(words, known, positional=positional, without_dashes=_positionals(config))
+        parsed = tyro.cli(config, args=words, **options)
         check_xla_flags(os.environ.get("XLA_FLAGS", ""))
+        if choose_defaults is not None:
+            parsed = tyro.cli(config, args=words, default=choose_defaults(parsed), **options)
         result = main(parsed)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -125,6 +192,75 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def respell(
+    words: Sequence[str],
+    known: Sequence[str],
+    *,
+    positional: str | None = None,
+    without_dashes: Sequence[str] = (),
+) -> list[str]:
+    """A command line in this command's own spelling.
+
+    Args:
+        words: the command line.
+        known: the command's options, without dashes in front.
+        positional: the option that a first word without dashes is the value of; where it takes
+            several values, those behind it as well.
+        without_dashes: options whose values stand alone; given as ``--images a b`` they are put in
+            front without their name.
+
+    Returns:
+        The words, options that go by another name elsewhere replaced by the command's own.
+
+    Raises:
+        JaxnetsError: an option that other programs need and this one does not.
+
+    >>> respell(["photos", "--lr=0.1", "--epochs", "2"], ["dataset", "learning-rate", "epochs"],
+    ...     positional="dataset")
+    ['--dataset', 'photos', '--learning-rate=0.1', '--epochs', '2']
+    """
+    words = list(words)
+    if positional and words and not words[0].startswith("-"):
+        words = [f"--{positional}", *words]
+    spelled = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        name = flag.removeprefix("--").replace("_", "-")
+        negated = name.startswith("no-") and name.removeprefix("no-") in known
+        if flag.startswith("--") and name not in known and not negated:
+            meant = [option for option in SPELLINGS.get(name, ()) if option in known]
+            if meant:
+                flag = f"--{meant[0]}"
+            elif name in NOT_NEEDED:
+                raise JaxnetsError(f"{flag} is {NOT_NEEDED[name]}")
+        spelled.append(f"{flag}{equals}{value}")
+    front: list[str] = []
+    rest: list[str] = []
+    taking = False
+    for word in spelled:
+        flag, equals, value = word.partition("=")
+        if word.startswith("--"):
+            taking = flag.removeprefix("--") in without_dashes
+            if taking:
+                front += [value] if equals else []
+                continue
+        (front if taking else rest).append(word)
+    return [*front, *rest]
+
+
+def _positionals(config: type) -> list[str]:
+    """The names of a dataclass's fields that are annotated as `tyro.conf.Positional`."""
+    import tyro
+
+    marker = Annotated[int, tyro.conf.Positional].__metadata__[0]
+    hints = get_type_hints(config, include_extras=True)
+    return [
+        name.replace("_", "-")
+        for name, hint in hints.items()
+        if marker in getattr(hint, "__metadata__", ())
+    ]
 
 
 def _end(status: int) -> NoReturn:

@@ -39,6 +39,11 @@ def public_functions():
                 yield f"{found.name}.{name}", inspect.unwrap(value)
 
 
+def names_of(function) -> list[str]:
+    """The names of a function's parameters."""
+    return list(inspect.signature(function).parameters)
+
+
 def takes_key_late(function) -> bool:
     """Whether a positional parameter that is a random key stands behind another one."""
     positional = [
@@ -46,6 +51,8 @@ def takes_key_late(function) -> bool:
         for p in inspect.signature(function).parameters.values()
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name not in ("self", "cls")
     ]
+    # Attention has keys of another kind, which queries meet.
+    positional = [p for p in positional if not (p.name == "key" and "query" in names_of(function))]
     # What is annotated as an int is the number of a repetition.
     keys = [KEY.fullmatch(p.name) and p.annotation not in (int, "int") for p in positional]
     keys = [bool(key) for key in keys]
@@ -65,6 +72,7 @@ def test_a_late_key_is_found():
     assert takes_key_late(lambda key, x, init_key: None)
     assert not takes_key_late(lambda init_key, noise_rng, x: None)
     assert not takes_key_late(lambda x, *, key=None: None)
+    assert not takes_key_late(lambda query, key, value: None)
 
     def of_a_repetition(x, key: int): ...
 

@@ -33,9 +33,11 @@ FLOORS = {
     "study": 5,
     "tasks": 5,
     "ensembles": 6,
+    "interpret": 6,
     "transfer": 6,
     "tune": 6,
-    "interpret": 6,
+    "commands": 7,
+    "__main__": 8,
 }
 
 

@@ -90,7 +90,7 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
         )
         summary = {n: {k: r[k] for k in kept if k in r} for n, r in records.items()}
         write_json(workdir / "summary.json", summary)
-    print(_report(records))
+    print(_report(records, mode))
     print(", ".join(map(str, pages)))
     return summary
 
@@ -101,11 +101,11 @@ def _machine() -> str:
     return f"{processor()}, jax {jax.__version__}"
 
 
-def _report(records: dict[str, dict[str, Any]]) -> str:
+def _report(records: dict[str, dict[str, Any]], mode: str) -> str:
     lines = []
     for name, r in records.items():
         detail = r["error"].splitlines()[0][:80] if "error" in r else r["sentence"]
-        lines.append(f"  {verdict_of(r):<8}{name:<32}{r['seconds']:6.1f} s  {detail}")
+        lines.append(f"  {verdict_of(r, mode):<16}{name:<32}{r['seconds']:6.1f} s  {detail}")
     return "\n".join(lines)
 
 

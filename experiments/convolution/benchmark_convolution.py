@@ -2,8 +2,8 @@
 
 Command:  python -m experiments.convolution.benchmark_convolution
           python -m experiments.convolution.benchmark_convolution --algorithms all \
-              --families depthwise,large
-          python -m experiments.convolution.benchmark_convolution --networks resnet50,mobilenet_v1
+              --families depthwise large
+          python -m experiments.convolution.benchmark_convolution --networks resnet50 mobilenet_v1
 Time:     about six minutes on two CPU cores without networks, twelve with PyTorch beside; XLA's
           gradients of grouped convolutions are most of it. ResNet-50 adds one minute, ResNeXt-50
           three.
@@ -33,21 +33,21 @@ class Config:
     """What to measure.
 
     Attributes:
-        families: comma-separated beginnings of families' names; all by default.
-        algorithms: "auto" (against direct), "all", or names separated by commas.
+        families: beginnings of families' names; all by default, none for networks alone.
+        algorithms: "auto" (against direct), "all", or names.
         batch: images; the table of the README uses 8.
         rounds: turns of every candidate; the median counts.
-        networks: comma-separated names whose training steps are timed as well.
+        networks: names whose training steps are timed as well.
         size: side of the networks' images.
         torch: time PyTorch beside, where it is installed.
         workdir: where summary.json and ratios.png go.
     """
 
-    families: str = ""
-    algorithms: str = "auto"
+    families: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ("auto",)
     batch: int = 8
     rounds: int = 5
-    networks: str = ""
+    networks: tuple[str, ...] = ()
     size: int = 224
     torch: bool = True
     workdir: Path = Path("runs/benchmark_convolution")
@@ -55,14 +55,16 @@ class Config:
 
 def smoke() -> Config:
     """Three small shapes."""
-    return Config(families="large depthwise 15,grouped strided", batch=1, rounds=1, torch=False)
+    return Config(
+        families=("large depthwise 15", "grouped strided"), batch=1, rounds=1, torch=False
+    )
 
 
 def main(config: Config) -> dict:
     """Measure, print, store; returns {"rows", "ratios", "networks"}."""
-    wanted = tuple(config.families.split(","))
+    wanted = config.families or ("",)
     cases = [c for c in all_cases() if c.family.startswith(wanted)]
-    if config.families == "none":
+    if config.families == ("none",):
         cases = []
     elif not cases:
         known = sorted({c.family for c in all_cases()})
@@ -71,7 +73,7 @@ def main(config: Config) -> dict:
     for case in tqdm(cases, desc="convolutions", disable=len(cases) < 2):
         rows += measure_case(
             case,
-            algorithms=config.algorithms,
+            algorithms=",".join(config.algorithms),
             batch=config.batch,
             rounds=config.rounds,
             torch=config.torch,
@@ -84,7 +86,7 @@ def main(config: Config) -> dict:
     write_settings(config)
     if rows:
         report.draw(rows, config.workdir / "ratios.png")
-    for name in filter(None, config.networks.split(",")):
+    for name in config.networks:
         measured = networks.measure(name, config.batch, config.size, config.rounds)
         results["networks"][name] = measured
         print(name, {k: round(v, 4) for k, v in measured.items()})

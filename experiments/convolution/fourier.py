@@ -17,9 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxnets import command
+from jaxnets.data import read_image
+from jaxnets.errors import JaxnetsError
 from jaxnets.study.convolution import spectra
 from jaxnets.study.summaries import write_settings
 from jaxnets.train.run_directory import write_json
+
+# The widest filter has so many taps.
+LEAST = 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Config:
 
     Attributes:
         picture: an image file; a photograph of scikit-learn's by default.
-        size: the image is cut to a square of this side.
+        size: the image is cut to a square of this side, or of its own shorter side.
         terms: sines in each partial sum of the square wave.
         samples: points of one period.
         workdir: where the figures and summary.json go.
@@ -53,13 +58,12 @@ def load(config: Config) -> np.ndarray:
 
         gray = load_sample_image("china.jpg").mean(-1) / 255
     else:
-        from PIL import Image
-
-        gray = np.asarray(Image.open(config.picture).convert("L"), float) / 255
-    if min(gray.shape) < config.size:
-        raise ValueError(f"size={config.size} is larger than the image {gray.shape}")
-    top, left = ((s - config.size) // 2 for s in gray.shape)
-    return gray[top : top + config.size, left : left + config.size]
+        gray = read_image(config.picture, channels=1)[..., 0] / 255
+    size = min(config.size, *gray.shape)
+    if size < LEAST:
+        raise JaxnetsError(f"the image must be at least {LEAST} pixels wide and high, got {size}")
+    top, left = ((s - size) // 2 for s in gray.shape)
+    return gray[top : top + size, left : left + size]
 
 
 def main(config: Config) -> dict:

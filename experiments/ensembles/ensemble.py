@@ -39,7 +39,7 @@ class Config:
 
     Attributes:
         dataset: "cifar10", "digits", or another TFDS set.
-        train_examples: training images, equally many of each class.
+        train_examples: training images, equally many of each class; all where there are fewer.
         test_examples: test images, the first of the set (default: all).
         side: images are brought to this many pixels a side (default: as they are).
         members: k.
@@ -91,7 +91,7 @@ def build_study(config: Config) -> EnsembleStudy:
     dataset = load_small(config.dataset, config.data_dir, side=config.side, channels=3)
     train, keep = dataset.train, slice(0, config.test_examples)
     if config.train_examples is not None:
-        train = stratified_subset(train, config.train_examples)
+        train = stratified_subset(train, min(config.train_examples, len(train)))
     return EnsembleStudy(
         SmallConvNet(dataset.num_classes, widths=config.widths),
         fit_channel_mean_std(train.images).apply,

@@ -15,13 +15,16 @@ from jaxnets.data.batch import BATCH_KEYS, Batch, check_batch
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
 from jaxnets.data.coco_files import read_coco
 from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
+from jaxnets.data.folder import load_folder, scan_folder
 from jaxnets.data.image_file import read_image
 from jaxnets.data.label_images import LabelImageSource
 from jaxnets.data.object_folder import load_objects
 from jaxnets.data.object_source import ObjectSource, to_original
 from jaxnets.data.objects import AnnotationError, ImageObjects, check_objects
+from jaxnets.data.own import RecordSource, hold_out_validation, load_arrays, make_dataset
 from jaxnets.data.prefetch import prefetch_to_device
-from jaxnets.data.source import ArraySource, Source, Split
+from jaxnets.data.sequences import pad_sequences
+from jaxnets.data.source import ArrayRows, ArraySource, Source, Split
 from jaxnets.data.voc_files import VOC_CLASSES, read_voc
 from jaxnets.data.yolo_files import read_yolo
 
@@ -29,6 +32,7 @@ __all__ = [
     "BATCH_KEYS",
     "VOC_CLASSES",
     "AnnotationError",
+    "ArrayRows",
     "ArraySource",
     "Batch",
     "BatchIterator",
@@ -37,20 +41,27 @@ __all__ = [
     "ImageObjects",
     "LabelImageSource",
     "ObjectSource",
+    "RecordSource",
     "Source",
     "Split",
     "check_batch",
     "check_objects",
     "eval_batches",
+    "hold_out_validation",
     "list_datasets",
+    "load_arrays",
     "load_dataset",
+    "load_folder",
     "load_objects",
+    "make_dataset",
+    "pad_sequences",
     "prefetch_to_device",
     "preprocessing",
     "read_coco",
     "read_image",
     "read_voc",
     "read_yolo",
+    "scan_folder",
     "stratified_subset",
     "to_original",
 ]

@@ -32,6 +32,9 @@ BATCH_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "target_mask": "(B, L), 1 for a token, 0 for padding",
         "audio": "(B, L) samples in −1 … 1",
         "audio_mask": "(B, L), 1 for a sample, 0 for padding",
+        "sequence": "(B, T, D) numbers",
+        "sequence_mask": "(B, T), 1 for a step, 0 for padding",
+        "number": "(B,) floating: what is to be estimated",
         "reset": "(B,), 1 where a new sequence begins and carried state is forgotten",
         "example_mask": "(B,), 1 for an example, 0 for padding at the end of a data set",
     }

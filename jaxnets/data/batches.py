@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -33,6 +33,9 @@ class Batches:
         process_count: over how many processes a batch is cut; must divide the batch.
         drop_remainder: leave out, in each epoch's order, the examples beyond the last whole batch;
             otherwise the epoch ends with a smaller batch.
+        order: (seed, epoch) → example numbers (N,), as many as there are examples, in place of a
+            random permutation; a pure function, such as
+            ``partial(jaxnets.data.shuffle.balanced_order, labels)``.
 
     Raises:
         DataError: the batch is larger than the split, or the processes can't share it.
@@ -52,6 +55,7 @@ class Batches:
         process_index: int = 0,
         process_count: int = 1,
         drop_remainder: bool = True,
+        order: Callable[[int, int], np.ndarray] | None = None,
     ):
         _check(source, batch_size, process_index, process_count)
         count = len(source)
@@ -73,6 +77,8 @@ class Batches:
         # Two: what is fetched ahead may lie in the next epoch already.
         self._order = functools.lru_cache(maxsize=2)(
             functools.partial(shuffle.permutation, count, seed)
+            if order is None
+            else functools.partial(order, seed)
         )
 
     def indices(self, step: int) -> np.ndarray:

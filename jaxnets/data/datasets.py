@@ -1,7 +1,7 @@
 """Datasets by name: the embedded digits, and every prepared TFDS image-classification set."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Dataset(NamedTuple):
         train, test: the examples.
         class_names: K of them, in the order of the labels.
         image_shape: (H, W, C).
+        validation: examples to choose by (when to stop, which parameters), or None.
 
     >>> load_dataset("digits").class_names[:3]
     ('0', '1', '2')
@@ -32,11 +33,20 @@ class Dataset(NamedTuple):
     test: Split
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    validation: Split | None = None
 
     @property
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.class_names)
+
+    def describe(self) -> dict[str, Any]:
+        """What a run keeps of its data set, as JSON values: name, class names, image shape."""
+        return {
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "image_shape": list(self.image_shape),
+        }
 
 
 def load_dataset(
@@ -46,6 +56,9 @@ def load_dataset(
     cache_dir: Path | str | None = None,
     train_examples: int | None = None,
     size: int | None = None,
+    validation: float | None = None,
+    skip_broken: bool = False,
+    seed: int = 0,
 ) -> Dataset:
     """Load a dataset; nothing is ever downloaded.
 
@@ -59,8 +72,12 @@ def load_dataset(
     labeled ``test``; a set with neither gives a fifth of its training examples, class-stratified
     and always the same.
 
+    ``folder:PATH`` is a folder of images with a sub-folder for each class (`load_folder`),
+    ``arrays:FILE.npz`` a file of arrays (`load_arrays`).
+
     Args:
-        name: ``digits`` or a TFDS name, with an optional ``/config`` and ``:version``.
+        name: ``digits``, ``folder:PATH``, ``arrays:FILE.npz``, or a TFDS name, with an optional
+            ``/config`` and ``:version``.
         data_dir: where prepared TFDS sets lie; by default ``$TFDS_DATA_DIR`` or
             ``~/tensorflow_datasets``.
         cache_dir: where decoded images are kept; by default ``$JAXNETS_CACHE`` or
@@ -69,6 +86,9 @@ def load_dataset(
             same.
         size: shorter side to resize to, followed by a central crop to size×size; needed where a
             set's images differ in size.
+        validation: split off this share of the training examples, of every class.
+        skip_broken: of a folder: leave out files that cannot be read.
+        seed: which examples are held out where there is a choice.
 
     Returns:
         A ``Dataset``; its arrays are read only.
@@ -85,6 +105,14 @@ def load_dataset(
         if size is not None:
             raise JaxnetsError("size does not apply to digits: its images are 8x8")
         dataset = _digits()
+    elif name.startswith("folder:"):
+        dataset = _folder(name, size, skip_broken, seed, cache_dir)
+    elif name.startswith("arrays:"):
+        from jaxnets.data.own import load_arrays
+
+        if size is not None:
+            raise JaxnetsError("size does not apply to arrays: their images are as they are")
+        dataset = load_arrays(name.removeprefix("arrays:"), seed=seed)
     else:
         from jaxnets.data.tfds_decode import load_tfds
 
@@ -96,7 +124,30 @@ def load_dataset(
         dataset = Dataset(name, train, test, class_names, train.images.shape[1:])
     if train_examples is not None:
         dataset = dataset._replace(train=stratified_subset(dataset.train, train_examples))
+    if validation is not None:
+        from jaxnets.data.own import hold_out_validation
+
+        dataset = hold_out_validation(dataset, validation, seed=seed)
     return dataset
+
+
+def _folder(
+    name: str, size: int | None, skip_broken: bool, seed: int, cache_dir: Path | str | None
+) -> Dataset:
+    from jaxnets.data.folder import load_folder
+
+    found = load_folder(
+        name.removeprefix("folder:"),
+        size=size,
+        skip_broken=skip_broken,
+        seed=seed,
+        cache_dir=cache_dir,
+    )
+    splits = {key: Split(*pair, {"skipped": found.skipped}) for key, pair in found.splits.items()}
+    shape = splits["train"].images.shape[1:]
+    return Dataset(
+        name, splits["train"], splits["test"], found.class_names, shape, splits.get("validation")
+    )
 
 
 def list_datasets(data_dir: Path | str | None = None) -> list[str]:

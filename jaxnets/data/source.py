@@ -39,6 +39,36 @@ class Source(Protocol):
         """
 
 
+class ArrayRows:
+    """Chosen rows of an array, or of a memory map, that are read when they are asked for.
+
+    Args:
+        array: (N, …).
+        rows: int64 (n,), which of them.
+
+    >>> part = ArrayRows(np.arange(10) ** 2, np.array([3, 1]))
+    >>> part.shape, part[:1].tolist(), np.asarray(part).tolist()
+    ((2,), [9], [9, 1])
+    """
+
+    def __init__(self, array: Any, rows: np.ndarray):
+        self.array, self.rows = array, np.asarray(rows)
+        self.shape = (len(self.rows), *array.shape[1:])
+        self.dtype, self.ndim = array.dtype, array.ndim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, tuple):
+            return np.asarray(self.array[self.rows[index[0]]])[(slice(None), *index[1:])]
+        return np.asarray(self.array[self.rows[index]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        del copy
+        return np.asarray(self.array[self.rows], dtype)
+
+
 class ArraySource:
     """Arrays in memory, or memory maps, as a `Source`.
 
@@ -62,7 +92,10 @@ class ArraySource:
         self.arrays: Mapping[str, Any] = MappingProxyType(dict(arrays))
         self.info: Mapping[str, Any] = MappingProxyType(dict(info or {}))
         # Plain views: indexing them does not make objects of class memmap.
-        self._views = {key: np.asarray(array) for key, array in self.arrays.items()}
+        self._views = {
+            key: array if isinstance(array, ArrayRows) else np.asarray(array)
+            for key, array in self.arrays.items()
+        }
 
     def __len__(self) -> int:
         return self._length

@@ -2,6 +2,12 @@
 
 from jaxnets.inspect.accuracy import TORCHVISION_V1, Accuracy, accuracies
 from jaxnets.inspect.cards import model_cards
+from jaxnets.inspect.gradient_paths import (
+    GradientPaths,
+    frozen_gates,
+    gradient_through_depth,
+    gradient_through_time,
+)
 from jaxnets.inspect.layer import Layer, Trace
 from jaxnets.inspect.principles import Check, Stage, check_principles, checks_of, stages
 from jaxnets.inspect.sparse_structure import (
@@ -28,6 +34,7 @@ __all__ = [
     "TORCHVISION_V1",
     "Accuracy",
     "Check",
+    "GradientPaths",
     "Layer",
     "SparseLayer",
     "Stage",
@@ -41,6 +48,9 @@ __all__ = [
     "cluster_units",
     "dense_branches",
     "energy_in_best_cluster",
+    "frozen_gates",
+    "gradient_through_depth",
+    "gradient_through_time",
     "layer_table",
     "model_cards",
     "propose_sparse_layer",

@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxnets.errors import JaxnetsError, UnknownNameError, suggest
+from jaxnets.models.addresses import addresses_of
 from jaxnets.models.papers import Paper
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -99,6 +100,11 @@ class ModelInfo:
     published: str = ""
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """Library → address of its weights, for `jaxnets.pretrained.load`; empty: none known."""
+        return addresses_of(self.name)
+
+    @property
     def year(self) -> int:
         """Of the paper."""
         return self.paper.year
@@ -176,6 +182,11 @@ def register(
         @functools.wraps(build)
         def checked(**given: Any) -> nn.Module:
             for field in given:
+                if field in ("pretrained", "weights"):
+                    raise JaxnetsError(
+                        "create_model makes networks without weights; with them: network, variables"
+                        f" = jaxnets.pretrained.load({name!r}, FILE)"
+                    )
                 if field not in fields:
                     raise JaxnetsError(f"{name} has no field {field!r}. {suggest(field, fields)}")
             return build(**given)

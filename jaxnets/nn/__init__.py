@@ -1,5 +1,6 @@
 """Flax modules, thin over `jaxnets.ops`: they own parameters and state, ops own the mathematics."""
 
+from jaxnets.nn.attention import Attend, MultiHeadAttention, Positions
 from jaxnets.nn.batch_norm import BatchNorm
 from jaxnets.nn.conv import Conv
 from jaxnets.nn.dense import Dense
@@ -13,9 +14,11 @@ from jaxnets.nn.maxout import Maxout
 from jaxnets.nn.optimize_for_inference import OptimizedModel, optimize_for_inference
 from jaxnets.nn.precise_batch_norm import precise_batch_statistics
 from jaxnets.nn.prelu import PReLU
+from jaxnets.nn.recurrent import Recurrent
 from jaxnets.nn.stochastic_depth import StochasticDepth
 
 __all__ = [
+    "Attend",
     "BatchNorm",
     "Conv",
     "Dense",
@@ -25,8 +28,11 @@ __all__ = [
     "GaussianNoise",
     "LocalResponseNorm",
     "Maxout",
+    "MultiHeadAttention",
     "OptimizedModel",
     "PReLU",
+    "Positions",
+    "Recurrent",
     "StochasticDepth",
     "fold_batch_norms",
     "optimize_for_inference",

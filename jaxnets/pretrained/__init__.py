@@ -1,9 +1,35 @@
 """Other people's weights: read without PyTorch, without running anything that a file contains."""
 
+from jaxnets.pretrained.attention_layouts import attention_params_from_torch
 from jaxnets.pretrained.darknet_files import read_darknet
 from jaxnets.pretrained.deep_compression import load_deep_compression
 from jaxnets.pretrained.loading import load, save
 from jaxnets.pretrained.names import NameMap
+from jaxnets.pretrained.preprocess import Preprocessing, preprocessing
+from jaxnets.pretrained.recurrent_layouts import (
+    recurrent_from,
+    recurrent_params,
+    recurrent_params_from_torch,
+    recurrent_to,
+)
+from jaxnets.pretrained.sequence_files import SequenceNetwork, load_char_rnn, load_g2p
 from jaxnets.pretrained.state_dict import read_state_dict
 
-__all__ = ["NameMap", "load", "load_deep_compression", "read_darknet", "read_state_dict", "save"]
+__all__ = [
+    "NameMap",
+    "Preprocessing",
+    "SequenceNetwork",
+    "attention_params_from_torch",
+    "load",
+    "load_char_rnn",
+    "load_deep_compression",
+    "load_g2p",
+    "preprocessing",
+    "read_darknet",
+    "read_state_dict",
+    "recurrent_from",
+    "recurrent_params",
+    "recurrent_params_from_torch",
+    "recurrent_to",
+    "save",
+]

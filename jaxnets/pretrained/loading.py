@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import flax.linen as nn
@@ -33,9 +34,9 @@ SHOWN = 8
 
 def load(
     name: str,
-    path: str | Path | Mapping[str, Any],
+    path: str | Path | Mapping[str, Any] | None = None,
     *,
-    num_classes: int | None = None,
+    num_classes: int | EllipsisType | None = ...,
     source: str | NameMap | None = None,
     container: str | None = None,
     prefix: str | None = None,
@@ -50,9 +51,11 @@ def load(
 
     Args:
         name: one of `jaxnets.models.list_models()`.
-        path: a file that `read_state_dict` reads, ``hf://owner/repo[/file]``, or a state dict:
-            names with arrays of NumPy, JAX or PyTorch.
-        num_classes: width of the classifier (default: that of the published network).
+        path: a file that `read_state_dict` reads, ``hf://owner/repo[/file]``, ``https://…``, or a
+            state dict: names with arrays of NumPy, JAX or PyTorch. None: the first of
+            ``model_info(name).addresses``.
+        num_classes: width of the classifier (default: that of the published network). None makes
+            a backbone, as for `create_model`: the classifier's tensors are left out.
         source: whose names the file has: "torchvision", "timm", "cadene", "akamaster",
             "xternalz", "jaxnets", or a `NameMap` of your own (default: the one that fits best).
         container, prefix: as in `read_state_dict`, where a file holds several sets of weights.
@@ -93,13 +96,19 @@ def load(
     >>> variables["params"]["output"]["kernel"].shape, variables["params"]["f6"]["bias"][0].item()
     ((84, 3), 0.5)
     """
-    if num_classes is not None:
+    if num_classes is None:
+        more = {"container": container, "prefix": prefix, "channels": channels, "notify": notify}
+        whole = load(name, path, source=source, strict=strict, **more, **fields)
+        return _without_head(name, *whole)
+    if num_classes is not ...:
         fields["num_classes"] = num_classes
     if reset_head and key is None:
         raise JaxnetsError("load: reset_head=True needs key=jax.random.key(…)")
     shape = model_info(name).input_shape
     if channels not in (None, 1, shape[-1]):
         raise JaxnetsError(f"load: channels must be 1 or {shape[-1]}, got {channels}")
+    if path is None:
+        path = _address(name, source)
     path, candidates = _candidates(path, container, prefix)
     best = None
     for weights in candidates:
@@ -124,6 +133,25 @@ def load(
         arrays |= _reset(name, model, head, key)
     order = [match.path for match in found]
     return model, assemble({path: arrays[path] for path in order})
+
+
+def _address(name: str, source: str | NameMap | None) -> str:
+    """Where the network's published weights lie; those of ``source`` if it is a library."""
+    addresses = model_info(name).addresses
+    if not addresses:
+        raise JaxnetsError(f"load: no address of weights for {name} is known; give a file")
+    return addresses.get(source if isinstance(source, str) else "", next(iter(addresses.values())))
+
+
+def _without_head(
+    name: str, model: nn.Module, variables: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The backbone of a network with a classifier, and its share of the variables."""
+    backbone = model.clone(num_classes=None)
+    flat = flatten_dict(variables, sep="/")
+    # Which paths there are does not depend on the image's channels.
+    kept = flatten_dict(dict(abstract_variables(backbone, model_info(name).input_shape)), sep="/")
+    return backbone, assemble({path: flat[path] for path in kept})
 
 
 def _candidates(

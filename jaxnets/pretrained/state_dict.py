@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from jaxnets.errors import JaxnetsError, printable
-from jaxnets.pretrained import hub
+from jaxnets.pretrained import download, hub
 from jaxnets.pretrained.npz_files import read_npz
 from jaxnets.pretrained.torch_files import read_legacy, read_zip
 
@@ -60,7 +60,8 @@ def read_state_dict(
     "criterion.…"), which are then left out. So is what is not a tensor.
 
     Args:
-        path: a file, or ``hf://owner/repo[/file]``.
+        path: a file, ``hf://owner/repo[/file]``, or ``https://…`` with a checksum, which is
+            downloaded once.
         container: the key of the dict to take the weights from, such as "model_ema"; dots lead
             further inside (default: the likeliest of `CONTAINERS`).
         prefix: take the names that begin with it, and take it off; "" leaves names as they are.
@@ -81,6 +82,8 @@ def read_state_dict(
     >>> {name: array.shape for name, array in weights.items()}
     {'fc.weight': (2, 3), 'fc.bias': (2,)}
     """
+    if str(path).startswith(download.SCHEME):
+        path = download.fetch(str(path))
     file = hub.fetch(path) if str(path).startswith(hub.SCHEME) else Path(path).expanduser()
     name = str(path)
     if not file.is_file():

@@ -130,6 +130,7 @@ def effect(
     *,
     unit: str = "",
     method: Method = "t",
+    bounds: tuple[float, float] | None = None,
 ) -> Effect:
     """An effect from one value a key; for a comparison give the paired differences or ratios.
 
@@ -142,6 +143,8 @@ def effect(
             (ratios, numbers of steps), t on the logarithms. "bootstrap": median with its percentile
             interval of 10,000 resamples, for values with outliers. "share": values are 0 or 1;
             their mean with the exact (Clopper-Pearson) interval. "exact": a figure without chance.
+        bounds: what is measured cannot lie outside, such as a correlation outside of (−1, 1); an
+            interval of few keys is cut off there.
 
     Returns:
         The `Effect`.
@@ -171,16 +174,26 @@ def effect(
         raise ValueError(f"values of {name!r}: got {x}; a share is made of 0 and 1")
     if method not in INTERVALS:
         raise ValueError(f"method: got {method!r}; expected one of {(*INTERVALS, 'exact')}")
-    return Effect(name, *INTERVALS[method](x), x.size, claimed, unit, method)
+    estimate, low, high = INTERVALS[method](x)
+    if bounds is not None:
+        if x.min() < bounds[0] or x.max() > bounds[1]:
+            raise ValueError(
+                f"values of {name!r}: got {x}; expected {bounds[0]:g} to {bounds[1]:g}"
+            )
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Effect(name, estimate, low, high, x.size, claimed, unit, method)
 
 
 def points(name: str, values: ArrayLike, claimed: Region | None = None) -> Effect:
     """An `effect` in percentage points: a paired difference of accuracies given in per cent.
 
-    >>> points("gain", [1.0, 1.0], above(0.0)).unit
-    'points'
+    No accuracy changes by more than 100 points, whatever two keys differ by:
+
+    >>> e = points("gain", [0.0, 30.0], above(0.0))
+    >>> e.unit, e.low, e.high
+    ('points', -100.0, 100.0)
     """
-    return effect(name, values, claimed, unit="points")
+    return effect(name, values, claimed, unit="points", bounds=(-100.0, 100.0))
 
 
 def ratio(name: str, values: ArrayLike, claimed: Region | None = None) -> Effect:

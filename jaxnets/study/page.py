@@ -78,16 +78,34 @@ def shown(record: Mapping[str, Any]) -> tuple[str, str]:
     return value(record["effects"][0]), interval(record["effects"][0])
 
 
-def verdict_of(record: Mapping[str, Any]) -> str:
-    """One of holds, fails, depends, error.
+def verdict_of(record: Mapping[str, Any], mode: str = "full") -> str:
+    """One of holds, fails, depends, error; of a run with few keys and steps marked as such.
+
+    Args:
+        record: of `jaxnets.study.runner.run_claims`.
+        mode: "full", "quick" or "tiny".
+
+    >>> verdict_of({"verdict": "holds"}), verdict_of({"error": "ValueError: …"})
+    ('holds', 'error')
+    >>> verdict_of({"verdict": "holds"}, "quick")
+    'holds (quick)'
+    """
+    verdict = ERROR if "error" in record else record["verdict"]
+    return verdict if mode == "full" else f"{verdict} ({mode})"
+
+
+def claimed(record: Mapping[str, Any]) -> str:
+    """The region that the claim puts its first effect in, as the page's summary shows it.
 
     Args:
         record: of `jaxnets.study.runner.run_claims`.
 
-    >>> verdict_of({"verdict": "holds"}), verdict_of({"error": "ValueError: …"})
-    ('holds', 'error')
+    >>> claimed({"effects": [{"claimed": "> 0"}]}), claimed({"error": "ValueError: …"})
+    ('> 0', '–')
     """
-    return ERROR if "error" in record else record["verdict"]
+    if "error" in record:
+        return "–"
+    return record["effects"][0]["claimed"] or "–"
 
 
 def introduction(records: Mapping[str, Mapping], mode: str, machine: str) -> list[str]:
@@ -135,15 +153,21 @@ def markdown(records: Mapping[str, Mapping], mode: str, machine: str, *, title: 
     for paragraph in introduction(records, mode, machine):
         lines += [paragraph, ""]
     rows = [
-        (f"[{r['sentence']}](#{name})", *shown(r), f"**{verdict_of(r)}**", f"{r['seconds']:.0f} s")
+        (
+            f"[{r['sentence']}](#{name})",
+            *shown(r),
+            claimed(r),
+            f"**{verdict_of(r, mode)}**",
+            f"{r['seconds']:.0f} s",
+        )
         for name, r in records.items()
     ]
-    header = ("claim", "effect", "95 % interval", "verdict", "time")
-    align = ("left", "right", "left", "left", "right")
+    header = ("claim", "measured", "95 % interval", "claimed", "verdict", "time")
+    align = ("left", "right", "left", "left", "left", "right")
     lines.append(markdown_table(header, rows, align=align).rstrip())
     for name, r in records.items():
         lines += ["", f'<a id="{name}"></a>', "", f"## {r['sentence']}", ""]
-        lines += [f"**{verdict_of(r)}** · {_source(name, r)}", "", r["experiment"], ""]
+        lines += [f"**{verdict_of(r, mode)}** · {_source(name, r)}", "", r["experiment"], ""]
         if "error" in r:
             lines += ["```", r["traceback"].rstrip(), "```"]
             continue
@@ -170,7 +194,8 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str, *, title: s
     parts = [f"<h1>{e(title)}</h1>"]
     parts += [f"<p>{e(p)}</p>" for p in introduction(records, mode, machine)]
     parts.append(
-        '<table><thead><tr><th>claim</th><th class="n">effect</th><th class="n">95 % interval</th>'
+        '<table><thead><tr><th>claim</th><th class="n">measured</th>'
+        '<th class="n">95 % interval</th><th class="n">claimed</th>'
         '<th>verdict</th><th class="n">time</th></tr></thead><tbody>'
     )
     for name, r in records.items():
@@ -178,12 +203,13 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str, *, title: s
         parts.append(
             f'<tr><td><a href="#{e(name)}">{e(r["sentence"])}</a></td>'
             f'<td class="n">{e(estimate)}</td><td class="n">{e(ends)}</td>'
-            f'<td>{_badge(verdict_of(r))}</td><td class="n">{r["seconds"]:.0f} s</td></tr>'
+            f'<td class="n">{e(claimed(r))}</td>'
+            f'<td>{_badge(verdict_of(r, mode))}</td><td class="n">{r["seconds"]:.0f} s</td></tr>'
         )
     parts.append("</tbody></table>")
     for name, r in records.items():
         parts.append(f'<section id="{e(name)}"><h2>{e(r["sentence"])}</h2>')
-        parts.append(f"<p>{_badge(verdict_of(r))} <small>{e(_source(name, r))}</small></p>")
+        parts.append(f"<p>{_badge(verdict_of(r, mode))} <small>{e(_source(name, r))}</small></p>")
         parts.append(f"<p>{e(r['experiment'])}</p>")
         if "error" in r:
             parts.append(f"<pre>{e(r['traceback'])}</pre></section>")
@@ -194,11 +220,11 @@ def to_html(records: Mapping[str, Mapping], mode: str, machine: str, *, title: s
             '<th class="n">95 % interval</th><th class="n">claimed</th><th>verdict</th></tr>'
             "</thead><tbody>"
         )
-        for label, effect, ends, claimed, verdict in _rows(r):
+        for label, effect, ends, region, verdict in _rows(r):
             badge = _badge(verdict) if verdict else ""
             parts.append(
                 f'<tr><td>{e(label)}</td><td class="n">{e(effect)}</td><td class="n">{e(ends)}</td>'
-                f'<td class="n">{e(claimed)}</td><td>{badge}</td></tr>'
+                f'<td class="n">{e(region)}</td><td>{badge}</td></tr>'
             )
         parts.append("</tbody></table>")
         source = f"data:image/png;base64,{r['figure']}"
@@ -270,4 +296,5 @@ def _short(x: Any) -> str:
 
 
 def _badge(verdict: str) -> str:
-    return f'<span class="v {verdict}">{verdict}</span>'
+    kind = verdict.split(" ")[0]
+    return f'<span class="v {kind}">{verdict}</span>'

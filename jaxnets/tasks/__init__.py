@@ -2,6 +2,7 @@
 
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
+from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
 from jaxnets.tasks.distillation import distillation, student_network, student_variables
 from jaxnets.tasks.distillation_terms import (
     Term,
@@ -14,23 +15,30 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
-from jaxnets.tasks.training import train_classifier
+from jaxnets.tasks.training import Start, train_classifier
 
 __all__ = [
     "CachedTeacher",
     "Classifier",
     "ClassifierInfo",
     "Recipe",
+    "Start",
     "Teacher",
     "Term",
+    "apply_recipe",
     "attention",
+    "choose_recipe",
     "classification",
     "contrastive",
     "distillation",
     "hint",
+    "language_modeling",
+    "list_recipes",
     "load_classifier",
     "relational",
+    "sequence_regression",
     "soft_targets",
     "student_network",
     "student_variables",

@@ -1,6 +1,6 @@
 """Classification: one of K classes for every example."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.data.preprocessing import Standardization
 from jaxnets.losses import cross_entropy
 from jaxnets.metrics import accuracy, confusion_matrix
 from jaxnets.ops.activations import identity
@@ -24,6 +25,7 @@ def classification(
     loss: Callable[[jax.Array, jax.Array], jax.Array] = cross_entropy,
     preprocess: Callable[[jax.Array], jax.Array] = identity,
     auxiliary: Mapping[str, float] | None = None,
+    class_weights: Sequence[float] | None = None,
     scheduled: Mapping[str, Callable[[jax.Array], jax.Array]] | None = None,
 ) -> Task:
     """The task of telling K classes apart, on batches of ``image`` and ``label``.
@@ -37,12 +39,15 @@ def classification(
         preprocess: images as stored → images as the network wants them.
         auxiliary: the weight of each auxiliary head's loss, by the name that the network sows its
             logits under (``model_info(name).auxiliary``).
+        class_weights: w_k of each class, for classes of unequal size: training minimizes
+            Σ w·loss / Σ w. Evaluation stays unweighted.
         scheduled: keyword arguments of the network in training, as functions of the number of
             updates made; see `jaxnets.train.Task`.
 
     Returns:
-        A `jaxnets.train.Task`. Its training metrics are the loss without the auxiliary terms,
-        ``total_loss`` with them where there are any, and the accuracy; where labels are
+        A `jaxnets.train.Task`. Its training metrics are the cross entropy, which evaluation
+        measures too, ``total_loss`` where something else is minimized (smoothed or weighted labels,
+        auxiliary heads), and the accuracy; where labels are
         distributions, accuracy is against the class of the largest share. Evaluation gives
         ``loss`` and ``accuracy``, floats, and ``confusion``, int64 (K, K) counts, row = true class.
 
@@ -63,29 +68,70 @@ def classification(
         >>> int(evaluate(parallel.replicate(state.variables))["confusion"].sum())
         360
     """
+    if class_weights is not None:
+        if len(class_weights) != num_classes or not all(w >= 0 for w in class_weights):
+            raise ValueError(
+                f"class_weights must be {num_classes} numbers of at least 0, got {class_weights}"
+            )
+        class_weights = tuple(map(float, class_weights))
     return Task(
         inputs=partial(_inputs, preprocess=preprocess),
-        loss=partial(_loss, loss_fn=loss, auxiliary=tuple((auxiliary or {}).items())),
+        loss=partial(
+            _loss,
+            loss_fn=loss,
+            auxiliary=tuple((auxiliary or {}).items()),
+            class_weights=class_weights,
+        ),
         measure=partial(_measure, num_classes=num_classes),
         summarize=_summarize,
+        weight=None if class_weights is None else partial(_weight, class_weights=class_weights),
         mutable=(AUXILIARY,) if auxiliary else (),
+        meta=(("num_classes", num_classes), *_describe(preprocess)),
         scheduled=tuple((scheduled or {}).items()),
     )
+
+
+def _describe(preprocess: Callable[[jax.Array], jax.Array]) -> tuple[tuple[str, Any], ...]:
+    """A standardization's numbers, so that a run can be reopened without it."""
+    if preprocess is identity:
+        return (("mean", (0.0,)), ("std", (1.0,)))
+    owner = getattr(preprocess, "__self__", None)
+    owner = getattr(owner, "standardization", owner)
+    if isinstance(owner, Standardization) and np.ndim(owner.mean) <= 1:
+        return tuple(
+            (name, tuple(map(float, np.ravel(getattr(owner, name))))) for name in ("mean", "std")
+        )
+    return ()
+
+
+def _example_weights(labels: jax.Array, class_weights: tuple[float, ...]) -> jax.Array:
+    weights = jnp.asarray(class_weights, jnp.float32)
+    return weights[labels] if labels.ndim == 1 else labels.astype(jnp.float32) @ weights
+
+
+def _weight(batch: Mapping[str, Any], *, class_weights: tuple[float, ...]) -> jax.Array:
+    return _example_weights(batch["label"], class_weights).sum()
 
 
 def _inputs(batch, *, preprocess):
     return preprocess(batch["image"])
 
 
-def _loss(logits, updates, batch, *, loss_fn, auxiliary):
+def _loss(logits, updates, batch, *, loss_fn, auxiliary, class_weights):
     labels = batch["label"]
+    if class_weights is not None:
+        loss_fn = partial(loss_fn, weights=_example_weights(labels, class_weights))
     main = loss_fn(logits, labels)
     hits = accuracy(logits, labels)
-    if not auxiliary:
+    total = main
+    if auxiliary:
+        heads = updates[AUXILIARY]
+        total = main + sum(weight * loss_fn(heads[name], labels) for name, weight in auxiliary)
+    elif loss_fn is cross_entropy:
         return main, {"accuracy": hits}
-    heads = updates[AUXILIARY]
-    total = main + sum(weight * loss_fn(heads[name], labels) for name, weight in auxiliary)
-    return total, {"loss": main, "total_loss": total, "accuracy": hits}
+    # What evaluation measures as well, so that the two curves are of one quantity.
+    measured = main if loss_fn is cross_entropy else cross_entropy(logits, labels)
+    return total, {"loss": measured, "total_loss": total, "accuracy": hits}
 
 
 def _measure(logits: jax.Array, batch: Mapping[str, Any], *, num_classes: int) -> Sums:

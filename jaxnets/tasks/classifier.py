@@ -1,5 +1,6 @@
 """A trained classifier as one thing: network, preprocessing, class names, variables."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax.traverse_util import unflatten_dict
 
 from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks.recipe import build_network
 from jaxnets.train.arrays import named_leaves, require_same_arrays
-from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.run_directory import local_path, read_json, run_id
+from jaxnets.train.reopen import reopen
+from jaxnets.train.state import network_functions
+
+# The name of a network that is none of `jaxnets.list_models()`.
+OWN = "(own)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Classifier:
         info: preprocessing and class names.
         network: a module that takes (images, train=…) and returns logits (B, K).
         variables: ``{"params": …, "batch_stats": …}`` of the network.
+        apply_fn: the network's ``apply`` where that takes no ``train``; None: its own.
+        own_preprocess: in place of ``info.preprocess``, or None.
 
     >>> info = ClassifierInfo("mlp", "float32", ("cat", "dog"), (2, 2, 1), (128,), (64,), "pets")
     >>> images = np.zeros((3, 2, 2, 1), np.uint8)
@@ -103,6 +108,13 @@ class Classifier:
     info: ClassifierInfo
     network: nn.Module
     variables: dict[str, Any]
+    apply_fn: Callable[..., Any] | None = None
+    own_preprocess: Callable[[jax.Array], jax.Array] | None = None
+
+    def apply(self, variables: Any, images: jax.Array, **options: Any) -> Any:
+        """The network's ``apply`` on images as they are stored."""
+        preprocess = self.own_preprocess or self.info.preprocess
+        return (self.apply_fn or self.network.apply)(variables, preprocess(images), **options)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Class probabilities float32 (B, K) of uint8 images (B, H, W, C). Pure: jit it.
@@ -116,62 +128,79 @@ class Classifier:
                 f"a classifier takes images as they are stored, uint8 0 … 255, got {images.dtype}; "
                 "jaxnets.data.pixels.gray_levels makes them so"
             )
-        logits = self.network.apply(self.variables, self.info.preprocess(images), train=False)
-        return jax.nn.softmax(logits)
+        return jax.nn.softmax(self.apply(self.variables, images, train=False))
 
 
 def load_classifier(
-    workdir: str | Path, *, step: int | None = None, notify=print
+    workdir: str | Path,
+    *,
+    step: int | None = None,
+    network: nn.Module | None = None,
+    preprocess: Callable[[jax.Array], jax.Array] | None = None,
+    notify: Callable[[str], None] = print,
 ) -> tuple[Classifier, int]:
     """Read a run's newest whole checkpoint (or that of ``step``).
+
+    Of a run with a validation split, the newest checkpoint gives the parameters that were best on
+    it, and ``step`` those of that step.
 
     Args:
         workdir: the run's directory.
         step: a certain checkpoint.
+        network: the module that was trained, where it is none of `jaxnets.list_models()`.
+        preprocess: images as stored → images as the network wants them, where the run does not
+            know: `jaxnets.tasks.classification` was given a function of your own.
         notify: called with a sentence about a damaged checkpoint that is passed over.
 
     Returns:
         (the classifier, the step of its checkpoint).
 
     Raises:
-        JaxnetsError: no run or no checkpoint there, or the checkpoint does not fit the network.
+        JaxnetsError: no run or no checkpoint there, the checkpoint does not fit the network, or
+            the run was of a network of your own and ``network`` is not given.
 
-    Example: `train_classifier` has one that reads a run; where there is none, the error says so.
-
-        >>> load_classifier("no/such/run")
-        Traceback (most recent call last):
-        jaxnets.errors.JaxnetsError: no/such/run holds no run (no config.json). Train one first:
-          python -m experiments.train_classifier --workdir no/such/run
+    >>> load_classifier("/nowhere")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: /nowhere holds no run (no config.json)...
     """
-    workdir = local_path(workdir)
-    if read_json(workdir / "config.json") is None:
+    found = reopen(workdir, step=step, notify=notify)
+    info = _info(Path(workdir), found.meta, network, preprocess)
+    network = info.network() if network is None else network
+    if info.model == OWN and preprocess is None and not info.mean:
         raise JaxnetsError(
-            f"{workdir} holds no run (no config.json). Train one first:\n"
-            f"  python -m experiments.train_classifier --workdir {workdir}"
+            f"{workdir}: the run was trained with a preprocessing of its own: hand it in, "
+            "load_classifier(…, preprocess=…)"
         )
-    checkpoints = Checkpoints(workdir / "checkpoints", run=run_id(workdir), notify=notify)
-    try:
-        found = checkpoints.restore(step)
-    finally:
-        checkpoints.close()
-    if found is None:
-        raise JaxnetsError(f"{workdir} has no checkpoint yet; its run has not saved one")
-    info = ClassifierInfo.from_json(found.meta["classifier"])
-    network = info.network()
-    return Classifier(info, network, _variables(network, info, found.arrays)), found.step
-
-
-def _variables(network: nn.Module, info: ClassifierInfo, arrays: dict[str, np.ndarray]) -> Any:
-    """The variables among a checkpoint's arrays, checked against what the network has."""
+    init_fn, apply_fn = network_functions(network)
     images = jax.ShapeDtypeStruct((1, *info.image_shape), jnp.float32)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(0)}
-    wanted = jax.eval_shape(lambda x: network.init(keys, x, train=False), images)
-    found = {}
-    for path, array in arrays.items():
-        head, _, rest = path.partition("/")
-        if head == "params":
-            found[path] = array
-        elif head == "model_state":
-            found[rest] = array
-    require_same_arrays(named_leaves(wanted), found)
-    return unflatten_dict(found, sep="/")
+    wanted = jax.eval_shape(lambda x: init_fn(keys, x, train=False), images)
+    require_same_arrays(named_leaves(wanted), named_leaves(found.variables))
+    return Classifier(info, network, found.variables, apply_fn, preprocess), found.step
+
+
+def _info(
+    workdir: Path, meta: dict[str, Any], network: nn.Module | None, preprocess: Any
+) -> ClassifierInfo:
+    if "classifier" in meta:
+        return ClassifierInfo.from_json(meta["classifier"])
+    dataset, task = meta.get("dataset"), meta.get("task", {})
+    if network is None:
+        raise JaxnetsError(
+            f"{workdir} holds a run of a network of your own: hand the module in, "
+            "load_classifier(…, network=MyNetwork())"
+        )
+    if dataset is None or "num_classes" not in task:
+        raise JaxnetsError(
+            f"{workdir}: the run does not know its classes and images: it was trained on a bare "
+            "source, or for another task. jaxnets.train.reopen gives its variables"
+        )
+    return ClassifierInfo(
+        model=OWN,
+        dtype="float32",
+        class_names=tuple(dataset["class_names"]),
+        image_shape=tuple(dataset["image_shape"]),
+        mean=tuple(task.get("mean", ())),
+        std=tuple(task.get("std", ())),
+        dataset=dataset["name"],
+    )

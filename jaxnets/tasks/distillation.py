@@ -102,6 +102,8 @@ def _loss(outputs, updates, batch, *, plain_loss, terms, teacher, label_weight):
         weight = term.weight(done) if callable(term.weight) else term.weight
         total = total + weight * value
         metrics = {**metrics, term.name: value}
+    # The plain task's own totals are parts of this one's.
+    metrics = {k: v for k, v in metrics.items() if k not in ("loss", "total_loss")}
     return total, {**metrics, "label_loss": label_loss}
 
 

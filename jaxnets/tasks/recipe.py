@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -32,9 +32,21 @@ class Recipe:
     """The settings that decide what is learned; two runs with equal recipes learn the same.
 
     Attributes:
-        dataset: "digits" (embedded), or a TFDS image-classification set by its name.
+        dataset: "digits" (embedded), folder:PATH (a sub-folder of images for each class),
+            arrays:FILE.npz, or a TFDS image-classification set by its name.
+        image_size: bring images to squares of this side: the shorter side resized, the center cut
+            out.
+        validation: split off this share of the training images; the parameters that are best
+            there are the result, and the test images are looked at once.
+        skip_broken: of a folder: leave out files that cannot be read.
         train_examples: train on this many examples only, equally many of each class.
         model: a name of `jaxnets.list_models()`.
+        weights: begin with the weights of this file (.safetensors, .pth, .th, .npz, hf://…,
+            https://…), with a new classifier, and their own normalization.
+        fine_tune: with weights: train all layers, the new classifier alone (head), or the
+            classifier first and then more and more (gradual).
+        recipe: settings that suit network and data (auto), or one of
+            `jaxnets.tasks.list_recipes()`; what is given beside it wins.
         epochs: passes over the training set.
         batch_size: examples per update, over all devices.
         optimizer: a name of `jaxnets.optim.list_optimizers()`.
@@ -54,6 +66,10 @@ class Recipe:
         cutmix: α: paste a rectangle of another image and mix the labels by area; usually 1.
         dtype: compute in this dtype; parameters, statistics and losses stay float32.
         microbatches: work through each device's batch in this many parts (gradient accumulation).
+        early_stopping: stop after so many evaluations without a better loss on the validation
+            split.
+        balance: for classes of unequal size: weights of the loss, or a sampler that shows all
+            classes equally often.
         seed: of the initial parameters, the order of the data and all randomness of the steps.
 
     >>> recipe = Recipe(dataset="cifar10", model="resnet20", augment="crop_flip", mixup=0.2)
@@ -64,8 +80,14 @@ class Recipe:
     """
 
     dataset: str = "digits"
+    image_size: int | None = None
+    validation: float | None = None
+    skip_broken: bool = False
     train_examples: int | None = None
     model: str = "lenet5"
+    weights: str | None = None
+    fine_tune: Literal["all", "head", "gradual"] | None = None
+    recipe: str | None = None
     epochs: int = 50
     batch_size: int = 64
     optimizer: str = "adam"
@@ -83,6 +105,8 @@ class Recipe:
     cutmix: float = 0.0
     dtype: Literal["float32", "bfloat16"] = "float32"
     microbatches: int = 1
+    early_stopping: int | None = None
+    balance: Literal["weights", "sampler"] | None = None
     seed: int = 0
 
     def check(self) -> None:
@@ -91,7 +115,8 @@ class Recipe:
             option = f"--{name.replace('_', '-')}"
             if isinstance(value, float) and not math.isfinite(value):
                 raise JaxnetsError(f"{option} must be a finite number, got {value}")
-            if name in ("epochs", "batch_size", "learning_rate", "microbatches") and not value > 0:
+            counts = ("epochs", "batch_size", "learning_rate", "microbatches")
+            if name in counts and not value > 0:
                 raise JaxnetsError(f"{option} must be above 0, got {value}")
             not_negative = ("warmup_epochs", "weight_decay", "cutout", "mixup", "cutmix", "seed")
             if name in not_negative and value < 0:
@@ -100,20 +125,36 @@ class Recipe:
             raise JaxnetsError(f"--seed must be below 2**63, got {self.seed}")
         if not 0 <= self.label_smoothing < 1:
             raise JaxnetsError(f"--label-smoothing must lie in [0, 1), got {self.label_smoothing}")
-        if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+        if self.early_stopping is not None and self.validation is None:
             raise JaxnetsError(
-                f"--warmup-epochs {self.warmup_epochs} leaves nothing of --epochs {self.epochs}"
+                "--early-stopping needs images that are neither trained nor tested on: add "
+                "--validation 0.1"
             )
+        for name in ("image_size", "early_stopping"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise JaxnetsError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        if self.validation is not None and not 0 < self.validation < 1:
+            raise JaxnetsError(f"--validation must lie between 0 and 1, got {self.validation}")
+        if self.fine_tune is not None and self.weights is None:
+            raise JaxnetsError(f"--fine-tune {self.fine_tune} needs --weights FILE to begin with")
         if self.loss == "map" and (self.label_smoothing or self.mixup or self.cutmix):
             raise JaxnetsError(
                 "--loss map takes class numbers: give --label-smoothing 0, --mixup 0, --cutmix 0"
             )
+        if self.loss == "map" and self.balance == "weights":
+            raise JaxnetsError("--loss map takes no weights: give --balance sampler")
         if self.drop_path is not None and not 0 <= self.drop_path < 1:
             raise JaxnetsError(f"--drop-path must lie in [0, 1), got {self.drop_path}")
         if self.mixup and self.cutmix:
             raise JaxnetsError("--mixup and --cutmix exclude each other; give one of them")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise JaxnetsError(f"--clip-norm must be above 0, got {self.clip_norm}")
+
+    @property
+    def warmup(self) -> float:
+        """The warm-up in epochs; where it leaves nothing of the run, a quarter of the run."""
+        return self.warmup_epochs if self.warmup_epochs < self.epochs else self.epochs / 4
 
 
 def build_network(
@@ -184,7 +225,7 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> optax.Schedule | Pla
             recipe.schedule,
             recipe.learning_rate,
             recipe.epochs * steps_per_epoch,
-            warmup_steps=round(recipe.warmup_epochs * steps_per_epoch),
+            warmup_steps=round(recipe.warmup * steps_per_epoch),
             **options,
         )
     except JaxnetsError:
@@ -210,6 +251,8 @@ def build_loss(recipe: Recipe):
     """The recipe's loss: cross entropy with its label smoothing, or LeNet-5's of 1998."""
     if recipe.loss == "map":
         return _mean_map_loss
+    if recipe.label_smoothing == 0:
+        return cross_entropy
     return partial(cross_entropy, label_smoothing=recipe.label_smoothing)
 
 
@@ -249,6 +292,7 @@ def build_task(
     preprocess: Callable[[jax.Array], jax.Array],
     *,
     auxiliary: bool = False,
+    class_weights: Sequence[float] | None = None,
     total_steps: int | None = None,
 ) -> Task:
     """The recipe's task: its loss with label smoothing, and the losses of auxiliary heads.
@@ -260,6 +304,7 @@ def build_task(
         num_classes: K.
         preprocess: images as stored → images as the network wants them.
         auxiliary: whether `build_network` gave the network its auxiliary heads.
+        class_weights: of the loss; see `classification`.
         total_steps: updates of the whole run; needed for ``progress``.
     """
     weights = model_info(recipe.model).auxiliary if auxiliary else {}
@@ -272,5 +317,6 @@ def build_task(
         loss=build_loss(recipe),
         preprocess=preprocess,
         auxiliary=weights,
+        class_weights=class_weights,
         scheduled=scheduled,
     )

@@ -1,4 +1,4 @@
-"""The pictures that a run leaves: curves, confusion matrix, filters, mistakes."""
+"""The pictures that a run leaves: confusion matrix, filters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,35 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.study.figures import TEST, TRAIN, new_figure, save_figure
-
-
-def save_curves(records: Sequence[dict[str, Any]], path: str | Path, *, epoch_steps: int) -> None:
-    """Loss and accuracy against epochs, training (means over windows) and test.
-
-    Args:
-        records: lines of ``metrics.jsonl`` (`read_metrics`).
-        path: the PNG to write.
-        epoch_steps: steps in one epoch.
-    """
-    figure, (left, right) = new_figure(2, width=4.5, height=3.6)
-    for kind, color in (("train", TRAIN), ("test", TEST)):
-        lines = [record for record in records if record["kind"] == kind]
-        if not lines:
-            continue
-        epochs = np.array([record["step"] for record in lines]) / epoch_steps
-        few = "o" if len(lines) < 3 else None
-        for axes, name in ((left, "loss"), (right, "accuracy")):
-            values = [record[name] for record in lines]
-            label = kind
-            if name == "accuracy" and kind == "test":
-                label = f"test: {100 * values[-1]:.2f} %"
-            axes.plot(epochs, values, color=color, lw=1.4, label=label, marker=few)
-    left.set(xlabel="epoch", ylabel="loss", yscale="log", title="cross entropy")
-    right.set(xlabel="epoch", ylabel="accuracy", title="accuracy")
-    for axes in (left, right):
-        axes.legend()
-    save_figure(figure, path, dpi=120)
+from jaxnets.study.figures import new_figure, save_figure
 
 
 def save_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str | Path) -> None:

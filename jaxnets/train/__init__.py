@@ -10,6 +10,7 @@ from jaxnets.train.metrics_log import MetricsLog, read_metrics
 from jaxnets.train.options import RunOptions
 from jaxnets.train.parallel import BATCH_AXIS, DataParallel, choose_devices, parallelize
 from jaxnets.train.processes import Processes, StopRequest
+from jaxnets.train.reopen import Reopened, reopen
 from jaxnets.train.run import Fitted
 from jaxnets.train.run_directory import RunDirectory
 from jaxnets.train.state import TrainState, create_state
@@ -29,6 +30,7 @@ __all__ = [
     "MetricsLog",
     "NonFiniteLossError",
     "Processes",
+    "Reopened",
     "RunDirectory",
     "RunOptions",
     "StopRequest",
@@ -41,6 +43,7 @@ __all__ = [
     "fit",
     "parallelize",
     "read_metrics",
+    "reopen",
     "restore_state",
     "run_loop",
     "state_arrays",

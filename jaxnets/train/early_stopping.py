@@ -158,6 +158,16 @@ class EarlyStoppingHook:
         self.state = self.rule.update(self.state, measured[self.metric], variables, step)
         return state
 
+    @property
+    def observed(self) -> bool:
+        """Whether there is a best metric yet."""
+        return int(self.state.best_step) >= 0
+
+    @property
+    def fired(self) -> bool:
+        """Whether the rule has fired."""
+        return bool(self.state.stop)
+
     def stop_requested(self, step: int) -> bool:
         """Whether the rule has fired."""
         del step

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from flax import linen as nn
 
-from jaxnets.data import Batches, Source
+from jaxnets.data import Batches, Dataset, Source
 from jaxnets.errors import JaxnetsError
+from jaxnets.train.curves import save_curves
+from jaxnets.train.early_stopping import EarlyStopping, EarlyStoppingHook
 from jaxnets.train.evaluate import Evaluator
 from jaxnets.train.measure import hardware
+from jaxnets.train.metrics_log import read_metrics
 from jaxnets.train.options import RunOptions
 from jaxnets.train.parallel import DataParallel, choose_devices
 from jaxnets.train.processes import (
@@ -33,18 +37,23 @@ from jaxnets.train.task import Task
 
 def fit(
     model: nn.Module,
-    source: Source,
+    source: Source | Dataset,
     *,
     task: Task,
     optimizer: optax.GradientTransformation,
-    epochs: int,
-    batch_size: int,
     workdir: str | Path,
+    epochs: int = 10,
+    batch_size: int | None = None,
+    validation: Source | None = None,
     test: Source | None = None,
+    early_stopping: EarlyStopping | int | None = None,
+    monitor: str = "loss",
+    order: Callable[[int, int], np.ndarray] | None = None,
     prepare: Prepare | None = None,
     microbatches: int = 1,
     seed: int = 0,
     variables: Mapping[str, Any] | None = None,
+    wrap_apply: Callable[[Callable], Callable] | None = None,
     after_evaluation: Callable[[TrainState, dict[str, Any]], TrainState] | None = None,
     settings: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -56,18 +65,29 @@ def fit(
 
     Args:
         model: the network; see `create_state`.
-        source: the training examples.
+        source: the training examples; of a `jaxnets.data.Dataset` its splits are taken.
         task: what is trained for.
         optimizer: an Optax transformation.
-        epochs: passes over the source.
-        batch_size: examples per update, over all devices.
         workdir: the run's directory: ``config.json``, ``metrics.jsonl``, ``checkpoints/`` and, when
-            it has ended, ``summary.json``.
-        test: measured after every ``options.evaluate_every`` epochs and at the end.
+            it has ended, ``summary.json`` and ``curves.png``.
+        epochs: passes over the source.
+        batch_size: examples per update, over all devices (default: 64, or as many as the source
+            has, if these are fewer).
+        validation: examples to choose by, measured after every ``options.evaluate_every`` epochs:
+            the run's result are the parameters with the best ``monitor`` there.
+        test: with ``validation`` measured once, at the end; without, in its place.
+        early_stopping: stop after so many evaluations without improvement on ``validation``, or by
+            an `EarlyStopping` rule, which also says whether lower or higher is better.
+        monitor: which of the evaluation's numbers counts; lower is better, unless the rule says
+            otherwise.
+        order: (seed, epoch) → the order of the examples in place of a random one; see
+            `jaxnets.data.Batches`.
         prepare: random changes of the training examples; see `train_step`.
         microbatches: see `train_step`.
         seed: of the initial parameters, the order of the examples and the steps' randomness.
         variables: where to begin; see `create_state`.
+        wrap_apply: the network's ``apply`` → the one that is trained and evaluated, for example
+            with frozen layers (`jaxnets.transfer.frozen_apply`).
         after_evaluation: (state on the devices, the numbers that were measured) → state: for
             schedules and stopping rules.
         settings: further JSON values that decide what is learned; a run with others, or with
@@ -126,9 +146,22 @@ def fit(
         "seed": seed,
         **(settings or {}),
     }
+    if isinstance(source, Dataset):
+        meta = {"dataset": source.describe(), **(meta or {})}
+        validation = source.validation if validation is None else validation
+        test = source.test if test is None else test
+        source = source.train
+    if early_stopping is not None and validation is None:
+        raise JaxnetsError(
+            "early stopping needs examples that are neither trained nor tested on: give a "
+            "validation split (--validation 0.1)"
+        )
     join(options)
     with lost_processes_explained(), contextlib.ExitStack() as stack:
         parallel = DataParallel(options.parallel, choose_devices(options.devices))
+        if batch_size is None:
+            unit = len(parallel.devices) * microbatches
+            batch_size = settings["batch_size"] = max(1, min(64, len(source)) // unit) * unit
         parallel.check_batch_size(batch_size, microbatches)
         batches = Batches(
             source,
@@ -136,6 +169,7 @@ def fit(
             seed=seed,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            order=order,
         )
         if epochs * batches.steps_per_epoch >= 2**31:
             raise JaxnetsError(
@@ -149,18 +183,44 @@ def fit(
             return Fitted(finished, {}, {}, finished_before=True)
         key = jax.random.key(seed)
         state = create_state(model, optimizer, batches[0], key, task=task, variables=variables)
-        run = Run(workdir, options, parallel, batches, epochs, to_json(meta or {}))
+        if wrap_apply is not None:
+            state = state.replace(apply_fn=wrap_apply(state.apply_fn))
+        selection = None
+        if validation is not None:
+            selection = _selection(early_stopping, monitor, state, parallel)
+        meta = to_json({"task": dict(task.meta), **(meta or {})})
+        run = Run(workdir, options, parallel, batches, epochs, meta, to_json(settings), selection)
         step = partial(train_step, task=task, prepare=prepare, microbatches=microbatches)
-        evaluator = None if test is None else Evaluator(task, state.apply_fn, test, parallel)
+        evaluate = partial(Evaluator, task, state.apply_fn, parallel=parallel)
+        evaluators = [None if part is None else evaluate(part) for part in (validation, test)]
+        if validation is None:
+            evaluators = [evaluators[1], None]
         if title:
             options.say(f"{title}: {len(source):,} examples, {epochs} epochs, {hardware()}")
         return run(
             state,
             parallel.parallelize(step, carried=bool(task.carried)),
-            evaluator,
+            evaluators[0],
             after_evaluation,
-            summarize,
+            summarize or partial(_draw_curves, workdir, batches.steps_per_epoch),
+            evaluators[1],
         )
+
+
+def _selection(
+    rule: EarlyStopping | int | None, monitor: str, state: TrainState, parallel: DataParallel
+) -> EarlyStoppingHook:
+    if not isinstance(rule, EarlyStopping):
+        # Without a rule the run never stops early; the best parameters are kept all the same.
+        rule = EarlyStopping(2**31 - 1 if rule is None else rule)
+    return EarlyStoppingHook(rule, state.variables, metric=monitor, fetch=parallel.fetch)
+
+
+def _draw_curves(workdir: Path, epoch_steps: int, fitted: Fitted) -> dict[str, Any]:
+    records = read_metrics(workdir)
+    if records:
+        save_curves(records, workdir / "curves.png", epoch_steps=epoch_steps)
+    return {name: value for name, value in fitted.measured.items() if np.ndim(value) == 0}
 
 
 def _open_directory(

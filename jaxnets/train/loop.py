@@ -118,6 +118,7 @@ def run_loop(
     record_every: int = 10,
     evaluate: Callable[[TrainState], dict[str, float]] | None = None,
     evaluate_every: int = 0,
+    kind: str = "test",
     after_evaluation: Callable[[TrainState, dict[str, float]], TrainState] | None = None,
     save: Callable[[int, TrainState], None] | None = None,
     save_seconds: float = math.inf,
@@ -139,6 +140,7 @@ def run_loop(
         record_every: steps that become one record.
         evaluate: state → metrics, measured at the end and every ``evaluate_every`` steps.
         evaluate_every: steps between evaluations; 0: only at the end.
+        kind: what records of evaluations are called.
         after_evaluation: (state, metrics) → state; where a schedule or a stopping rule reacts.
         save: called with (step, state) about every ``save_seconds`` seconds, when the loop is
             asked to stop, and at the end.
@@ -146,7 +148,7 @@ def run_loop(
         agree: what is made of this process's wish to save; where all processes must save together,
             `jaxnets.train.processes.agree`, which is asked only where a record is made.
         stop_requested: asked before every step.
-        progress: a tqdm bar that counts examples, or None.
+        progress: a `jaxnets.train.progress.Progress`, or None.
         window: the metrics since the last record, of a run that goes on; a ``save`` that keeps it
             makes the next record exact.
 
@@ -191,7 +193,7 @@ def run_loop(
                 raise NonFiniteLossError(step, values[name], what)
         window.add(values)
         if progress is not None:
-            progress.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
+            progress.observe(step, values)
         if step % record_every == 0 or step == last_step:
             record({"step": step, "kind": "train", **window.take()})
 
@@ -234,7 +236,7 @@ def run_loop(
             result.seconds += time.perf_counter() - clock
             if evaluating:
                 measured = evaluate(result.state)
-                record({"step": result.step, "kind": "test", **measured})
+                record({"step": result.step, "kind": kind, **measured})
                 if after_evaluation is not None:
                     result.state = after_evaluation(result.state, measured)
             if saving and result.step < last_step:

@@ -1,12 +1,13 @@
-"""`metrics.jsonl`: one JSON object a line, on request TensorBoard as well."""
+"""`metrics.jsonl`: one JSON object a line; other places on request."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import JaxnetsError, writing
 from jaxnets.train.run_directory import write_text
+from jaxnets.train.trackers import Tracker
 
 
 class MetricsLog:
@@ -16,7 +17,8 @@ class MetricsLog:
         directory: the run's directory.
         after_step: lines of later steps are removed first: the run that wrote them was killed
             after its last checkpoint and will write them again.
-        tensorboard: also write TensorBoard event files (needs tensorboardX).
+        trackers: where every record goes as well (`jaxnets.train.trackers.open_trackers`); they
+            are closed with the log.
 
     Example:
         >>> import tempfile
@@ -27,9 +29,11 @@ class MetricsLog:
         [{'step': 1, 'kind': 'train', 'loss': 2.5}]
     """
 
-    def __init__(self, directory: str | Path, *, after_step: int = 0, tensorboard: bool = False):
+    def __init__(
+        self, directory: str | Path, *, after_step: int = 0, trackers: Sequence[Tracker] = ()
+    ):
         self.path = Path(directory) / "metrics.jsonl"
-        self._tensorboard = _open_tensorboard(Path(directory)) if tensorboard else None
+        self._trackers = tuple(trackers)
         kept = [line for line in read_metrics(directory) if line["step"] <= after_step]
         # Through a second file, so that a kill in between loses nothing.
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -41,16 +45,14 @@ class MetricsLog:
         with writing(self.path):
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()
-        if self._tensorboard is not None:
-            for name, value in record.items():
-                if name != "step" and isinstance(value, int | float):
-                    self._tensorboard.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+        for tracker in self._trackers:
+            tracker.write(record)
 
     def close(self) -> None:
         with writing(self.path):
             self._file.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -93,16 +95,6 @@ def read_metrics(directory: str | Path) -> list[dict[str, Any]]:
         if whole and isinstance(record.get("step"), int | float):
             records.append(record)
     return records
-
-
-def _open_tensorboard(directory: Path) -> Any:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise JaxnetsError(
-            "--tensorboard needs tensorboardX: pip install 'jaxnets[tensorboard]'"
-        ) from error
-    return SummaryWriter(str(directory / "tensorboard"))
 
 
 # What a loop calls with a record; `MetricsLog.write` is one, a list's `append` another.

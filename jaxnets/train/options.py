@@ -23,10 +23,10 @@ class RunOptions(Processes):
         log_every: write the training metrics' means every so many steps.
         checkpoint_seconds: save about this often, and at the end.
         keep: checkpoints to keep.
-        tensorboard: also write TensorBoard event files.
+        log: where metrics go besides metrics.jsonl: tensorboard, wandb, mlflow.
         accept_changes: go on with an unfinished run under changed settings.
         restart: begin anew; the old run's directory is moved aside.
-        quiet: no progress bar and no report on the terminal.
+        quiet: no progress and no report on the terminal.
 
     >>> options = RunOptions(workdir=Path("runs/mine"), evaluate_every=5, quiet=True)
     >>> options.check()
@@ -42,7 +42,7 @@ class RunOptions(Processes):
     log_every: int = 10
     checkpoint_seconds: float = 30.0
     keep: int = 3
-    tensorboard: bool = False
+    log: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     accept_changes: bool = False
     restart: bool = False
     quiet: bool = False

@@ -93,9 +93,10 @@ class DataParallel:
         donated = (0,) if donate else ()
         if self.mode == "pmap":
             mapped = functools.partial(step, axis_name=BATCH_AXIS)
-            return jax.pmap(
+            compiled = jax.pmap(
                 mapped, axis_name=BATCH_AXIS, devices=self._pmap_devices(), donate_argnums=donated
             )
+            return _Explained(compiled, len(self.local_devices))
         whole = functools.partial(
             jax.jit, functools.partial(step, axis_name=None), donate_argnums=donated
         )
@@ -183,6 +184,34 @@ class DataParallel:
             return data[0] if self.mode == "pmap" else data
 
         return jax.tree.map(get, tree)
+
+
+class _Explained:
+    """A function compiled by `pmap` that says which argument lies wrongly on the devices."""
+
+    def __init__(self, function: Any, count: int):
+        self._function, self._count = function, count
+
+    def __getattr__(self, name: str) -> Any:  # lower, eval_shape and the like
+        return getattr(self._function, name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self._function(*arguments)
+        except ValueError as error:
+            # Only after a failure: a step that works pays nothing.
+            remedies = ("first", "replicated", "replicate"), ("second", "sharded", "shard")
+            for argument, (which, state, method) in zip(arguments, remedies, strict=False):
+                for leaf in jax.tree.leaves(argument):
+                    shape = np.shape(leaf) if not is_key(leaf) else leaf.shape
+                    if shape[:1] != (self._count,):
+                        raise JaxnetsError(
+                            f"the {which} argument of the step is not {state}: it holds an array "
+                            f"of shape {tuple(shape)}, expected ({self._count}, …), a part for "
+                            f"each of the {self._count} devices. Pass it through "
+                            f"DataParallel.{method}"
+                        ) from error
+            raise
 
 
 def _of_all_processes(rows: np.ndarray) -> np.ndarray:

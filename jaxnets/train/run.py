@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,18 @@ from jaxnets.data import Batches, prefetch_to_device
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.arrays import named_leaves, restore_state, state_arrays, tree_sha256
 from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.early_stopping import EarlyStoppingHook
 from jaxnets.train.loop import LoopResult, NonFiniteLossError, Window, run_loop
 from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.metrics_log import MetricsLog
 from jaxnets.train.options import RunOptions, say
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.processes import LostProcessError, StopRequest, agree, from_main, is_main
+from jaxnets.train.progress import Progress
+from jaxnets.train.reopen import SELECTION, without_selection
 from jaxnets.train.run_directory import run_id, to_json, write_json
 from jaxnets.train.state import TrainState
+from jaxnets.train.trackers import open_trackers
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,18 @@ class Run:
     batches: Batches
     epochs: int
     meta: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    selection: EarlyStoppingHook | None = None
 
-    def __call__(self, state, step_fn, evaluator, after_evaluation, summarize) -> Fitted:
+    def __call__(
+        self, state, step_fn, evaluator, after_evaluation, summarize, final_evaluator=None
+    ) -> Fitted:
+        """Train from ``state`` to the end, or to where the run is stopped.
+
+        With a ``selection`` (a validation split), ``evaluator`` measures what it goes by, and
+        ``final_evaluator`` once, at the end, the parameters that it chose.
+        """
+        selection = self.selection
         options, parallel, batches = self.options, self.parallel, self.batches
         identity = run_id(self.workdir)
         checkpoints = Checkpoints(
@@ -70,7 +84,7 @@ class Run:
             run=identity,
             notify=lambda note: say(f"note: {note}"),
         )
-        state, first_step, meta = _resume(state, checkpoints)
+        state, first_step, meta = _resume(state, checkpoints, selection)
         window = Window(meta.get("window"))
         last_step = self.epochs * batches.steps_per_epoch
         if first_step:
@@ -79,15 +93,15 @@ class Run:
 
         def evaluate(state):
             latest.update(evaluator(state.variables))
-            # What a log takes: numbers, NumPy's among them.
-            numbers = {k: v for k, v in latest.items() if np.ndim(v) == 0}
-            return {k: v for k, v in to_json(numbers).items() if isinstance(v, int | float)}
+            return _loggable(latest)
 
         def save(step, state):
             # Gathering a carry takes all processes; the rest is on each of them already.
             if is_main() or state.carry:
                 arrays = state_arrays(state, parallel.fetch, parallel.gather)
             if is_main():
+                if selection is not None and selection.observed:
+                    arrays |= {SELECTION + k: v for k, v in selection.arrays().items()}
                 meta = {"step": step, "next_batch": step, "window": window.to_json(), **self.meta}
                 checkpoints.save(step, arrays, meta)
 
@@ -95,6 +109,22 @@ class Run:
             stop = stack.enter_context(StopRequest())
             stack.callback(checkpoints.close)
             host_batches = stack.enter_context(batches.iterate(first_step, last_step))
+            log = self._open_log(stack, first_step)
+            progress = self._open_progress(stack, evaluator is not None, first_step, last_step)
+
+            def record(measurement):
+                log(measurement)
+                if progress is not None:
+                    progress.record(measurement)
+
+            def observe(state, measured):
+                if selection is not None:
+                    state = selection.after_evaluation(state, measured)
+                return state if after_evaluation is None else after_evaluation(state, measured)
+
+            def stop_requested(step):
+                return stop.requested(step) or (selection is not None and selection.fired)
+
             try:
                 result = run_loop(
                     parallel.replicate(state),
@@ -103,23 +133,24 @@ class Run:
                     first_step=first_step,
                     last_step=last_step,
                     examples_per_step=batches.batch_size,
-                    record=self._open_log(stack, first_step),
+                    record=record,
                     record_every=options.log_every,
                     evaluate=None if evaluator is None else evaluate,
                     evaluate_every=options.evaluate_every * batches.steps_per_epoch,
-                    after_evaluation=after_evaluation,
+                    kind="test" if selection is None else "validation",
+                    after_evaluation=observe,
                     save=save,
                     save_seconds=options.checkpoint_seconds,
                     agree=agree if state.carry else bool,
-                    stop_requested=stop.requested,
-                    progress=self._open_bar(stack, first_step, last_step),
+                    stop_requested=stop_requested,
+                    progress=progress,
                     window=window,
                 )
             except NonFiniteLossError as error:
                 checkpoints.wait()
                 raise JaxnetsError(_advice(error, checkpoints)) from error
             checkpoints.wait()
-            if result.stopped:
+            if result.stopped and not (selection is not None and selection.fired):
                 options.say(
                     f"\nstopped and saved at step {result.step}; the same command goes on from "
                     "there."
@@ -127,10 +158,8 @@ class Run:
                 if stop.signal == signal.SIGINT:
                     raise KeyboardInterrupt
                 return Fitted({"interrupted_at": result.step}, latest, {}, interrupted=True)
-        # The loop measured the final state; only a run resumed at its very end has not yet.
-        if evaluator is not None and not latest:
-            latest.update(evaluator(result.state.variables))
-        fitted = Fitted({}, latest, parallel.fetch(result.state.variables))
+            chosen = self._choose(result, latest, evaluator, final_evaluator, record)
+        fitted = Fitted({}, latest, chosen)
         fitted.summary.update(self._summarize(result, fitted))
         if is_main():
             own = summarize(fitted) if summarize is not None else {}
@@ -141,27 +170,54 @@ class Run:
             fitted.summary.update(to_json(summary))
         return fitted
 
+    def _choose(self, result, latest, evaluator, final_evaluator, record) -> dict[str, Any]:
+        """The run's variables on the host, measured; ``latest`` becomes their evaluation."""
+        selection, parallel = self.selection, self.parallel
+        if selection is None:
+            # The loop measured the final state; only a run resumed at its very end has not yet.
+            if evaluator is not None and not latest:
+                latest.update(evaluator(result.state.variables))
+            return parallel.fetch(result.state.variables)
+        if not selection.observed:  # epochs=0, or a metric that was never a number
+            chosen = parallel.fetch(result.state.variables)
+        else:
+            chosen = jax.tree.map(np.asarray, selection.state.best)
+            epoch = int(selection.state.best_step) / self.batches.steps_per_epoch
+            stopped = ", stopped early" if result.stopped else ""
+            self.options.say(
+                f"best {selection.metric} on the validation split: "
+                f"{float(selection.state.best_value):.4f} at epoch {epoch:g}{stopped}"
+            )
+        if final_evaluator is not None:
+            latest.clear()
+            latest.update(final_evaluator(parallel.replicate(chosen)))
+            record({"step": result.step, "kind": "test", **_loggable(latest)})
+        return chosen
+
     def _open_log(self, stack, first_step):
         if not is_main():
             return lambda record: None
-        log = MetricsLog(self.workdir, after_step=first_step, tensorboard=self.options.tensorboard)
+        trackers = open_trackers(self.options.log, self.workdir, self.settings)
+        log = MetricsLog(self.workdir, after_step=first_step, trackers=trackers)
         return stack.enter_context(log).write
 
-    def _open_bar(self, stack, first_step, last_step):
-        if self.options.quiet or not is_main() or sys.stderr is None:
+    def _open_progress(self, stack, evaluates, first_step, last_step):
+        if self.options.quiet or not is_main() or sys.stdout is None or first_step >= last_step:
             return None
-        from tqdm import tqdm
+        every = self.options.evaluate_every * self.batches.steps_per_epoch
 
-        return stack.enter_context(
-            tqdm(
-                total=last_step * self.batches.batch_size,
-                initial=first_step * self.batches.batch_size,
-                unit=" examples",
-                unit_scale=True,
-                dynamic_ncols=True,
-                smoothing=0.1,
-            )
+        def evaluates_at(step):
+            return evaluates and (step == last_step or bool(every and step % every == 0))
+
+        progress = Progress(
+            first_step=first_step,
+            last_step=last_step,
+            steps_per_epoch=self.batches.steps_per_epoch,
+            examples_per_step=self.batches.batch_size,
+            evaluates_at=evaluates_at,
         )
+        progress.begin()
+        return stack.enter_context(progress)
 
     def _summarize(self, result: LoopResult, fitted: Fitted) -> dict[str, Any]:
         return {
@@ -178,7 +234,15 @@ class Run:
         }
 
 
-def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int, dict]:
+def _loggable(measured: dict[str, Any]) -> dict[str, Any]:
+    """What a log takes: numbers, NumPy's among them."""
+    numbers = {k: v for k, v in measured.items() if np.ndim(v) == 0}
+    return {k: v for k, v in to_json(numbers).items() if isinstance(v, int | float)}
+
+
+def _resume(
+    state: TrainState, checkpoints: Checkpoints, selection: EarlyStoppingHook | None
+) -> tuple[TrainState, int, dict]:
     """The state to begin with, its step, and what was saved with it (on process 0 alone).
 
     Process 0's state is what every process gets.
@@ -192,7 +256,10 @@ def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, in
         try:
             found = checkpoints.restore()
             if found is not None:
-                state = restore_state(state, found.arrays)
+                arrays, chosen = without_selection(found.arrays)
+                state = restore_state(state, arrays)
+                if selection is not None and chosen:
+                    selection.restore(chosen)
                 # A damaged newer step was passed over; it must not shadow what comes now.
                 checkpoints.remove_after(found.step)
                 first_step, meta = found.step, found.meta
@@ -201,6 +268,8 @@ def _resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, in
     if agree(failed is not None):
         raise failed or LostProcessError("process 0 could not read its checkpoint; see its message")
     if count > 1:
+        if selection is not None:
+            selection.state = jax.tree.map(jnp.asarray, from_main(selection.state))
         key, impl = jax.random.key_data(state.key), jax.random.key_impl(state.key)
         tree = jax.tree.map(np.asarray, (state.replace(key=key), first_step))
         state, first_step = from_main(tree)

@@ -253,7 +253,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return [
         f"{name}: the run has {before.get(name)!r}, asked for {now.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name)
+        # A setting that did not exist when the run began had no effect on it.
+        if before.get(name) != now.get(name) and (name in before or now[name])
     ]
 
 

@@ -128,7 +128,7 @@ def create_state(
     if not task.carried:
         example_batch = {name: np.asarray(array)[:1] for name, array in example_batch.items()}
     init_key, step_key = jax.random.split(key)
-    init_fn, apply_fn = _functions(model)
+    init_fn, apply_fn = network_functions(model)
 
     def init(init_key, batch, given):
         params_key, stream_key = jax.random.split(init_key)
@@ -181,7 +181,7 @@ class _WithoutTrain:
         return self.function(*arguments, **options)
 
 
-def _functions(model: nn.Module) -> tuple[Callable, Callable]:
+def network_functions(model: nn.Module) -> tuple[Callable, Callable]:
     """The module's ``init`` and ``apply``, which take ``train`` whether it does or not."""
     first = model
     while isinstance(first, nn.Sequential) and first.layers:  # gives its arguments to the first

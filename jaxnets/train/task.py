@@ -70,6 +70,7 @@ class Task(NamedTuple):
         carried: collections with one entry an example that go from step to step, such as the state
             of a recurrent network in truncated back-propagation. Gradients do not flow through.
         rngs: names of the random streams that the network draws from.
+        meta: (name, JSON value) pairs that a predictor needs, which `fit` keeps in checkpoints.
         scheduled: further keyword arguments of the network in training, (name, function of the
             number of updates made): ``("progress", lambda step: step / 10_000)`` for NASNet's
             scheduled drop-path, or an annealed temperature.
@@ -95,6 +96,7 @@ class Task(NamedTuple):
     mutable: tuple[str, ...] = ()
     carried: tuple[str, ...] = ()
     rngs: tuple[str, ...] = ("dropout",)
+    meta: tuple[tuple[str, Any], ...] = ()
     scheduled: tuple[tuple[str, Callable[[jax.Array], jax.Array]], ...] = ()
 
 

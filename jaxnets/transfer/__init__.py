@@ -7,6 +7,7 @@ from jaxnets.transfer.features import (
     head_inputs,
     set_head,
 )
+from jaxnets.transfer.fine_tuning import fine_tune
 from jaxnets.transfer.freeze import (
     freeze,
     frozen_apply,
@@ -35,6 +36,7 @@ __all__ = [
     "count_trainable",
     "cross_validate",
     "endpoint_features",
+    "fine_tune",
     "fit_linear_probe",
     "freeze",
     "frozen_apply",

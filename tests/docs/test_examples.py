@@ -10,6 +10,9 @@ import pytest
 import tyro
 from reading import PAGES, ROOT, Block, page_id, read_page
 
+from jaxnets import command as command_line
+from jaxnets import commands
+
 # Blocks that need what a clean checkout lacks: page → reasons, in order.
 LEFT_OUT = {
     "docs/guide/fine_tuning.md": ["needs torchvision's file of weights"],
@@ -91,6 +94,12 @@ def check(words: list[str]) -> None:
     program, arguments = words[0].removeprefix(".venv/bin/"), words[1:]
     if program == "pip":
         check_extras(arguments)
+    elif program == "jaxnets":
+        name, *options = arguments
+        module = importlib.import_module(f"jaxnets.commands.{name}")
+        # Parsed, not run: `main` is replaced.
+        positional = commands.COMMANDS[name][1]
+        command_line.run(lambda config: config, module.Config, options, positional=positional)
     elif program in ("python", "python3"):
         assert arguments[0] == "-m", words
         module, options = arguments[1], arguments[2:]
@@ -118,6 +127,8 @@ def check_extras(arguments: list[str]) -> None:
 def test_the_check_of_commands_notices_unknown_options(capsys):
     with pytest.raises(SystemExit):
         check(shlex.split("python -m experiments.train_classifier --learning-rat 0.1"))
+    with pytest.raises(SystemExit):
+        check(shlex.split("jaxnets train --learning-rat 0.1"))
     with pytest.raises(AssertionError):
         check(shlex.split("pip install -e '.[no_such_extra]'"))
     capsys.readouterr()

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.convolution import benchmark_convolution, tune_convolution
+from experiments.convolution import benchmark_convolution, fourier, tune_convolution
+from jaxnets.errors import JaxnetsError
 from jaxnets.ops.convolution import onednn_support, table
 from jaxnets.study.convolution import tuning
 
@@ -47,7 +48,7 @@ def test_benchmark_compares_all_with_xla(smoke_run):
 
 
 def test_benchmark_names_the_families_it_knows(tmp_path):
-    config = replace(benchmark_convolution.smoke(), families="nonsense", workdir=tmp_path)
+    config = replace(benchmark_convolution.smoke(), families=("nonsense",), workdir=tmp_path)
     with pytest.raises(ValueError, match="fit none of"):
         benchmark_convolution.main(config)
 
@@ -74,3 +75,14 @@ def test_tuning_writes_a_table_that_can_be_read(tmp_path, monkeypatch):
     assert names["TABLES"]["cpu"] == limits
     assert names["ONEDNN"] == {**table.ONEDNN, **onednn}
     assert set(onednn) == ({onednn_support.instruction_set()} if onednn else set())
+
+
+def test_fourier_takes_a_small_photograph(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (31, 20), "green").save(tmp_path / "small.png")
+    config = replace(fourier.Config(), picture=tmp_path / "small.png")
+    assert fourier.load(config).shape == (20, 20)
+    Image.new("RGB", (31, 2)).save(tmp_path / "tiny.png")
+    with pytest.raises(JaxnetsError, match="at least 16 pixels"):
+        fourier.load(replace(config, picture=tmp_path / "tiny.png"))

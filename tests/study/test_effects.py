@@ -114,3 +114,10 @@ def test_points_and_ratios_are_effects_with_their_units():
 def test_refused_values(values, method, message):
     with pytest.raises(ValueError, match=message):
         effect("name", values, method=method)
+
+
+def test_an_interval_ends_where_what_it_measures_ends():
+    found = effect("rank correlation", [0.9, 1.0], above(0), bounds=(-1.0, 1.0))
+    assert found.low < 0.9 and found.high == 1.0
+    with pytest.raises(ValueError, match="expected -1 to 1"):
+        effect("rank correlation", [0.9, 1.1], above(0), bounds=(-1.0, 1.0))

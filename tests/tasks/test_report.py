@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from jaxnets.tasks.report import first_filters, save_confusion, save_curves, save_filters, tile
+from jaxnets.tasks.report import first_filters, save_confusion, save_filters, tile
+from jaxnets.train.curves import save_curves
 
 
 def _is_png(path):

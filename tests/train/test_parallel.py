@@ -168,3 +168,16 @@ def test_replicate_copies_and_fetch_returns_the_tree(mode):
     np.testing.assert_array_equal(fetched["a"], [1, 2, 3])
     np.testing.assert_array_equal(tree["a"], [0, 1, 2])
     assert fetched["b"] == 3
+
+
+def test_arguments_that_are_not_on_the_devices_are_explained():
+    parallel = DataParallel("pmap", jax.devices()[:2])
+    step = parallel.parallelize(lambda state, batch, *, axis_name: (state, batch["x"].sum()))
+    batch = {"x": np.ones((4, 3), np.float32)}
+    with pytest.raises(
+        JaxnetsError, match=r"not replicated.*shape \(3,\).*DataParallel\.replicate"
+    ):
+        step(np.zeros(3), parallel.shard(batch))
+    with pytest.raises(JaxnetsError, match=r"not sharded.*shape \(4, 3\).*DataParallel\.shard"):
+        step(parallel.replicate(np.zeros(3)), batch)
+    assert hasattr(step, "lower")  # whatever else pmap's functions have

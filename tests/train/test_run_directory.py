@@ -114,15 +114,3 @@ def test_a_damaged_config_says_what_can_be_done(content, tmp_path):
         RunDirectory(tmp_path, SETTINGS)
     with RunDirectory(tmp_path, SETTINGS, accept_changes=True):
         assert read_json(tmp_path / "config.json") == SETTINGS
-
-
-def test_tensorboard(tmp_path):
-    with MetricsLog(tmp_path, tensorboard=True) as log:
-        log.write({"step": 1, "kind": "train", "loss": 1.0})
-    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
-
-
-def test_tensorboard_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(JaxnetsError, match=r"jaxnets\[tensorboard\]"):
-        MetricsLog(tmp_path, tensorboard=True)

@@ -235,7 +235,13 @@ def zigzag(settings: Watch) -> Outcome:
             effect(
                 "sigmoid, batch of 64: one-sided units", mean["sigmoid"][:, 1], above(50), unit="%"
             ),
-            effect("tanh, one example: one-sided units", mean["tanh"][:, 0], below(50), unit="%"),
+            effect(
+                "tanh, one example: one-sided units",
+                mean["tanh"][:, 0],
+                below(50),
+                unit="%",
+                bounds=(0.0, 100.0),
+            ),
         ],
         figure=figure,
     )
@@ -289,7 +295,7 @@ def dead_units(settings: Ladder) -> Outcome:
                 dead[-1] - dead[0],
                 above(10),
             ),
-            effect("rank correlation of dead units and rate", rising, above(0)),
+            effect("rank correlation of dead units and rate", rising, above(0), bounds=(-1.0, 1.0)),
         ],
         figure=figure,
         remarks=[" ".join(sentences)],

@@ -16,6 +16,9 @@ from jaxnets.study.effects import above, below, effect, points, ratio
 from jaxnets.study.figures import COLORS, band, dots, new_figure
 from jaxnets.study.sweep import make_keys
 
+# Per cent.
+SHARE = (0.0, 100.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Valley(Settings):
@@ -128,8 +131,14 @@ def oscillation(settings: Valley) -> Outcome:
     right.set(xlabel="steps to leave the saddle", xlim=(0, None))
     return Outcome(
         effects=[
-            effect("steps across the steep direction", turns(path, 0), above(50), unit="%"),
-            effect("steps across the flat direction", turns(path, 1), unit="%"),
+            effect(
+                "steps across the steep direction",
+                turns(path, 0),
+                above(50),
+                unit="%",
+                bounds=SHARE,
+            ),
+            effect("steps across the flat direction", turns(path, 1), unit="%", bounds=SHARE),
             ratio(
                 "steps to leave a saddle, SGD / momentum",
                 waits["SGD"] / waits["momentum"],

@@ -193,7 +193,13 @@ def snapshots(settings: Cycles) -> Outcome:
         effects=[
             points("ensemble − best snapshot", ensemble - best, above(0)),
             points("ensemble − one run, same cost", ensemble - single, above(0)),
-            effect("snapshots that disagree", np.mean(pairs, 0), above(0), unit="% of images"),
+            effect(
+                "snapshots that disagree",
+                np.mean(pairs, 0),
+                above(0),
+                unit="% of images",
+                bounds=(0.0, 100.0),
+            ),
         ],
         figure=figure,
         remarks=[

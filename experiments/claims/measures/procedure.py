@@ -164,7 +164,12 @@ def early_ranking(settings: Ranking) -> Outcome:
     for short in settings.short:
         place, words = short - 1, f"{short} epoch{'s' if short > 1 else ''}"
         effects += [
-            effect(f"rank correlation after {words}", correlation[:, place], above(0.5)),
+            effect(
+                f"rank correlation after {words}",
+                correlation[:, place],
+                above(0.5),
+                bounds=(-1.0, 1.0),
+            ),
             points(f"lost by choosing after {words}", lost[:, place], at_most(1.0)),
         ]
     return Outcome(

@@ -76,6 +76,8 @@ class Result(NamedTuple):
     >>> result = minimize(lambda x: x @ x, jnp.zeros(2), method="bfgs")
     >>> bool(result.converged), result.message
     (True, 'converged: the gradient norm is at most tol')
+    >>> result
+    Result(converged: the gradient norm is at most tol; value 0, gradient norm 0, 0 iterations, ...
     """
 
     x: Any
@@ -88,6 +90,20 @@ class Result(NamedTuple):
     status: jax.Array
     aux: Any = None
     trace: Trace | None = None
+
+    def __repr__(self) -> str:
+        """One line; ``result.x`` and the other fields have the arrays."""
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tuple(self))):
+            return tuple.__repr__(self)
+        if np.ndim(self.status):
+            names = [Status(s).name.lower() for s in np.unique(np.asarray(self.status))]
+            return f"Result({np.size(self.status)} runs: {', '.join(names)})"
+        count = sum(np.size(leaf) for leaf in jax.tree.leaves(self.x))
+        return (
+            f"Result({self.message}; value {float(self.value):.6g}, gradient norm "
+            f"{float(self.gradient_norm):.3g}, {int(self.iterations)} iterations, "
+            f"{int(self.evaluations)} evaluations, x of {count:,} numbers)"
+        )
 
     @property
     def converged(self) -> jax.Array:

@@ -1,0 +1,1 @@
+"""Sequences: how far gradients reach, real recurrent networks, speed."""

@@ -1,0 +1,152 @@
+"""The command line: sub-commands, spellings, messages; nothing here is compiled."""
+
+import dataclasses
+import re
+import shlex
+
+import pytest
+
+from jaxnets import command, commands
+from jaxnets.commands import models, predict, train
+from jaxnets.errors import JaxnetsError
+from jaxnets.models import list_models
+from jaxnets.tasks import apply_recipe, list_recipes
+from jaxnets.tasks.default_recipes import describe_recipe
+
+
+def parse(name: str, *words: str):
+    """The Config that ``jaxnets NAME WORDS`` runs with."""
+    module = __import__(f"jaxnets.commands.{name}", fromlist=["Config"])
+    positional = commands.COMMANDS[name][1]
+    return command.run(lambda config: config, module.Config, words, positional=positional)
+
+
+def fails(capsys, *words: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        commands.main(words)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        commands.main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in commands.COMMANDS)
+    assert "Did you mean 'train'?" in fails(capsys, "trian")
+    assert "usage: jaxnets COMMAND" in fails(capsys)
+    with pytest.raises(SystemExit):
+        commands.main(["--version"])
+    assert re.fullmatch(r"jaxnets \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", sorted(commands.COMMANDS))
+def test_the_examples_of_every_help_text_parse(name):
+    module = __import__(f"jaxnets.commands.{name}", fromlist=["Config"])
+    text = module.__doc__.split("Command:")[1].split("Time:")[0].replace("\\\n", " ")
+    examples = [line.strip() for line in text.splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        program, sub, *words = shlex.split(example)
+        assert (program, sub) == ("jaxnets", name)
+        parse(name, *words)
+
+
+@pytest.mark.parametrize("name", sorted(commands.COMMANDS))
+def test_mistakes_name_the_command(name, capsys):
+    # A word without dashes is what some commands cannot do without.
+    message = fails(capsys, name, "x", "--no-such-option", "3")
+    assert f"jaxnets {name}" in message and "no-such-option" in message
+
+
+def test_other_programs_names_of_options_are_understood():
+    config = parse("train", "photos", "--lr", "0.5", "--bs=7", "--arch", "mlp", "--wd", "0.1")
+    assert (config.learning_rate, config.batch_size, config.model) == (0.5, 7, "mlp")
+    assert (config.dataset, config.weight_decay) == ("photos", 0.1)
+    assert parse("train", "--val-split", "0.1", "--patience", "3").early_stopping == 3
+    assert parse("train", "--no-quiet").quiet is False
+    assert str(parse("evaluate", "runs/a", "--ckpt", "w.pth").workdir) == "runs/a"
+    config = parse("predict", "--workdir", "runs/a", "--images", "a.png", "b.png", "--topk", "2")
+    assert [str(path) for path in config.images] == ["a.png", "b.png"] and config.top == 2
+    assert [str(p) for p in parse("predict", "a.png", "--model", "vgg16").images] == ["a.png"]
+
+
+def test_what_is_not_needed_is_said(capsys):
+    assert "--dtype bfloat16" in fails(capsys, "train", "--amp")
+    assert "JAX_PLATFORMS" in fails(capsys, "train", "--device", "cuda")
+    assert "--restart begins anew" in fails(capsys, "train", "--resume")
+
+
+def test_spellings_lead_to_options_that_exist():
+    known = set()
+    for name in commands.COMMANDS:
+        module = __import__(f"jaxnets.commands.{name}", fromlist=["Config"])
+        known |= {f.name.replace("_", "-") for f in dataclasses.fields(module.Config)}
+    known |= {"rate", "models", "image"}  # of experiments
+    wrong = {option for options in command.SPELLINGS.values() for option in options} - known
+    assert wrong == set()
+
+
+def test_models_lists_by_pattern(capsys):
+    found = commands.main(["models", "resnet1*"])
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown] == list(found)
+    assert set(found) == {n for n in list_models() if n.startswith("resnet1")}
+    assert "11,689,512 parameters" in shown[0] and "torchvision resnet18" in shown[0]
+    with_weights = models.main(models.Config("*", weights=True))
+    assert 40 < len(with_weights) < len(list_models())
+    assert "Did you mean 'resnet50'" in fails(capsys, "models", "resnt50")
+
+
+def test_recipes_suit_network_and_data_and_given_options_win():
+    chosen = train.choose_defaults(train.Config())
+    # The digits' run is what it always was.
+    assert dataclasses.replace(chosen, recipe=None) == train.Config()
+    photos = apply_recipe(train.Config(model="resnet20"), "photos", examples=20)
+    assert photos.batch_size == 8 and photos.learning_rate < 0.02
+    for name in list_recipes():
+        made = apply_recipe(train.Config(), name, examples=50_000)
+        made.check()
+        assert made.optimizer in describe_recipe(made)
+    with pytest.raises(JaxnetsError, match="Did you mean 'cifar'"):
+        apply_recipe(train.Config(), "cifr", examples=1)
+    config = command.run(
+        lambda config: config,
+        train.Config,
+        ["--recipe", "cifar", "--lr", "0.3", "--train-examples", "100"],
+        choose_defaults=train.choose_defaults,
+    )
+    assert config.learning_rate == 0.3 and config.weight_decay == 1e-4
+
+
+def test_warm_up_shrinks_to_fit():
+    assert train.Config(epochs=1).warmup == 0.25
+    assert train.Config(epochs=2).warmup == 1.0
+    assert train.Config(epochs=2, warmup_epochs=5.0).warmup == 0.5
+
+
+def test_weights_and_networks_go_together(capsys, tmp_path):
+    assert "needs --model NAME" in fails(capsys, "train", "--weights", "w.pth")
+    assert "go together" in fails(capsys, "predict", "a.png", "--weights", "w.pth")
+    assert "no published weights are known" in fails(
+        capsys, "predict", "a.png", "--weights", "w.pth", "--model", "lenet5"
+    )
+    missing = str(tmp_path / "w.pth")
+    assert "no such file" in fails(
+        capsys, "predict", "a.png", "--weights", missing, "--model", "resnet20"
+    )
+
+
+def test_a_picture_of_a_prediction(tmp_path):
+    found = [("a name that is much longer than the place that there is for it", 0.9), ("b", 0.1)]
+    predict.save_prediction(np_zeros(), found, tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def np_zeros():
+    import numpy as np
+
+    return np.zeros((8, 8, 1), np.uint8)
