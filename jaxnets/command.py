@@ -254,7 +254,7 @@ def _positionals(config: type) -> list[str]:
     """The names of a dataclass's fields that are annotated as `tyro.conf.Positional`."""
     import tyro
 
-    marker = Annotated[int, tyro.conf.Positional].__metadata__[0]
+    marker = getattr(Annotated[int, tyro.conf.Positional], "__metadata__")[0]  # noqa: B009
     hints = get_type_hints(config, include_extras=True)
     return [
         name.replace("_", "-")

@@ -255,8 +255,8 @@ def _build(
     splits = dict(folder.splits)
     if "test" not in splits:
         files = splits["train"]
-        labels = np.array([label for _, label in files])
-        test = set(shuffle.held_out_rows(labels, TEST_SHARE, seed, use=shuffle.HOLDOUT).tolist())
+        known = np.array([label for _, label in files])
+        test = set(shuffle.held_out_rows(known, TEST_SHARE, seed, use=shuffle.HOLDOUT).tolist())
         splits["train"] = [f for row, f in enumerate(files) if row not in test]
         splits["test"] = [f for row, f in enumerate(files) if row in test]
     counts: dict[str, int] = {}

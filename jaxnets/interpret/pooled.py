@@ -99,8 +99,9 @@ def _pooled_variable(jaxpr: core.Jaxpr) -> Any:
         if len(shape) == 4 and shape[1] * shape[2] == 1:
             continue  # a sum over one position is none
         if name == "reduce_window_sum" and len(shape) == 4:
+            result: Any = eqn.outvars[0].aval
             whole = eqn.params["window_dimensions"] == (1, *shape[1:3], 1)
-            return current if whole and eqn.outvars[0].aval.shape[1:3] == (1, 1) else None
+            return current if whole and result.shape[1:3] == (1, 1) else None
         if name == "reduce_sum" and set(eqn.params["axes"]) <= {1, 2}:
             if len(shape) == 4 and set(eqn.params["axes"]) == {1, 2}:
                 return current

@@ -178,7 +178,7 @@ class ResNet(nn.Module):
     def _block(self, conv: Callable, norm: Callable) -> Callable[..., nn.Module]:
         shortcut = partial(Shortcut, option=self.shortcut, norm=norm, conv=conv)
         zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
-        fields = {
+        fields: dict[str, Any] = {
             "shortcut": shortcut if self.residual else None,
             "norm": norm,
             "conv": conv,

@@ -85,7 +85,7 @@ def _load(
     }
     request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
 
-    def call():
+    def infer():
         request.infer([images], share_inputs=True)
 
-    return call
+    return infer
