@@ -193,7 +193,7 @@ def test_nan_stops_and_names_step_and_checkpoint(tmp_path, capsys):
     # Whatever is seen first.
     what = "the (loss|norm of the (gradient|parameters))"
     assert re.search(rf"{what} became (nan|inf) at step \d+", message)
-    assert "The last good checkpoint: none yet" in message
+    assert "Nothing was saved yet. A lower learning rate" in message
     assert not (workdir / "summary.json").exists()
     assert (tmp_path / "run.old-1" / "summary.json").exists()
 
@@ -208,7 +208,8 @@ def test_nan_after_a_good_checkpoint(tmp_path, capsys):
             *("--epochs", "9", "--learning-rate", "1e20"),
         ),
     )
-    assert "of step 10 in" in message and "--learning-rate" in message
+    assert "The last good checkpoint: of step 10 in" in message
+    assert "A lower learning rate" in message and "--accept-changes" in message
 
 
 def test_damaged_checkpoint_falls_back_and_says_so(tmp_path, capsys):
@@ -236,7 +237,7 @@ def test_damaged_checkpoint_falls_back_and_says_so(tmp_path, capsys):
         ("--devices 99", "--devices 99: this machine has 8 cpu device(s)"),
         ("--batch-size 30 --devices 8", "30 examples cannot be shared by 8 devices"),
         ("--batch-size 0", "--batch-size must be above 0, got 0"),
-        ("--learning-rate nan", "--learning-rate must be above 0, got nan"),
+        ("--learning-rate nan", "--learning-rate must be a finite number, got nan"),
         ("--label-smoothing 1", "--label-smoothing must lie in [0, 1), got 1.0"),
         ("--early-stopping 3", "add --validation 0.1"),
         ("--fine-tune head", "--fine-tune head needs --weights FILE"),
