@@ -11,6 +11,11 @@ from jaxnets.ops.convolution.plan import DIRECT, Plan
 from jaxnets.ops.convolution.problem import Problem
 from jaxnets.ops.convolution.table import ONEDNN, TABLES
 
+# A program with a oneDNN call is compiled anew in every process, because XLA cannot store it: dense
+# convolutions below so many multiply-adds do not win that back. Grouped ones do, which XLA's own
+# code runs slowly at any size.
+ONEDNN_DENSE_MACS = 20_000_000
+
 
 def _choose(problem: Problem, limits: dict[str, float]) -> str:
     """One direction's algorithm."""
@@ -103,7 +108,8 @@ def choose(problem: Problem, dtype, backend: str) -> Plan:
         return DIRECT
     if backend == "cpu" and onednn_support.available() and onednn_support.computes(dtype):
         limits = _onednn_limits(onednn_support.instruction_set(), dtype)
-        if limits is not None:
+        paid = problem.groups > 1 or problem.macs >= ONEDNN_DENSE_MACS
+        if limits is not None and paid:
             return _plan(_choose_with_onednn, problem, limits)
     return _by_hand(problem, backend)
 
