@@ -145,7 +145,7 @@ CASES = {
     },
     "alexnet": {
         "model": "alexnet",
-        "fields": {"fc_width": 32, "num_classes": 10},
+        "fields": {"fc_width": 32, "num_classes": 10, "stretch": True},
         "build": AlexNet2012,
         "flatten": {"classifier.0": (256, 6, 6)},
         "endpoints": sequence(conv1=1, conv2=5, conv3=9, conv4=11, conv5=13, pool5=14),

@@ -296,6 +296,31 @@ def inception_v2():
     )
 
 
+# ---- FitNets -----------------------------------------------------------------------------------
+
+
+class Maxout(nn.Module):
+    """The larger of two linear maps."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return torch.maximum(*self.layer(x).chunk(2, 1))
+
+
+def fitnet1():
+    layers, before = [], 3
+    for i, stage in enumerate(((16, 16, 16), (32, 32, 32), (48, 48, 64))):
+        layers += [nn.MaxPool2d(2)] if i else []
+        for width in stage:
+            layers.append(Maxout(nn.Conv2d(before, 2 * width, 3, padding=1)))
+            before = width
+    head = (Maxout(nn.Linear(64, 1000)), nn.Linear(500, 10))
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), *head)
+
+
 CASES = {
     "lenet5": {
         "model": "lenet5",
@@ -315,6 +340,13 @@ CASES = {
         "model": "nin_cifar",
         "build": nin,
         "endpoints": {"stage1": "5", "stage2": "13"},
+        "images": (4, 16, 16, 3),
+        "train": True,
+    },
+    "fitnet1": {
+        "model": "fitnet1",
+        "build": fitnet1,
+        "endpoints": {"stage1": "2", "stage2": "6", "stage3": "10"},
         "images": (4, 16, 16, 3),
         "train": True,
     },
