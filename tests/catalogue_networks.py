@@ -3,10 +3,9 @@
 The generic tests of `tests/models` loop over this list; one of them fails where a class is missing.
 """
 
-import subprocess
-import time
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from turns import TURNS
 
 from jaxnets.models import model_info
 
@@ -136,9 +135,6 @@ NETWORKS = {
     "se_bn_inception": Network("se_bn_inception", {"width": 0.125, "reduction": 4}, (32, 32, 3)),
 }
 
-# A plain run trains one network of every third family; which third, goes on with the commits.
-TURNS = 3
-
 
 def in_turn(number):
     """One network of each family whose turn it is: every family comes in any `TURNS` in a row."""
@@ -146,13 +142,3 @@ def in_turn(number):
     for key, network in NETWORKS.items():
         first.setdefault(model_info(network.name).family, key)
     return [*first.values()][number % TURNS :: TURNS]
-
-
-def turn():
-    """How many commits there are, or, without git, days: the same in all processes of a run."""
-    command = ["git", "rev-list", "--count", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, check=True)
-        return int(done.stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return int(time.time() // 86_400)

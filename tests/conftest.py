@@ -1,12 +1,17 @@
-"""Eight simulated devices, a compilation cache inside the checkout, and the `slow` switch."""
+"""Eight simulated devices, a compilation cache inside the checkout, and what a plain run tries."""
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# For the modules that tests share.
+sys.path.insert(0, str(ROOT / "tests"))
+from turns import in_turn, is_broad, turn  # noqa: E402
 
 # Before JAX starts: flags are read once, when its backend is made.
 os.environ["XLA_FLAGS"] = (
@@ -39,11 +44,13 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return
+    left_out = {item.nodeid for item in items if "slow" in item.keywords}
+    if {Path(argument).name for argument in config.args} == {"tests", "jaxnets"}:
+        nodeids = [item.nodeid for item in items if item.nodeid not in left_out]
+        left_out |= {*filter(is_broad, nodeids)} - in_turn(nodeids, turn())
     # Deselected, not skipped: a skip should always mean that something is missing.
-    slow = [item for item in items if "slow" in item.keywords]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if "slow" not in item.keywords]
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in left_out])
+    items[:] = [item for item in items if item.nodeid not in left_out]
 
 
 # Linux gives a process 65,530 memory maps unless told otherwise, and every compiled program takes

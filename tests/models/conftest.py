@@ -13,7 +13,8 @@ from jaxnets.models.counting import abstract_variables
 
 # For the catalogue.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from catalogue_networks import NETWORKS, in_turn, turn
+from catalogue_networks import NETWORKS, in_turn
+from turns import turn
 
 # Without --slow these stand for the others, whose programs take the compiler much longer.
 QUICK = (

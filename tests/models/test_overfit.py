@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from catalogue_networks import NETWORKS, TURNS, in_turn, turn
+from catalogue_networks import NETWORKS, in_turn
 from jax.tree_util import keystr, tree_leaves_with_path
 from sklearn.datasets import load_digits
+from turns import TURNS, turn
 
 from jaxnets.models import create_model, list_models, model_info
 
