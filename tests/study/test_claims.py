@@ -118,7 +118,8 @@ def test_markdown_has_the_table_and_the_figures(tmp_path):
     records = runner.run_claims({"good": claim(1.0)}, tmp_path)
     markdown, html = write_page(records, tmp_path, mode="quick", machine="a machine")
     text = markdown.read_text()
-    assert "| [More is <better>](#good) | 1 points | [0.752, 1.25] | **holds** |" in text
+    row = "| [More is <better>](#good) | 1 points | [0.752, 1.25] | > 0 | **holds (quick)** |"
+    assert row in text
     assert "gain \\| more" in text and "A quick run" in text
     assert (tmp_path / "figures" / "good.png").read_bytes().startswith(b"\x89PNG")
     assert html.stat().st_size > 5000
