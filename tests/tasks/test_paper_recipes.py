@@ -197,7 +197,7 @@ def test_alexnets_update_rule():
 def test_alexnets_first_parameters():
     """Which biases are one, and the spread of the kernels, on a narrow copy of the network."""
     network = create_model("alexnet", num_classes=10).clone(
-        channels=(8, 16, 24, 24, 16), fc_width=64
+        channels=(8, 16, 24, 24, 16), fc_width=64, stretch=True
     )
     # Under jit nothing but the parameters is computed; keys of this kind compile faster.
     key = jax.random.key(0, impl="rbg")
