@@ -22,6 +22,7 @@ from jaxnets.tasks import Recipe, apply_recipe, choose_recipe, train_classifier
 from jaxnets.tasks.default_recipes import describe_recipe
 from jaxnets.tasks.training import load_recipe_dataset
 from jaxnets.train import RunOptions
+from jaxnets.train.processes import join
 
 # Own images that differ in size are brought to this many pixels a side, unless the user says more.
 OWN_IMAGE_SIZE = 64
@@ -93,6 +94,9 @@ def main(config: Config) -> dict[str, Any]:
         config = dataclasses.replace(config, fine_tune="all")
     if config.weights is not None and config.model == Config.model:
         raise JaxnetsError("--weights FILE needs --model NAME: a file does not say its network")
+    # Before anything asks JAX a question: it would start alone. Weights are read and lines printed
+    # long before the run begins.
+    join(config)
     name = f"recipe {config.recipe}: " if config.recipe else ""
     size = f", images {config.image_size}×{config.image_size}" if config.image_size else ""
     config.say(f"{name}{config.model}{size}, {describe_recipe(config)}")

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-
 from jaxnets.errors import JaxnetsError
 from jaxnets.train.processes import Processes, is_main
 
@@ -67,10 +65,7 @@ class RunOptions(Processes):
 
     def say(self, *values: Any) -> None:
         """Print, on the main process, unless ``quiet``."""
-        several = self.distributed or self.coordinator is not None
-        # Before they are joined, JAX must not be asked which of them this is: it would start alone.
-        joined = not several or jax.distributed.is_initialized()
-        if not self.quiet and (is_main() if joined else self.process_id in (None, 0)):
+        if is_main() and not self.quiet:
             say(*values)
 
 
