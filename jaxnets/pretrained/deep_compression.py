@@ -13,23 +13,20 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import create_model
+from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
 
-NETWORK, SIDE = "squeezenet1_0_paper", 227
+NETWORK, SIDE, ENDING = "squeezenet1_0_paper", 227, ".net"
 TABLE = 256
-# Caffe's images have gray levels 0 … 255 less these; images from 0 to 1, as ours, give the same by
-# x = (image − mean) / std.
-MEAN = (123 / 255, 117 / 255, 104 / 255)
-STD = (1 / 255, 1 / 255, 1 / 255)
+# Those of Caffe's images, for images from 0 to 1.
+MEAN, STD = model_info(NETWORK).mean, model_info(NETWORK).std
 
 
 def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Make SqueezeNet with the weights of a file in Deep Compression's format.
 
-    The file's network saw blue before red; its first kernel is turned around, so that images have
-    their channels in the usual order. They are normalized with `MEAN` and `STD` of this module and
-    are of 227×227 pixels.
+    The same as `jaxnets.pretrained.load` of "squeezenet1_0_paper" and the file. Images are
+    normalized with `MEAN` and `STD` of this module and are of 227×227 pixels.
 
     Args:
         path: ``compressed_SqueezeNet.net``.
@@ -49,6 +46,34 @@ def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: none.net: cannot be read ([Errno 2] No such file or directory: ...
     """
+    arrays = {
+        tuple(name.replace(".weight", ".kernel").split(".")): array
+        for name, array in read_deep_compression(path).items()
+    }
+    kernels = {p: a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for p, a in arrays.items()}
+    return create_model(NETWORK), {"params": unflatten_dict(kernels)}
+
+
+def read_deep_compression(path: str | Path) -> dict[str, np.ndarray]:
+    """The weights of a file in Deep Compression's format.
+
+    The file's network saw blue before red; its first kernel is turned around, so that images have
+    their channels in the usual order.
+
+    Args:
+        path: ``compressed_SqueezeNet.net``.
+
+    Returns:
+        Name → array, "stem.weight" (out, in, height, width), "stem.bias" (out,), …, as
+        `jaxnets.pretrained.read_state_dict` gives them.
+
+    Raises:
+        JaxnetsError: the file cannot be read, or is not of this network.
+
+    >>> read_deep_compression("none.net")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: none.net: cannot be read ([Errno 2] No such file or directory: ...
+    """
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -59,11 +84,11 @@ def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     layers = _call_order(model)
     reader = _Reader(path, data)
     counts = reader.take(np.dtype("<u4"), len(layers))
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for layer, count in zip(layers, counts.tolist(), strict=True):
         kernel, bias = (*layer, "kernel"), (*layer, "bias")
         table = reader.take(np.dtype("<f4"), TABLE)
-        arrays[bias] = reader.take(np.dtype("<f4"), shapes[bias].shape[0]).copy()
+        biases = reader.take(np.dtype("<f4"), shapes[bias].shape[0]).copy()
         numbers = reader.take(np.dtype("u1"), count)
         pairs = reader.take(np.dtype("u1"), (count + 1) // 2)
         gaps = np.stack([pairs % 16, pairs // 16], axis=1).ravel()[:count]
@@ -73,11 +98,13 @@ def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             reader.refuse(f"layer {'/'.join(layer)} has more weights than {h * w * n_in * n_out}")
         flat = np.zeros(h * w * n_in * n_out, np.float32)
         flat[places] = table[numbers]
-        arrays[kernel] = flat.reshape(n_out, n_in, h, w).transpose(2, 3, 1, 0)
+        name = ".".join(layer)
+        arrays[f"{name}.weight"] = flat.reshape(n_out, n_in, h, w)
+        arrays[f"{name}.bias"] = biases
     if reader.place != len(data):
         reader.refuse(f"{len(data) - reader.place} bytes are left over")
-    arrays["stem", "kernel"] = np.ascontiguousarray(arrays["stem", "kernel"][:, :, ::-1])
-    return model, {"params": unflatten_dict(arrays)}
+    arrays["stem.weight"] = np.ascontiguousarray(arrays["stem.weight"][:, ::-1])
+    return arrays
 
 
 def _call_order(model: nn.Module) -> list[tuple[str, ...]]:
@@ -93,6 +120,21 @@ def _call_order(model: nn.Module) -> list[tuple[str, ...]]:
     with nn.intercept_methods(watch):
         abstract_variables(model, (SIDE, SIDE, 3))
     return list(dict.fromkeys(order))
+
+
+def network_of_file(path: str | Path | None) -> str | None:
+    """The network whose weights a file holds, where its format says so.
+
+    Args:
+        path: a file of weights.
+
+    Returns:
+        The network's name for Deep Compression's files (``.net``), None for all others.
+
+    >>> network_of_file("compressed_SqueezeNet.net"), network_of_file("resnet50-0676ba61.pth")
+    ('squeezenet1_0_paper', None)
+    """
+    return NETWORK if path is not None and str(path).endswith(ENDING) else None
 
 
 class _Reader:
