@@ -169,14 +169,14 @@ def decode_symbols(
     data = np.frombuffer(b"".join(s.data + bytes(4) for s in streams) + bytes(4), np.uint8)
     if not lanes:
         return []
-    row, start, end, count = (np.concatenate(x) for x in zip(*lanes, strict=True))
-    row, shift = row.astype(np.int64), 8 * np.asarray(base, np.int64)
-    out = np.zeros((len(row), CHUNK), np.uint16)
+    rows, start, end, count = (np.concatenate(x) for x in zip(*lanes, strict=True))
+    rows, shift = rows.astype(np.int64), 8 * np.asarray(base, np.int64)
+    out = np.zeros((len(rows), CHUNK), np.uint16)
     order = np.argsort(-count, kind="stable")
     for block in range(0, len(order), _LANES):
         chosen = order[block : block + _LANES]
-        began, ends = start[chosen] + shift[row[chosen]], end[chosen] + shift[row[chosen]]
-        out[chosen] = _decode_lanes(data, tables, row[chosen], began, ends, count[chosen])
+        began, ends = start[chosen] + shift[rows[chosen]], end[chosen] + shift[rows[chosen]]
+        out[chosen] = _decode_lanes(data, tables, rows[chosen], began, ends, count[chosen])
     found, lane = [], 0
     for stream, code in zip(streams, codes, strict=True):
         chunks = len(stream.chunk_bits)
