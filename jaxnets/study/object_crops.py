@@ -41,14 +41,16 @@ def load_object_crops(
     jaxnets.data.objects.AnnotationError: there is no folder /nowhere
     """
     random = np.random.default_rng(seed)
-    splits, names = [], ()
+    splits: list[Split] = []
+    names: tuple[str, ...] = ()
     for name in ("train", "test"):
         source = load_objects(folder, name, size=canvas)
         names = (*source.class_names, BACKGROUND)
         splits.append(_crops(source, side, len(names) - 1, random))
         if not len(splits[-1]):
             raise JaxnetsError(f"{folder}: no object in the split {name!r}")
-    return Dataset(f"objects of {Path(folder).name}", *splits, names, (side, side, 3))
+    train, test = splits
+    return Dataset(f"objects of {Path(folder).name}", train, test, names, (side, side, 3))
 
 
 def _crops(source: ObjectSource, side: int, background: int, random: Any) -> Split:
