@@ -23,7 +23,7 @@ from jaxnets.transfer.layers import (
     layer_names,
     layers_up_to,
 )
-from jaxnets.transfer.linear import LinearClassifier, fit_linear
+from jaxnets.transfer.linear import LinearClassifier
 from jaxnets.transfer.probe import cross_validate, fit_linear_probe
 from jaxnets.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
 from jaxnets.transfer.similarity import measure_similarity
@@ -38,7 +38,6 @@ __all__ = [
     "cross_validate",
     "endpoint_features",
     "fine_tune",
-    "fit_linear",
     "fit_linear_probe",
     "freeze",
     "frozen_apply",
