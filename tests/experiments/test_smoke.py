@@ -32,11 +32,11 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
 
 # Half a minute or more of compiling, or run by the tests of their own as well:
 # test_find_recipe.py, test_transfer_experiments.py, test_distill.py, test_compare_models.py, and
-# those of jaxnets.interpret.
+# those of jaxnets.interpret and jaxnets.compress.
 SLOW = (
     *("explain", "zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
-    *("transfer_strategies", "transferability", "ensemble", "distill"),
+    *("transfer_strategies", "transferability", "ensemble", "distill", "compress"),
 )
 
 

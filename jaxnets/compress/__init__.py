@@ -1,0 +1,82 @@
+"""Smaller networks: pruning, weight sharing, Huffman coding, and files of them."""
+
+from jaxnets.compress.arrays import EncodedArray, encode_array, encode_entries
+from jaxnets.compress.bit_stream import BitStream, decode_symbols, encode_symbols
+from jaxnets.compress.container import (
+    CompressedFile,
+    encode_variables,
+    read_compressed,
+    write_compressed,
+)
+from jaxnets.compress.deep_compression import Compressed, CompressionRecipe, Stage, deep_compress
+from jaxnets.compress.huffman import HuffmanCode, entropy, huffman_code, mean_bits
+from jaxnets.compress.kmeans import KMeans, kmeans, starting_centroids
+from jaxnets.compress.masks import apply_mask, check_mask, density, magnitude_mask
+from jaxnets.compress.pruning import (
+    PruneState,
+    PruningSchedule,
+    find_mask,
+    gradual,
+    one_shot,
+    prune,
+)
+from jaxnets.compress.published import Recompressed, StreamCost, recompress_published, stream_costs
+from jaxnets.compress.relative_index import RelativeIndex, places_of, relative_index
+from jaxnets.compress.report import LayerRow, decoded, layer_figure, layer_rows, layer_table
+from jaxnets.compress.sharing import SharedWeights, TieState, share_weights, tie
+from jaxnets.compress.subject import Subject, published_subject, trained_subject
+from jaxnets.compress.weights import weight_paths
+
+__all__ = [
+    "BitStream",
+    "Compressed",
+    "CompressedFile",
+    "CompressionRecipe",
+    "EncodedArray",
+    "HuffmanCode",
+    "KMeans",
+    "LayerRow",
+    "PruneState",
+    "PruningSchedule",
+    "Recompressed",
+    "RelativeIndex",
+    "SharedWeights",
+    "Stage",
+    "StreamCost",
+    "Subject",
+    "TieState",
+    "apply_mask",
+    "check_mask",
+    "decode_symbols",
+    "decoded",
+    "deep_compress",
+    "density",
+    "encode_array",
+    "encode_entries",
+    "encode_symbols",
+    "encode_variables",
+    "entropy",
+    "find_mask",
+    "gradual",
+    "huffman_code",
+    "kmeans",
+    "layer_figure",
+    "layer_rows",
+    "layer_table",
+    "magnitude_mask",
+    "mean_bits",
+    "one_shot",
+    "places_of",
+    "prune",
+    "published_subject",
+    "read_compressed",
+    "recompress_published",
+    "relative_index",
+    "share_weights",
+    "starting_centroids",
+    "stream_costs",
+    "tie",
+    "trained_subject",
+    "weight_paths",
+    "write_compressed",
+]
