@@ -37,6 +37,7 @@ SLOW = (
     *("explain", "zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "ensemble", "distill"),
+    "train_detector",
 )
 
 
