@@ -13,23 +13,20 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import JaxnetsError
-from jaxnets.models import create_model
+from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
 
-NETWORK, SIDE = "squeezenet1_0_paper", 227
+NETWORK, SIDE, ENDING = "squeezenet1_0_paper", 227, ".net"
 TABLE = 256
-# Caffe's images have gray levels 0 … 255 less these; images from 0 to 1, as ours, give the same by
-# x = (image − mean) / std.
-MEAN = (123 / 255, 117 / 255, 104 / 255)
-STD = (1 / 255, 1 / 255, 1 / 255)
+# Those of Caffe's images, for images from 0 to 1.
+MEAN, STD = model_info(NETWORK).mean, model_info(NETWORK).std
 
 
 def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Make SqueezeNet with the weights of a file in Deep Compression's format.
 
-    The file's network saw blue before red; its first kernel is turned around, so that images have
-    their channels in the usual order. They are normalized with `MEAN` and `STD` of this module and
-    are of 227×227 pixels.
+    The same as `jaxnets.pretrained.load` of "squeezenet1_0_paper" and the file. Images are
+    normalized with `MEAN` and `STD` of this module and are of 227×227 pixels.
 
     Args:
         path: ``compressed_SqueezeNet.net``.
@@ -49,14 +46,41 @@ def load_deep_compression(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: none.net: cannot be read ([Errno 2] No such file or directory: ...
     """
-    layers = read_stored_layers(path)
+    arrays = {
+        tuple(name.replace(".weight", ".kernel").split(".")): array
+        for name, array in read_deep_compression(path).items()
+    }
+    ours = {p: a.transpose(2, 3, 1, 0) if a.ndim == 4 else a for p, a in arrays.items()}
+    return create_model(NETWORK), {"params": unflatten_dict(ours)}
+
+
+def read_deep_compression(path: str | Path) -> dict[str, np.ndarray]:
+    """The weights of a file in Deep Compression's format.
+
+    The file's network saw blue before red; its first kernel is turned around, so that images have
+    their channels in the usual order.
+
+    Args:
+        path: ``compressed_SqueezeNet.net``.
+
+    Returns:
+        Name → array, "stem.weight" (out, in, height, width), "stem.bias" (out,), …, as
+        `jaxnets.pretrained.read_state_dict` gives them.
+
+    Raises:
+        JaxnetsError: the file cannot be read, or is not of this network.
+
+    >>> read_deep_compression("none.net")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: none.net: cannot be read ([Errno 2] No such file or directory: ...
+    """
     arrays = {}
-    for layer in layers:
-        where = tuple(layer.path.split("/"))
-        arrays[(*where, "kernel")] = layer.kernel()
-        arrays[(*where, "bias")] = layer.bias
-    arrays["stem", "kernel"] = np.ascontiguousarray(arrays["stem", "kernel"][:, :, ::-1])
-    return create_model(NETWORK), {"params": unflatten_dict(arrays)}
+    for layer in read_stored_layers(path):
+        name = layer.path.replace("/", ".")
+        arrays[f"{name}.weight"] = layer.kernel().transpose(3, 2, 0, 1)
+        arrays[f"{name}.bias"] = layer.bias
+    arrays["stem.weight"] = np.ascontiguousarray(arrays["stem.weight"][:, ::-1])
+    return arrays
 
 
 class StoredLayer(NamedTuple):
@@ -145,6 +169,21 @@ def _call_order(model: nn.Module) -> list[tuple[str, ...]]:
     with nn.intercept_methods(watch):
         abstract_variables(model, (SIDE, SIDE, 3))
     return list(dict.fromkeys(order))
+
+
+def network_of_file(path: str | Path | None) -> str | None:
+    """The network whose weights a file holds, where its format says so.
+
+    Args:
+        path: a file of weights.
+
+    Returns:
+        The network's name for Deep Compression's files (``.net``), None for all others.
+
+    >>> network_of_file("compressed_SqueezeNet.net"), network_of_file("resnet50-0676ba61.pth")
+    ('squeezenet1_0_paper', None)
+    """
+    return NETWORK if path is not None and str(path).endswith(ENDING) else None
 
 
 class _Reader:
