@@ -242,6 +242,8 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     ),
     "squeezenet": (
         NameMap("torchvision", squeezenet_torchvision, applies=lambda m: m.bypass != "complex"),
+        # Names that `read_deep_compression` gives, which are our own.
+        NameMap("deep_compression", rules(), applies=lambda m: m.bypass is None),
     ),
     "resnet": (NameMap("torchvision", RESNET), NameMap("timm", RESNET)),
     "resnet_cifar": (NameMap("akamaster", RESNET_CIFAR),),

@@ -1,7 +1,7 @@
 """Every family of networks overfits 32 real digits: the first thing to try with a new network.
 
-A plain run tries a third of the families, another third after the next commit; --slow tries every
-network of the catalogue.
+A plain run tries a quarter of the families, another quarter after the next commit; --slow tries
+every network of the catalogue.
 """
 
 import jax
