@@ -90,8 +90,8 @@ def explain_failure(action: str, error: BaseException) -> str:
         'cannot write a.png: Permission denied.'
     """
     number = getattr(error, "errno", None)
-    quoted = re.search(r"OS error (\d+)", str(error))
-    if quoted:  # TensorStore's words
+    quoted = re.search(r"(?:OS error |os_error_code=')(\d+)", str(error))
+    if quoted:  # TensorStore's words, in two of its releases
         number = int(quoted[1])
     lines = str(error).strip().splitlines() or [type(error).__name__]
     reason = os.strerror(number) if number else printable(lines[0], 300)

@@ -603,6 +603,8 @@ TRANSFORMS = [
     Transform("random_translate", lambda key, x: augment.random_translate(key, x, 3)),
     Transform("translate", lambda key, x: augment.translate(x, -2, 3)),
     Transform("random_resized_crop", lambda key, x: augment.random_resized_crop(key, x, (5, 7))),
+    Transform("random_scale", augment.random_scale),
+    Transform("scale_at", lambda key, x: augment.scale_at(x, (-1, 2, 12, 7))),
     Transform("random_scale_crop", lambda key, x: augment.random_scale_crop(key, x, 6, (6, 12))),
     Transform(
         "random_part",
@@ -732,6 +734,8 @@ EXCLUDED = {
     "data.ArraySource": "on the host: tests/data/test_source.py",
     "data.BATCH_KEYS": "documentation of names",
     "data.Batch": "a type, of annotations",
+    "data.COCO_CATEGORIES": "names of classes",
+    "data.COCO_CLASSES": "names of classes",
     "data.BatchIterator": "on the host: tests/data/test_batches.py",
     "data.Batches": "on the host: tests/data/test_batches.py",
     "data.Dataset": "a type; load_dataset returns it",

@@ -3,7 +3,7 @@
 import pytest
 
 from jaxnets import ops
-from jaxnets.errors import ALIASES, UnknownNameError, resolve_alias, suggest
+from jaxnets.errors import ALIASES, UnknownNameError, explain_failure, resolve_alias, suggest
 from jaxnets.optim import create_optimizer
 
 
@@ -42,3 +42,10 @@ def test_right_spellings_are_left_alone():
 def test_the_error_of_a_registry_offers_them():
     with pytest.raises(UnknownNameError, match="Did you mean 'adam'"):
         create_optimizer("adm", 1e-3)
+
+
+@pytest.mark.parametrize("words", ["[OS error 28: full]", "to file 13: full [os_error_code='28']"])
+def test_a_full_disk_is_known_by_the_words_of_tensorstore(words):
+    error = ValueError(f'OUT_OF_RANGE: Error writing "key/0" in "/{"x" * 400}": Failed {words}')
+    sentence = explain_failure("save", error)
+    assert sentence.startswith("cannot save: No space left on device. Make room there;")

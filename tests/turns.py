@@ -1,8 +1,9 @@
-"""Whose turn it is: what a plain run tries of the broad tests, a third after each commit.
+"""Whose turn it is: what a plain run tries of the broad tests, a quarter after each commit.
 
-The files below hold hundreds of cases of one kind or compile large programs. A run of the whole
-suite tries a third of their tests, the next commit's run another third, so that each has its turn
-in any three in a row. Whoever names files gets all of them, and so does ``--slow``.
+The files below hold hundreds of cases of one kind, start processes or compile large programs. A run
+of the whole suite tries a quarter of their tests, the next commit's run another quarter, so that
+each has its turn in any four in a row. Whoever names files gets all of them, and so does
+``--slow``.
 """
 
 import subprocess
@@ -10,20 +11,23 @@ import time
 import zlib
 from pathlib import Path
 
-TURNS = 3
+TURNS = 4
 
 BROAD = (
     *("tests/augment/", "tests/noise/", "tests/interpret/", "tests/notebooks/", "tests/ensembles/"),
-    *("tests/optim/test_catalogue.py", "tests/optim/second_order/", "tests/optim/test_torch.py"),
-    *("tests/ops/boxes/", "tests/ops/test_catalogue.py", "tests/ops/test_convolution.py"),
-    *("tests/ops/test_fractional_pooling.py", "tests/ops/test_onednn.py", "tests/ops/test_roi.py"),
-    *("tests/ops/test_recurrent.py", "tests/ops/test_attention.py", "tests/ops/test_decoding.py"),
+    *("tests/losses/", "tests/metrics/", "tests/inspect/", "tests/transfer/", "tests/tune/"),
+    *("tests/study/", "tests/ops/", "tests/optim/", "tests/pretrained/test_load.py"),
     *("tests/models/test_registry.py", "tests/models/test_networks.py"),
     *("tests/models/test_torch_equality.py", "tests/models/test_inception.py"),
-    *("tests/models/test_searched_and_fractal.py", "tests/nn/test_catalogue.py"),
-    *("tests/nn/test_optimize_for_inference.py", "tests/pretrained/test_load.py"),
-    *("tests/transfer/", "tests/tune/", "tests/losses/", "tests/metrics/", "tests/inspect/"),
+    *("tests/models/test_searched_and_fractal.py", "tests/models/test_modern.py"),
+    *("tests/models/test_classic.py", "tests/models/test_resnet.py", "tests/nn/"),
+    *("tests/tasks/test_auxiliary.py", "tests/tasks/test_paper_recipes.py"),
     *("tests/tasks/test_distillation.py", "tests/docs/test_examples.py"),
+    # Processes of their own, each of which imports and compiles everything anew.
+    *("tests/train/test_kill.py", "tests/train/test_processes.py", "tests/train/test_mix.py"),
+    "tests/train/test_parallel.py::test_two_processes",
+    # Doctests.
+    "jaxnets/",
 )
 # Of the experiments' tests, those of the first command run always.
 EXPERIMENTS, ALWAYS = "tests/experiments/", "tests/experiments/test_train_classifier.py"

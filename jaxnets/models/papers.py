@@ -103,6 +103,8 @@ MOBILENET_V2 = Paper(
     "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     2018,
 )
+MOBILENET_V3 = Paper("Howard et al.", "Searching for MobileNetV3", 2019)
+SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",
     "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",

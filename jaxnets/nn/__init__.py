@@ -6,6 +6,7 @@ from jaxnets.nn.conv import Conv
 from jaxnets.nn.dense import Dense
 from jaxnets.nn.drop_connect import DropConnect
 from jaxnets.nn.dropout import Dropout
+from jaxnets.nn.factorized import Factorized, separate
 from jaxnets.nn.fold_batch_norm import fold_batch_norms
 from jaxnets.nn.fractional_max_pool import FractionalMaxPool
 from jaxnets.nn.gaussian_noise import GaussianNoise
@@ -24,6 +25,7 @@ __all__ = [
     "Dense",
     "DropConnect",
     "Dropout",
+    "Factorized",
     "FractionalMaxPool",
     "GaussianNoise",
     "LocalResponseNorm",
@@ -37,4 +39,5 @@ __all__ = [
     "fold_batch_norms",
     "optimize_for_inference",
     "precise_batch_statistics",
+    "separate",
 ]

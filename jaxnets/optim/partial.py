@@ -48,8 +48,8 @@ def move_only(
     ([-0.0], [-1.0])
     """
 
-    def labels(params):
+    def groups(params):
         chosen = moved(params) if callable(moved) else moved
         return jax.tree.map(lambda one: MOVED if one else KEPT, chosen)
 
-    return optax.multi_transform({MOVED: rule, KEPT: keep()}, labels)
+    return optax.multi_transform({MOVED: rule, KEPT: keep()}, groups)

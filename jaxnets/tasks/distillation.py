@@ -72,7 +72,7 @@ def distillation(
         ...     student, optax.adam(1e-3), example, jax.random.key(1), task=task)
         >>> state, metrics = train.train_step(state, example, task=task)
         >>> sorted(metrics)
-        ['accuracy', 'gradient_norm', 'label_loss', 'loss', 'soft_targets']
+        ['accuracy', 'gradient_norm', 'label_loss', 'loss', 'parameter_norm', 'soft_targets']
     """
     terms = tuple(terms)
     names = [term.name for term in terms]

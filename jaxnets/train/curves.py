@@ -41,7 +41,7 @@ def save_curves(
     for axes, name in zip(panels, shared, strict=True):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25, lw=0.6)
-        positive = True
+        positive, drawn = True, {}
         for kind, found in lines.items():
             points = [(r["step"] / epoch_steps, r[name]) for r in found if name in r]
             if not points:
@@ -49,13 +49,13 @@ def save_curves(
             x, y = np.asarray(points, np.float64).T
             positive &= bool((y > 0).all())
             few = "o" if len(points) < 3 else None
-            label = kind if kind == "train" else f"{kind}: {y[-1]:.4g}"
-            axes.plot(x, y, color=_COLORS[kind], lw=1.4, label=label, marker=few)
+            (line,) = axes.plot(x, y, color=_COLORS[kind], lw=1.4, marker=few)
+            drawn[kind if kind == "train" else f"{kind}: {y[-1]:.4g}"] = line
         axes.set(xlabel="epoch", ylabel=name, title=name)
         if name == "loss" and positive and lines:
             axes.set_yscale("log")
-        if lines:
-            axes.legend()
+        if drawn:
+            axes.legend(drawn.values(), drawn)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 

@@ -111,7 +111,7 @@ def reopen(
     Example::
 
         found = train.reopen("runs/mine", MyNetwork())
-        outputs = found.apply_fn(found.variables, images, train=False)
+        outputs = found.apply_fn(found.variables, inputs, train=False)
 
     >>> reopen("/nowhere")
     Traceback (most recent call last):

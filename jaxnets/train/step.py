@@ -88,7 +88,7 @@ def train_step(
         >>> step = jax.jit(partial(train_step, task=task))
         >>> state, metrics = step(state, batch)
         >>> state.params["kernel"].item(), {name: float(x) for name, x in metrics.items()}
-        (2.5, {'gradient_norm': 10.0, 'loss': 10.0})
+        (2.5, {'gradient_norm': 10.0, 'loss': 10.0, 'parameter_norm': 2.5})
     """
     size = _batch_size(batch)
     prepare_key, model_key = jax.random.split(jax.random.fold_in(state.key, state.step))

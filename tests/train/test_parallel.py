@@ -103,7 +103,7 @@ def test_two_processes_equal_one_device(mode, single, tmp_path):
     port = _free_port()
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
         "JAX_PLATFORMS": "cpu",
     }
     here = os.path.dirname(__file__)
