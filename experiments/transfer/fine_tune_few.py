@@ -32,20 +32,13 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model, model_info
 from jaxnets.pretrained import load
 from jaxnets.study.drawn_pictures import draw_pictures
-from jaxnets.study.figures import new_figure, save_figure
 from jaxnets.study.object_crops import load_object_crops
 from jaxnets.study.repeated_training import SplitPredictor, Trainer
-from jaxnets.study.summaries import (
-    json_values,
-    judge,
-    means_and_spreads,
-    percent,
-    summarize_keys,
-    write_settings,
-)
+from jaxnets.study.summaries import json_values, write_settings
 from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import copy_layers, layers_up_to, transfer_state
 from jaxnets.transfer.class_subsets import split_per_class
+from jaxnets.transfer.gain_report import gains_as_text, save_gains, summarize_gains
 
 
 @dataclass(frozen=True)
@@ -125,22 +118,12 @@ def main(config: Config) -> dict[str, Any]:
             found[way].append(predictor.accuracy(end, test))
         # After every key, so that a long run can be looked at.
         write_json(workdir / "accuracy.json", found)
-    base = np.array(found["from scratch"])
-    rows = {way: {"accuracy": summarize_keys(values)} for way, values in found.items()}
-    for way in ("new classifier", "all layers"):
-        gain = summarize_keys((np.array(found[way]) - base).tolist())
-        rows[way] |= {"gain": gain, "gain is above 0": judge(gain)}
-    summary = {"rows": rows, "train": config.per_class * data.num_classes, "test": len(test)}
+    rows = summarize_gains(found, "from scratch")
+    summary = {"rows": rows, "train": len(train), "test": len(test)}
     write_json(workdir / "summary.json", json_values(summary))
-    figure, axes = new_figure(width=4.6, height=3.0, frame=True)
-    means, spreads = means_and_spreads([row["accuracy"] for row in rows.values()])
-    axes.barh(list(rows), means, xerr=spreads, color=("#999999", "#6baed6", "#08519c"), capsize=4)
-    axes.set(xlabel=f"test accuracy from {summary['train']} images, % ({config.keys} keys)")
-    axes.invert_yaxis()
-    save_figure(figure, workdir / "fine_tuning.png")
-    for way, row in rows.items():
-        gain = f", over scratch {percent(row['gain'])} points" if "gain" in row else ""
-        print(f"{way:<15} {percent(row['accuracy'])} %{gain}")
+    title = f"{config.model}, {len(train)} images to learn from, {config.keys} keys"
+    save_gains(rows, title, workdir / "fine_tuning.png")
+    print(gains_as_text(rows))
     print(f"{workdir}: fine_tuning.png, summary.json")
     return summary
 

@@ -169,7 +169,7 @@ def missing(words: list[str], root: Path) -> str | None:
 def overlay(module, config, words: list[str]):
     """The config with the entry's smoke values where the example gives none."""
     given = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words}
-    keep = given | {"workdir", "target", "dataset", "weights", "image", "images"}
+    keep = given | {"workdir", "dataset", "weights", "image", "images", "layers"}
     small = getattr(module, "smoke", lambda: None)()
     values = {} if small is None else vars(small)
     changes = {
