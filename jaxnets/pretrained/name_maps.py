@@ -20,6 +20,7 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.video_names import VIDEO_MAPS
 
 OURS = NameMap("jaxnets", lambda model: ())
 
@@ -279,6 +280,7 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     "inception_v3": INCEPTION_V3,
     "inception_bn": (BN_INCEPTION,),
     "nasnet": NASNET,
+    **VIDEO_MAPS,
 }
 
 
