@@ -21,6 +21,7 @@ _LAZY = {
 _ROOMS = (
     "augment",
     "commands",
+    "compress",
     "data",
     "ensembles",
     "inspect",

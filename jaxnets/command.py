@@ -5,13 +5,15 @@ import dataclasses
 import errno
 import importlib.util
 import io
+import math
 import mmap
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
+from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxnets.errors import JaxnetsError, explain_failure, printable
 
@@ -20,14 +22,14 @@ C = TypeVar("C")
 # What people type → the options that may be meant, the likeliest first; only those that a command
 # has count.
 SPELLINGS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("lr", "learning", "base-lr", "initial-lr"), ("learning-rate", "rate")),
-    "rate": ("learning-rate",),
-    "learning-rate": ("rate",),
+    **dict.fromkeys(("lr", "learning", "base-lr", "initial-lr", "rate"), ("learning-rate",)),
     **dict.fromkeys(("batch", "bs", "batchsize"), ("batch-size",)),
     **dict.fromkeys(("wd", "l2", "decay"), ("weight-decay",)),
     **dict.fromkeys(("arch", "architecture", "net", "network"), ("model",)),
     **dict.fromkeys(("data", "data-path", "folder"), ("dataset",)),
-    **dict.fromkeys(("run", "out", "outdir", "out-dir", "output", "output-dir"), ("workdir",)),
+    **dict.fromkeys(
+        ("dir", "run", "out", "outdir", "out-dir", "output", "output-dir"), ("workdir",)
+    ),
     **dict.fromkeys(("logdir", "log-dir", "work-dir", "save-dir", "run-dir"), ("workdir",)),
     **dict.fromkeys(("num-epochs", "n-epochs", "epoch", "max-epochs"), ("epochs",)),
     **dict.fromkeys(("opt", "optim"), ("optimizer",)),
@@ -36,9 +38,17 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("ckpt", "checkpoint", "pretrained", "init", "resume-from"), ("weights",)),
     **dict.fromkeys(("img-size", "imgsz", "size", "resolution", "side"), ("image-size",)),
     **dict.fromkeys(("picture", "image", "photo", "photos", "input"), ("images", "image")),
+    "images": ("image",),
     **dict.fromkeys(
-        ("val", "val-split", "valid", "validation-split", "val-share"), ("validation",)
+        ("val", "val-split", "valid", "validation-split", "val-share", "valid-share"),
+        ("validation",),
     ),
+    **dict.fromkeys(("train", "train-size", "num-train"), ("train-examples",)),
+    **dict.fromkeys(("test", "test-size", "num-test"), ("test-examples",)),
+    **dict.fromkeys(("minutes", "max-time", "time"), ("max-minutes",)),
+    **dict.fromkeys(("tol",), ("tolerance",)),
+    **dict.fromkeys(("repeats", "repetitions"), ("rounds",)),
+    **dict.fromkeys(("output-file", "save-to", "results"), ("target", "workdir")),
     **dict.fromkeys(("patience", "early-stop"), ("early-stopping",)),
     **dict.fromkeys(("gpus", "num-devices", "n-devices", "ngpu"), ("devices",)),
     **dict.fromkeys(("smoothing",), ("label-smoothing",)),
@@ -109,7 +119,13 @@ def run(
     words = list(sys.argv[1:] if args is None else args)
     try:
         known = [f.name.replace("_", "-") for f in dataclasses.fields(config)]  # type: ignore[arg-type]
-        words = respell(words, known, positional=positional, without_dashes=_positionals(config))
+        words = respell(
+            words,
+            known,
+            positional=positional,
+            without_dashes=_positionals(config),
+            values=_values(config),
+        )
         parsed = tyro.cli(config, args=words, **options)
         check_xla_flags(os.environ.get("XLA_FLAGS", ""))
         if choose_defaults is not None:
@@ -200,16 +216,18 @@ def respell(
     *,
     positional: str | None = None,
     without_dashes: Sequence[str] = (),
+    values: Mapping[str, float] | None = None,
 ) -> list[str]:
     """A command line in this command's own spelling.
 
     Args:
         words: the command line.
         known: the command's options, without dashes in front.
-        positional: the option that a first word without dashes is the value of; where it takes
-            several values, those behind it as well.
-        without_dashes: options whose values stand alone; given as ``--images a b`` they are put in
-            front without their name.
+        positional: the option that a word without dashes is the value of, where it does not belong
+            to an option before it.
+        without_dashes: options whose values stand alone; those given as ``--images a b``, and words
+            between other options, are put in front without their name.
+        values: how many values each option takes (default: one).
 
     Returns:
         The words, options that go by another name elsewhere replaced by the command's own.
@@ -217,37 +235,65 @@ def respell(
     Raises:
         JaxnetsError: an option that other programs need and this one does not.
 
-    >>> respell(["photos", "--lr=0.1", "--epochs", "2"], ["dataset", "learning-rate", "epochs"],
-    ...     positional="dataset")
+    >>> known = ["dataset", "learning-rate", "epochs"]
+    >>> respell(["photos", "--lr=0.1", "--epochs", "2"], known, positional="dataset")
     ['--dataset', 'photos', '--learning-rate=0.1', '--epochs', '2']
+    >>> respell(["--epochs", "2", "photos"], known, positional="dataset")
+    ['--epochs', '2', '--dataset', 'photos']
     """
-    words = list(words)
-    if positional and words and not words[0].startswith("-"):
-        words = [f"--{positional}", *words]
-    spelled = []
-    for word in words:
-        flag, equals, value = word.partition("=")
-        name = flag.removeprefix("--").replace("_", "-")
-        negated = name.startswith("no-") and name.removeprefix("no-") in known
-        if flag.startswith("--") and name not in known and not negated:
-            meant = [option for option in SPELLINGS.get(name, ()) if option in known]
-            if meant:
-                flag = f"--{meant[0]}"
-            elif name in NOT_NEEDED:
-                raise JaxnetsError(f"{flag} is {NOT_NEEDED[name]}")
-        spelled.append(f"{flag}{equals}{value}")
     front: list[str] = []
     rest: list[str] = []
-    taking = False
-    for word in spelled:
-        flag, equals, value = word.partition("=")
-        if word.startswith("--"):
-            taking = flag.removeprefix("--") in without_dashes
-            if taking:
-                front += [value] if equals else []
-                continue
-        (front if taking else rest).append(word)
+    free = 0.0  # how many of the next words belong to the option before them
+    alone = False
+    for word in words:
+        if not word.startswith("--"):
+            if free < 1 and positional:
+                rest.append(f"--{positional}")
+                free = 1
+            (front if alone or (free < 1 and without_dashes) else rest).append(word)
+            free = max(0.0, free - 1)
+            continue
+        flag, equals, value = _respell_option(word, known).partition("=")
+        name = flag.removeprefix("--")
+        free = _free_values(name, known, values or {}) - bool(equals)
+        alone = name in without_dashes
+        if not alone:
+            rest.append(f"{flag}{equals}{value}")
+        elif equals:
+            front.append(value)
     return [*front, *rest]
+
+
+def _respell_option(word: str, known: Sequence[str]) -> str:
+    """``--lr=0.1`` as ``--learning-rate=0.1``; underscores are dashes."""
+    flag, equals, value = word.partition("=")
+    name = flag.removeprefix("--").replace("_", "-")
+    if name in known or name.removeprefix("no-") in known:
+        return f"--{name}{equals}{value}"
+    meant = [option for option in SPELLINGS.get(name, ()) if option in known]
+    if not meant and name in NOT_NEEDED:
+        raise JaxnetsError(f"{flag} is {NOT_NEEDED[name]}")
+    return f"--{meant[0]}{equals}{value}" if meant else word
+
+
+def _free_values(name: str, known: Sequence[str], values: Mapping[str, float]) -> float:
+    if name in known:
+        return values.get(name, 1)
+    # Of ``--no-quiet`` there is nothing to give; of ``--help`` and of mistakes nothing is known.
+    return 0 if name.removeprefix("no-") in known else math.inf
+
+
+def _values(config: type) -> dict[str, float]:
+    """How many values each of a dataclass's options takes: a flag none, a tuple any number."""
+    found = {}
+    for name, hint in get_type_hints(config).items():
+        kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+        kind = kinds[0] if isinstance(hint, types.UnionType) and len(kinds) == 1 else hint
+        parts = get_args(kind) if get_origin(kind) is tuple else ()
+        plain = parts and all(part in (str, int, float, Path) for part in parts)
+        many = len(parts) if plain else math.inf
+        found[name.replace("_", "-")] = 0 if kind is bool else many if parts else 1
+    return found
 
 
 def _positionals(config: type) -> list[str]:

@@ -134,6 +134,7 @@ OPS = [
         lambda x, k: ops.conv(x, k, strides=2, padding=1, algorithm="im2col"),
         ((2, 7, 3), (3, 3, 2)),
     ),
+    Op("conv_gru", ops.conv_gru, ((2, 3, 4, 4, 2), (3, 3, 2, 9), (3, 3, 3, 9))),
     Op("circular_conv", convolution.circular_conv, ((2, 5, 3), (3, 3, 2))),
     Op(
         "conv_transformed",
@@ -528,6 +529,7 @@ MODULES = [
     Module("BatchNorm_train", nn.BatchNorm, (6, 2, 4), {"train": True}),
     Module("BatchNorm_test", nn.BatchNorm, (6, 2, 4), {"train": False}),
     Module("Conv", lambda **kw: nn.Conv(6, (3, 3), strides=2, padding=1, groups=2, **kw), IMAGE),
+    Module("ConvGRU", lambda **kw: nn.ConvGRU(3, **kw), (2, 3, 4, 4, 2)),
     Module("Conv_1d", lambda **kw: nn.Conv(3, (2,), use_bias=False, **kw), (2, 5, 4)),
     Module("Dense", lambda **kw: nn.Dense(5, **kw), (3, 4)),
     Module("Dropout", lambda dtype=None: nn.Dropout(0.3), (3, 4), {"train": True}, ("dropout",)),
@@ -603,6 +605,8 @@ TRANSFORMS = [
     Transform("random_translate", lambda key, x: augment.random_translate(key, x, 3)),
     Transform("translate", lambda key, x: augment.translate(x, -2, 3)),
     Transform("random_resized_crop", lambda key, x: augment.random_resized_crop(key, x, (5, 7))),
+    Transform("random_scale", augment.random_scale),
+    Transform("scale_at", lambda key, x: augment.scale_at(x, (-1, 2, 12, 7))),
     Transform("random_scale_crop", lambda key, x: augment.random_scale_crop(key, x, 6, (6, 12))),
     Transform(
         "random_part",
@@ -732,6 +736,8 @@ EXCLUDED = {
     "data.ArraySource": "on the host: tests/data/test_source.py",
     "data.BATCH_KEYS": "documentation of names",
     "data.Batch": "a type, of annotations",
+    "data.COCO_CATEGORIES": "names of classes",
+    "data.COCO_CLASSES": "names of classes",
     "data.BatchIterator": "on the host: tests/data/test_batches.py",
     "data.Batches": "on the host: tests/data/test_batches.py",
     "data.Dataset": "a type; load_dataset returns it",

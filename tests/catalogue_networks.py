@@ -27,6 +27,8 @@ class Network(NamedTuple):
 NETWORKS = {
     "mlp": Network("mlp", {"hidden": (32, 16), "dropout_rate": 0.1}, (8, 8, 1)),
     "lenet5": Network("lenet5", {}, (8, 8, 1)),
+    "lenet5_caffe": Network("lenet5_caffe", {"widths": (4, 6, 16)}, (16, 16, 1)),
+    "lenet_300_100": Network("lenet_300_100", {"hidden": (24, 10)}, (8, 8, 1)),
     "lenet5_1998": Network("lenet5_1998", {}, (28, 28, 1)),
     "resnet20": Network("resnet20", {"blocks": 2, "widths": (8, 12, 16)}, (16, 16, 3)),
     "resnet20_B": Network(

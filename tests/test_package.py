@@ -34,6 +34,7 @@ FLOORS = {
     "tasks": 5,
     "ensembles": 6,
     "interpret": 6,
+    "compress": 6,
     "transfer": 6,
     "tune": 6,
     "commands": 7,

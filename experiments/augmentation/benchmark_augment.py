@@ -47,7 +47,7 @@ class Config:
         dataset: a TFDS dataset of color images; by default random images of 32×32.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
         batch_size: images a step.
-        repeats: of each measurement; the median counts.
+        rounds: of each measurement; the median counts.
         cifar_only: measure only what the recipes for CIFAR-10 use, and draw a few rows.
         photos: directory of JPEG photographs for the sheet (default: two of scikit-learn).
         workdir: where the results go.
@@ -57,7 +57,7 @@ class Config:
     dataset: str | None = None
     data_dir: Path | None = None
     batch_size: int = 128
-    repeats: int = 15
+    rounds: int = 15
     cifar_only: bool = False
     photos: Path | None = None
     workdir: Path = Path("runs/benchmark_augment")
@@ -68,7 +68,7 @@ def smoke() -> Config:
     return Config(
         model="mlp",
         batch_size=8,
-        repeats=3,
+        rounds=3,
         cifar_only=True,
         workdir=Path("runs/smoke/benchmark_augment"),
     )
@@ -76,8 +76,8 @@ def smoke() -> Config:
 
 def main(config: Config) -> dict[str, Any]:
     """Measure, draw, and return ``{"step_milliseconds", "augmentations", …}``."""
-    if config.repeats < 1 or config.batch_size < 2:
-        raise JaxnetsError("--repeats must be at least 1 and --batch-size at least 2")
+    if config.rounds < 1 or config.batch_size < 2:
+        raise JaxnetsError("--rounds must be at least 1 and --batch-size at least 2")
     if config.photos is not None and not config.photos.is_dir():
         raise JaxnetsError(f"--photos {config.photos} is not a directory")
     write_settings(config)
@@ -88,7 +88,7 @@ def main(config: Config) -> dict[str, Any]:
     for name, augment in candidates(images, classes).items():
         if name in CIFAR or not config.cifar_only:
             calls[name] = partial(jax.jit(augment), key, batch["image"], batch["label"])
-    timings = time_calls(calls, rounds=config.repeats)
+    timings = time_calls(calls, rounds=config.rounds)
     whole = timings.pop("training step").median
     summary = {
         "model": config.model,

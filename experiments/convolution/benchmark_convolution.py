@@ -3,7 +3,7 @@
 Command:  python -m experiments.convolution.benchmark_convolution
           python -m experiments.convolution.benchmark_convolution --algorithms all \
               --families depthwise large
-          python -m experiments.convolution.benchmark_convolution --networks resnet50 mobilenet_v1
+          python -m experiments.convolution.benchmark_convolution --models resnet50 mobilenet_v1
 Time:     about six minutes on two CPU cores without networks, twelve with PyTorch beside; XLA's
           gradients of grouped convolutions are most of it. ResNet-50 adds one minute, ResNeXt-50
           three.
@@ -35,20 +35,20 @@ class Config:
     Attributes:
         families: beginnings of families' names; all by default, none for networks alone.
         algorithms: "auto" (against direct), "all", or names.
-        batch: images; the table of the README uses 8.
+        batch_size: images; the table of the README uses 8.
         rounds: turns of every candidate; the median counts.
-        networks: names whose training steps are timed as well.
-        size: side of the networks' images.
+        models: names whose training steps are timed as well.
+        image_size: side of the networks' images.
         torch: time PyTorch beside, where it is installed.
         workdir: where summary.json and ratios.png go.
     """
 
     families: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ("auto",)
-    batch: int = 8
+    batch_size: int = 8
     rounds: int = 5
-    networks: tuple[str, ...] = ()
-    size: int = 224
+    models: tuple[str, ...] = ()
+    image_size: int = 224
     torch: bool = True
     workdir: Path = Path("runs/benchmark_convolution")
 
@@ -56,7 +56,7 @@ class Config:
 def smoke() -> Config:
     """Three small shapes."""
     return Config(
-        families=("large depthwise 15", "grouped strided"), batch=1, rounds=1, torch=False
+        families=("large depthwise 15", "grouped strided"), batch_size=1, rounds=1, torch=False
     )
 
 
@@ -74,7 +74,7 @@ def main(config: Config) -> dict:
         rows += measure_case(
             case,
             algorithms=",".join(config.algorithms),
-            batch=config.batch,
+            batch=config.batch_size,
             rounds=config.rounds,
             torch=config.torch,
         )
@@ -86,8 +86,8 @@ def main(config: Config) -> dict:
     write_settings(config)
     if rows:
         report.draw(rows, config.workdir / "ratios.png")
-    for name in config.networks:
-        measured = networks.measure(name, config.batch, config.size, config.rounds)
+    for name in config.models:
+        measured = networks.measure(name, config.batch_size, config.image_size, config.rounds)
         results["networks"][name] = measured
         print(name, {k: round(v, 4) for k, v in measured.items()})
     write_json(config.workdir / "summary.json", results)

@@ -1,14 +1,14 @@
 """What filters do to an image, seen in its spectrum, and a square wave out of sines.
 
 Command:  python -m experiments.convolution.fourier
-          python -m experiments.convolution.fourier --picture photo.jpg
+          python -m experiments.convolution.fourier --image photo.jpg
 Time:     a few seconds on one CPU core.
 Result:   low-pass filters blur and keep about all energy below half the frequencies, high-pass
           filters (Laplace, Sobel) answer zero at frequency zero and keep the edges; the partial
           sums of a square wave come nearer in the mean square and still overshoot by 8.95 % of the
           jump. filters.png, responses.png, synthesis.png, summary.json.
 
-Without --picture it is a photograph that comes with scikit-learn (a Chinese temple).
+Without --image it is a photograph that comes with scikit-learn (a Chinese temple).
 """
 
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ class Config:
     """What to draw.
 
     Attributes:
-        picture: an image file; a photograph of scikit-learn's by default.
-        size: the image is cut to a square of this side, or of its own shorter side.
+        image: an image file; a photograph of scikit-learn's by default.
+        image_size: the image is cut to a square of this side, or of its own shorter side.
         terms: sines in each partial sum of the square wave.
         samples: points of one period.
         workdir: where the figures and summary.json go.
     """
 
-    picture: Path | None = None
-    size: int = 400
+    image: Path | None = None
+    image_size: int = 400
     terms: tuple[int, ...] = (1, 3, 10, 50, 200)
     samples: int = 200_000
     workdir: Path = Path("runs/fourier")
@@ -48,18 +48,18 @@ class Config:
 
 def smoke() -> Config:
     """A small cut and few terms."""
-    return Config(size=64, terms=(1, 5, 25), samples=200_000)
+    return Config(image_size=64, terms=(1, 5, 25), samples=200_000)
 
 
 def load(config: Config) -> np.ndarray:
     """The image in gray, (size, size) in [0, 1]."""
-    if config.picture is None:
+    if config.image is None:
         from sklearn.datasets import load_sample_image
 
         gray = load_sample_image("china.jpg").mean(-1) / 255
     else:
-        gray = read_image(config.picture, channels=1)[..., 0] / 255
-    size = min(config.size, *gray.shape)
+        gray = read_image(config.image, channels=1)[..., 0] / 255
+    size = min(config.image_size, *gray.shape)
     if size < LEAST:
         raise JaxnetsError(f"the image must be at least {LEAST} pixels wide and high, got {size}")
     top, left = ((s - size) // 2 for s in gray.shape)

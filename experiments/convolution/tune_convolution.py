@@ -38,7 +38,7 @@ class Config:
     """How to measure.
 
     Attributes:
-        batch: images of every shape.
+        batch_size: images of every shape.
         shrink: divides the sides of the images, for a quick look.
         rounds: turns of every candidate; the fastest counts.
         margin: how much faster an algorithm must be to be chosen.
@@ -46,7 +46,7 @@ class Config:
         workdir: where summary.json goes.
     """
 
-    batch: int = 8
+    batch_size: int = 8
     shrink: int = 1
     rounds: int = 5
     margin: float = 1.1
@@ -56,7 +56,7 @@ class Config:
 
 def smoke() -> Config:
     """Tiny images, one a batch."""
-    return Config(batch=1, shrink=8, rounds=1)
+    return Config(batch_size=1, shrink=8, rounds=1)
 
 
 def main(config: Config) -> dict:
@@ -66,7 +66,7 @@ def main(config: Config) -> dict:
     measured: list[dict] = []
     limits = _limits(
         table.TABLES.get(backend, table.TABLES["cpu"]),
-        ladders(config.batch, config.shrink),
+        ladders(config.batch_size, config.shrink),
         config,
         "float32",
         measured,
@@ -79,7 +79,7 @@ def main(config: Config) -> dict:
                 continue
             old = table.ONEDNN.get(processor, {}).get(dtype) or table.ONEDNN["amx"][dtype]
             found = _limits(
-                old, onednn_ladders(config.batch, config.shrink), config, dtype, measured
+                old, onednn_ladders(config.batch_size, config.shrink), config, dtype, measured
             )
             onednn.setdefault(processor, {})[dtype] = found
     write_settings(config)

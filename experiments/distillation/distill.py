@@ -43,7 +43,7 @@ class Config(Settings):
         test_examples: test images, the first of the set (default: all).
         mirror: add the mirror images.
         student: "small" or a name of `jaxnets.list_models()`.
-        side: the student sees the images averaged down to this many pixels a side.
+        image_size: the student sees the images averaged down to this many pixels a side.
         widths, teacher_widths: channels of the layers of small networks.
         student_layers, teacher_layers: a layer in the middle and the last one (default: found).
         teacher: "small" or a name of `jaxnets.list_models()`.
@@ -60,7 +60,7 @@ class Config(Settings):
     test_examples: int | None = None
     mirror: bool = True
     student: str = "small"
-    side: int = 16
+    image_size: int = 16
     widths: tuple[int, ...] = (16, 32, 48, 64)
     student_layers: tuple[str, str] | None = None
     teacher: str = "resnet20"
@@ -76,7 +76,7 @@ class Config(Settings):
 def smoke() -> Config:
     """Two tiny networks on a part of the digits."""
     data = {"dataset": "digits", "train_examples": 60, "test_examples": 50, "mirror": False}
-    student = {"side": 4, "widths": (2, 3), "epochs": 1, "hint_epochs": 1, "batch_size": 30}
+    student = {"image_size": 4, "widths": (2, 3), "epochs": 1, "hint_epochs": 1, "batch_size": 30}
     teacher = {"teacher": "small", "teacher_widths": (3, 4), "teacher_epochs": 1}
     methods = ("plain", "kd", "fitnet", "tolerant")
     runs = {"keys": 2, "generations": 1, "workdir": Path("runs/smoke/distill")}
@@ -110,7 +110,7 @@ def build(config: Config) -> tuple[Comparison, float]:
         config.student,
         train.images,
         data.num_classes,
-        side=config.side,
+        side=config.image_size,
         widths=config.widths,
         layers=config.student_layers,
     )

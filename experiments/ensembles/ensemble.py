@@ -41,11 +41,11 @@ class Config:
         dataset: "cifar10", "digits", or another TFDS set.
         train_examples: training images, equally many of each class; all where there are fewer.
         test_examples: test images, the first of the set (default: all).
-        side: images are brought to this many pixels a side (default: as they are).
+        image_size: images are brought to this many pixels a side (default: as they are).
         members: k.
         steps: T, of one run.
         batch_size: of a step.
-        rate: highest learning rate.
+        learning_rate: highest learning rate.
         widths: channels of the network's layers.
         keys: repetitions of everything, for the intervals.
         runs: directories of finished runs, to be measured instead.
@@ -57,11 +57,11 @@ class Config:
     dataset: str = "cifar10"
     train_examples: int | None = 5000
     test_examples: int | None = 5000
-    side: int | None = 16
+    image_size: int | None = 16
     members: int = 5
     steps: int = 800
     batch_size: int = 64
-    rate: float = 0.2
+    learning_rate: float = 0.2
     widths: tuple[int, ...] = (16, 32, 48, 64)
     keys: int = 3
     runs: tuple[Path, ...] = ()
@@ -76,7 +76,7 @@ def smoke() -> Config:
         dataset="digits",
         train_examples=200,
         test_examples=100,
-        side=None,
+        image_size=None,
         members=2,
         steps=12,
         batch_size=40,
@@ -88,7 +88,7 @@ def smoke() -> Config:
 
 def build_study(config: Config) -> EnsembleStudy:
     """The data, the network and its compiled trainings."""
-    dataset = load_small(config.dataset, config.data_dir, side=config.side, channels=3)
+    dataset = load_small(config.dataset, config.data_dir, side=config.image_size, channels=3)
     train, keep = dataset.train, slice(0, config.test_examples)
     if config.train_examples is not None:
         train = stratified_subset(train, min(config.train_examples, len(train)))
@@ -100,7 +100,7 @@ def build_study(config: Config) -> EnsembleStudy:
         members=config.members,
         steps=config.steps,
         batch_size=config.batch_size,
-        rate=config.rate,
+        rate=config.learning_rate,
     )
 
 
@@ -114,8 +114,8 @@ def main(config: Config) -> dict[str, Any]:
     if config.steps < least:
         short = f"--steps {config.steps} is too short for {config.members} members"
         raise JaxnetsError(f"{short}; give at least {least}")
-    if not config.rate > 0:
-        raise JaxnetsError(f"--rate must be above 0, got {config.rate}")
+    if not config.learning_rate > 0:
+        raise JaxnetsError(f"--learning-rate must be above 0, got {config.learning_rate}")
     workdir = write_settings(config)
     study = build_study(config)
     results, pairs = [], {}

@@ -40,9 +40,9 @@ model = torchvision.models.squeezenet1_1().eval()
 for m in model.modules():
     if isinstance(m, torch.nn.ReLU):
         m.inplace = True
-x = torch.randn(1, 3, SIDE, SIDE)
+x = torch.randn(1, 3, IMAGE_SIZE, IMAGE_SIZE)
 occlusion = Occlusion(lambda x: model(x).softmax(-1))
-shape = {"sliding_window_shapes": (3, SIZE, SIZE), "strides": (3, STRIDE, STRIDE)}
+shape = {"sliding_window_shapes": (3, OCCLUDER, OCCLUDER), "strides": (3, STRIDE, STRIDE)}
 print("ready", flush=True)
 for line in sys.stdin:
     with torch.inference_mode():
@@ -58,8 +58,8 @@ class Config:
     Attributes:
         captum_python: interpreter of an environment with captum; None times only ours.
         captum_path: put on that interpreter's PYTHONPATH.
-        side: of the image, in pixels.
-        size, stride: of the square; the default gives 14 × 14 places.
+        image_size: of the image, in pixels.
+        occluder, stride: of the square; the default gives 14 × 14 places.
         batch_sizes: places computed together; each side is shown at its best.
         rounds: of timing.
         workdir: where the results go.
@@ -67,8 +67,8 @@ class Config:
 
     captum_python: Path | None = None
     captum_path: str = ""
-    side: int = 224
-    size: int = 16
+    image_size: int = 224
+    occluder: int = 16
     stride: int = 16
     batch_sizes: tuple[int, ...] = (14, 28, 49)
     rounds: int = 5
@@ -77,14 +77,14 @@ class Config:
 
 def smoke() -> Config:
     """Small, ours alone."""
-    small = {"side": 40, "size": 20, "stride": 20, "batch_sizes": (4,), "rounds": 1}
+    small = {"image_size": 40, "occluder": 20, "stride": 20, "batch_sizes": (4,), "rounds": 1}
     return Config(**small, workdir=Path("runs/smoke/benchmark_interpret"))
 
 
 def captum_process(config: Config) -> subprocess.Popen:
     """A process that computes captum's map whenever it is sent a batch size."""
     code = CAPTUM
-    for name in ("SIDE", "SIZE", "STRIDE"):
+    for name in ("IMAGE_SIZE", "OCCLUDER", "STRIDE"):
         code = code.replace(name, str(getattr(config, name.lower())))
     environment = {**os.environ, "PYTHONPATH": config.captum_path}
     arguments = [str(config.captum_python), "-c", code]
@@ -100,11 +100,12 @@ def main(config: Config) -> dict[str, Any]:
     """Time, compare, and return seconds and ratios."""
     workdir = write_settings(config)
     model = create_model("squeezenet1_1")
-    x = np.random.default_rng(0).standard_normal((1, config.side, config.side, 3)).astype("f")
+    shape = (1, *[config.image_size] * 2, 3)
+    x = np.random.default_rng(0).standard_normal(shape).astype("f")
     variables = jax.jit(model.init)(jax.random.key(0), x[:, :64, :64])
 
     def occlude(batch_size):
-        options = {"size": config.size, "stride": config.stride, "batch_size": batch_size}
+        options = {"size": config.occluder, "stride": config.stride, "batch_size": batch_size}
         return lambda: occlusion_map(model, variables, x, 0, **options).drop
 
     def loss(variables, x):
@@ -131,8 +132,7 @@ def main(config: Config) -> dict[str, Any]:
         timings = time_calls(calls, rounds=config.rounds)
     finally:
         if process:
-            process.stdin.close()
-            process.wait()
+            process.communicate()
     seconds = {name: timing.median for name, timing in timings.items()}
     ours = min(v for k, v in seconds.items() if k.startswith("occlusion"))
     summary: dict[str, Any] = {"seconds": seconds, "occlusion": ours}

@@ -1,13 +1,12 @@
 """Find the images of a data set that excite each map of a network most, in one pass.
 
 Command:  python -m experiments.interpret.strongest --weights resnet20-12fca82f.th --model resnet20
-          python -m experiments.interpret.strongest --weights RUN --dataset digits --layers c3 s4
+          python -m experiments.interpret.strongest --workdir runs/train_classifier/digits-lenet5 \
+              --dataset digits --layers c3 s4
 Time:     half a minute on two CPU cores for ResNet-20 and the 10,000 test images of CIFAR-10.
-Result:   runs/strongest/: a picture for each layer with the nine images, or the parts of them that
+Result:   in --target: a picture for each layer with the nine images, or the parts of them that
           the units see, of its strongest maps; summary.json with images, positions and boxes of
           all maps, and the seconds of the pass.
-
-RUN is the directory of a run of experiments.train_classifier.
 """
 
 import time
@@ -33,18 +32,20 @@ class Config:
     """What to look for.
 
     Attributes:
-        weights: a run's directory or a file of weights; None for random weights.
-        model: the network's name, where the weights do not say it.
+        workdir: a run's directory.
+        weights: instead of a run, a file of weights …
+        model: … of this network; without weights they are random.
         dataset: whose test images are searched; digits where it is not prepared.
         layers: endpoints or paths of submodules (default: all endpoints).
         maps: strongest maps of each layer that are drawn.
         batch_size: images computed together.
         count: test images at most.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
-        workdir: where the results go.
+        target: where the results go.
     """
 
-    weights: Path | None = None
+    workdir: Path | None = None
+    weights: str | None = None
     model: str | None = None
     dataset: str = "cifar10"
     layers: tuple[str, ...] = ()
@@ -52,18 +53,20 @@ class Config:
     batch_size: int = 250
     count: int | None = None
     data_dir: Path | None = None
-    workdir: Path = Path("runs/strongest")
+    target: Path = Path("runs/strongest")
 
 
 def smoke() -> Config:
     """Some digits, by a LeNet-5 with random weights."""
     small = {"layers": ("s2",), "count": 40, "batch_size": 20, "maps": 2}
-    return Config(None, "lenet5", "digits", **small, workdir=Path("runs/smoke/strongest"))
+    return Config(model="lenet5", dataset="digits", **small, target=Path("runs/smoke/strongest"))
 
 
 def main(config: Config) -> dict[str, Any]:
     """Search, draw, and return the strongest activation of each layer and the seconds."""
-    subject = load_subject(config.weights, config.model)
+    if config.workdir is not None and (config.weights or config.model):
+        raise JaxnetsError("--workdir is of a run, --weights and --model of a file: give one")
+    subject = load_subject(config.workdir or config.weights, config.model)
     name = available(config.dataset, config.data_dir)
     images = np.asarray(load_dataset(name, data_dir=config.data_dir).test.images)[: config.count]
     if images.max() <= 16:  # scikit-learn's digits have 17 gray levels
@@ -76,7 +79,7 @@ def main(config: Config) -> dict[str, Any]:
     if images.shape[1] < subject.side:  # a whole number of times larger
         factor = -(-subject.side // images.shape[1])
         images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-    workdir = write_settings(config)
+    workdir = write_settings(config, config.target)
     example = subject.prepare(images[:1])
     layers = config.layers or tuple(endpoints(subject.model, subject.variables, example))
     started = time.perf_counter()

@@ -1,7 +1,7 @@
 """All analyses of ZFNet's paper on a network that is trained here.
 
 Command:  python -m experiments.interpret.zfnet_analyses
-          python -m experiments.interpret.zfnet_analyses --dataset digits --train 1200 --test 300
+          python -m experiments.interpret.zfnet_analyses --dataset digits --train-examples 1200
 Time:     about five minutes on two CPU cores, most of it training.
 Result:   runs/zfnet_analyses/: report.html with filters, strongest activations and their
           projections, feature evolution, sensitivity to shifts, scaling and rotation, occlusion,
@@ -37,7 +37,7 @@ class Config:
     Attributes:
         dataset: its last classes are kept for transfer; digits where it is not prepared.
         unseen: how many of them.
-        train, test: images.
+        train_examples, test_examples: images.
         epochs: at which the network is kept; the last one ends the training.
         widths: channels of the five convolutions.
         coarse: kernel and stride of another first layer, to compare with.
@@ -48,8 +48,8 @@ class Config:
 
     dataset: str = "cifar10"
     unseen: int = 3
-    train: int = 7000
-    test: int = 1400
+    train_examples: int = 7000
+    test_examples: int = 1400
     epochs: tuple[int, ...] = (1, 2, 5, 10, 15)
     widths: tuple[int, ...] = (32, 48, 64, 64, 64)
     coarse: tuple[int, int] = (7, 4)
@@ -60,14 +60,15 @@ class Config:
 
 def smoke() -> Config:
     """A tiny network on the digits."""
-    small = {"train": 210, "test": 70, "epochs": (1, 2), "widths": (4, 4, 6, 6, 6)}
-    return Config("digits", **small, coarse=(3, 2), workdir=Path("runs/smoke/zfnet_analyses"))
+    counts = {"train_examples": 210, "test_examples": 70}
+    small = {"epochs": (1, 2), "widths": (4, 4, 6, 6, 6), "coarse": (3, 2)}
+    return Config("digits", **counts, **small, workdir=Path("runs/smoke/zfnet_analyses"))
 
 
-def parts_of(subset: ClassSubset, train: int, test: int, statistics=None):
+def parts_of(subset: ClassSubset, config: Config, statistics=None):
     """(train, test) as the network takes them, test images for the eye, (mean, std)."""
-    train_part = stratified_subset(subset.train, min(train, len(subset.train)))
-    test_part = stratified_subset(subset.test, min(test, len(subset.test)))
+    train_part = stratified_subset(subset.train, min(config.train_examples, len(subset.train)))
+    test_part = stratified_subset(subset.test, min(config.test_examples, len(subset.test)))
     images = np.asarray(train_part.images, np.float32)
     mean, std = statistics or (images.mean((0, 1, 2)), images.std((0, 1, 2)))
 
@@ -88,7 +89,7 @@ def main(config: Config) -> dict[str, Any]:
     seen = list(range(data.num_classes - config.unseen))
     names = [data.class_names[c] for c in seen]
     subset = choose_classes("seen", data, seen)
-    train, test, pictures, statistics = parts_of(subset, config.train, config.test)
+    train, test, pictures, statistics = parts_of(subset, config)
 
     def trained(first):
         model = SmallZFNet(len(seen), widths=config.widths, first=first)
@@ -127,7 +128,7 @@ def unseen_classes(config, data, material, statistics):
     """Transfer to the classes that were kept."""
     unseen = list(range(len(material.class_names), data.num_classes))
     subset = choose_classes("unseen", data, unseen)
-    train, test, _, _ = parts_of(subset, config.train, config.test, statistics)
+    train, test, _, _ = parts_of(subset, config, statistics)
     key, last = jax.random.key(config.seed + 1), "conv5"
     fresh = jax.jit(material.model.init)({"params": key, "dropout": key}, train[0][:1])
     sources = {

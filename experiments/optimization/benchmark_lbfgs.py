@@ -5,7 +5,7 @@ Command:  python -m experiments.optimization.benchmark_lbfgs
 Time:     47 problems; with all peers installed (SciPy, optax, jaxopt, optimistix, PyTorch) most of
           it is compilation, some twenty seconds a problem on two CPU cores. Each problem is kept in
           problems/NAME.json as soon as it is done; the same command goes on where it was, and
-          ``--minutes 9`` ends a call after nine.
+          ``--max-minutes 9`` ends a call after nine.
 Result:   config.json, summary.json, table.md and ratios.png: who solves what, evaluations, seconds.
 
 A peer that is not installed is named and left out (`pip install 'jaxnets[peers]'`). CPU only:
@@ -42,22 +42,22 @@ class Config:
         families: any of published, large, hard, data, network.
         names: run only these problems; empty runs all.
         peers: run only these solvers beside jaxnets; empty runs all that are installed.
-        tol: largest absolute entry of the gradient at the end.
+        tolerance: largest absolute entry of the gradient at the end.
         max_iterations: for every solver.
-        repeats: timings of a run; the median is reported.
+        rounds: timings of a run; the median is reported.
         same_memory: give every JAX peer as many pairs as jaxnets takes.
-        minutes: begin no problem after so long; those done so far are reported.
+        max_minutes: begin no problem after so long; those done so far are reported.
         workdir: where results go.
     """
 
     families: tuple[str, ...] = FAMILIES
     names: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
-    tol: float = 1e-6
+    tolerance: float = 1e-6
     max_iterations: int = 10_000
-    repeats: int = 5
+    rounds: int = 5
     same_memory: bool = False
-    minutes: float = math.inf
+    max_minutes: float = math.inf
     workdir: Path = Path("runs/benchmark_lbfgs")
 
 
@@ -66,7 +66,7 @@ def smoke() -> Config:
     return Config(
         names=("beale_2", "robust_diabetes_10"),
         peers=("scipy",),
-        repeats=1,
+        rounds=1,
         workdir=Path("runs/benchmark_lbfgs_smoke"),
     )
 
@@ -92,8 +92,8 @@ def run_all(config: Config) -> list[dict]:
     names, missing = runs.choose_solvers(config.peers)
     for name in missing:
         print(f"{name} is not installed here: left out")
-    limits = Limits(config.tol, config.max_iterations, config.repeats, patience_seconds=2.0)
-    settings = [config.tol, config.max_iterations, config.repeats, config.same_memory, names]
+    limits = Limits(config.tolerance, config.max_iterations, config.rounds, patience_seconds=2.0)
+    settings = [config.tolerance, config.max_iterations, config.rounds, config.same_memory, names]
     cases = [
         case
         for case in all_cases()
@@ -104,7 +104,7 @@ def run_all(config: Config) -> list[dict]:
         path = config.workdir / "problems" / f"{case.name}.json"
         row = runs.load_row(path, settings)
         if row is None:
-            if time.monotonic() - begin > 60 * config.minutes:
+            if time.monotonic() - begin > 60 * config.max_minutes:
                 print(f"{case.name}: left for the next call")
                 continue
             row = runs.run_case(case, names, limits, same_memory=config.same_memory)

@@ -36,7 +36,7 @@ class Config:
         batch_size: fresh sequences a step.
         steps: of training, for each cell.
         learning_rate: of Adam.
-        clip: the gradient's greatest norm.
+        clip_norm: the gradient's greatest norm.
         test_size: fresh sequences that measure it.
         seed: of weights and sequences.
         workdir: where the figure and summary.json go.
@@ -48,7 +48,7 @@ class Config:
     batch_size: int = 64
     steps: int = 3000
     learning_rate: float = 5e-3
-    clip: float = 1.0
+    clip_norm: float = 1.0
     test_size: int = 2000
     seed: int = 0
     workdir: Path = Path("runs/adding")
@@ -63,7 +63,7 @@ def train_cell(cell: str, config: Config) -> tuple[np.ndarray, float]:
     """Losses of the steps, and the mean squared error on fresh sequences."""
     model, task = SequenceRegressor(config.units, cell), sequence_regression()
     optimizer = optax.chain(
-        optax.clip_by_global_norm(config.clip), optax.adam(config.learning_rate)
+        optax.clip_by_global_norm(config.clip_norm), optax.adam(config.learning_rate)
     )
     key = jax.random.key(config.seed)
     state_key, data_key, test_key = jax.random.split(key, 3)

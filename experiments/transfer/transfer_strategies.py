@@ -2,8 +2,8 @@
 
 Command:  python -m experiments.transfer.transfer_strategies
           python -m experiments.transfer.transfer_strategies --dataset digits \
-              --different scrambled --side 8 --small 5 --large 100
-          python -m experiments.transfer.transfer_strategies --side 32 \
+              --different scrambled --image-size 8 --small 5 --large 100
+          python -m experiments.transfer.transfer_strategies --image-size 32 \
               --weights resnet20-12fca82f.th
 Time:     four and a half minutes on two CPU cores.
 Result:   runs/transfer_strategies/: summary.json with the table, the measured similarities, the
@@ -48,14 +48,14 @@ class Config:
         dataset: its classes are halved: pretraining and "similar".
         different: the other data set, or "scrambled": ``dataset`` with its pixels in random order.
         weights: a file with weights of a CIFAR-10 ResNet-20, as the pretrained network.
-        side: images are brought to this many pixels a side (default: as they are).
+        image_size: images are brought to this many pixels a side (default: as they are).
         widths: channels of the layers of the small network.
         small, large: training examples of each class.
         test_per_class: test images of each class.
         pretrain_steps, small_steps, large_steps: of the trainings.
         batch_size: of the pretraining and the large sets.
         small_batch_size: of the small ones.
-        rate: highest learning rate from random numbers.
+        learning_rate: highest learning rate from random numbers.
         fine_tuning_rate: highest learning rate from pretrained layers.
         freeze_to: "top" trains what lies behind this layer (default: the first half of the layers).
         keys: repetitions, each with halves, pretraining and examples of its own, for the intervals.
@@ -66,7 +66,7 @@ class Config:
     dataset: str = "cifar10"
     different: str = "mnist"
     weights: str | None = None
-    side: int | None = 16
+    image_size: int | None = 16
     widths: tuple[int, ...] = (16, 32, 48, 64)
     small: int = 20
     large: int = 1000
@@ -76,7 +76,7 @@ class Config:
     large_steps: int = 400
     batch_size: int = 64
     small_batch_size: int = 32
-    rate: float = 0.2
+    learning_rate: float = 0.2
     fine_tuning_rate: float = 0.05
     freeze_to: str | None = None
     keys: int = 4
@@ -86,17 +86,18 @@ class Config:
 
 def smoke() -> Config:
     """A tiny network on the digits."""
-    data = {"dataset": "digits", "different": "scrambled", "side": None, "widths": (4, 6)}
+    data = {"dataset": "digits", "different": "scrambled", "image_size": None, "widths": (4, 6)}
     amounts = {"small": 5, "large": 20, "test_per_class": 10, "keys": 2}
     steps = dict.fromkeys(("pretrain_steps", "small_steps", "large_steps"), 6)
-    training = {"batch_size": 20, "small_batch_size": 20, "rate": 0.1, "fine_tuning_rate": 0.1}
+    rates = {"learning_rate": 0.1, "fine_tuning_rate": 0.1}
+    training = {"batch_size": 20, "small_batch_size": 20, **rates}
     workdir = Path("runs/smoke/transfer_strategies")
     return Config(**data, **amounts, **steps, **training, workdir=workdir)
 
 
 def build_study(config: Config) -> StrategyStudy:
     """The data, the network and its compiled trainings."""
-    source = load_small(config.dataset, config.data_dir, side=config.side)
+    source = load_small(config.dataset, config.data_dir, side=config.image_size)
     classes, published, side = source.num_classes // 2, None, source.image_shape[0]
     if config.different == "scrambled":
         other = scramble_pixels(source)
@@ -116,11 +117,9 @@ def build_study(config: Config) -> StrategyStudy:
         "small": Amount(config.small_steps, config.small_batch_size, config.small),
         "large": Amount(config.large_steps, config.batch_size, config.large),
     }
-    same = ("test_per_class", "rate", "fine_tuning_rate", "freeze_to")
-    options = {name: getattr(config, name) for name in same}
-    return StrategyStudy(
-        source, other, network, preprocess, published=published, **amounts, **options
-    )
+    options = {n: getattr(config, n) for n in ("test_per_class", "fine_tuning_rate", "freeze_to")}
+    options |= {"published": published, "rate": config.learning_rate, **amounts}
+    return StrategyStudy(source, other, network, preprocess, **options)
 
 
 def main(config: Config) -> dict[str, Any]:
@@ -129,9 +128,10 @@ def main(config: Config) -> dict[str, Any]:
         raise JaxnetsError(f"--keys must be at least 1, got {config.keys}")
     if not 0 < config.small < config.large:
         raise JaxnetsError(f"--small {config.small} must lie between 0 and --large {config.large}")
-    for option, rate in (("rate", config.rate), ("fine-tuning-rate", config.fine_tuning_rate)):
-        if not rate > 0:
-            raise JaxnetsError(f"--{option} must be above 0, got {rate}")
+    for name in ("learning_rate", "fine_tuning_rate"):
+        if not getattr(config, name) > 0:
+            option = f"--{name.replace('_', '-')}"
+            raise JaxnetsError(f"{option} must be above 0, got {getattr(config, name)}")
     workdir = write_settings(config)
     study = build_study(config)
     with tqdm(total=13 * config.keys, disable=None, desc="trainings") as bar:

@@ -50,7 +50,7 @@ class Config:
         splits: how the classes are split: "random", "natural" (human-made / animals; for other sets
             even / odd numbers).
         train_per_class, test_per_class: images of each class.
-        side: images are brought to this many pixels a side (default: as they are).
+        image_size: images are brought to this many pixels a side (default: as they are).
         widths: channels of the convolutional layers; the classifier is one layer more.
         steps, batch_size, rate: of every run.
         keys: repetitions, each with its own random split, for the intervals.
@@ -62,11 +62,11 @@ class Config:
     splits: tuple[class_subsets.Halves, ...] = ("random", "natural")
     train_per_class: int = 1000
     test_per_class: int = 500
-    side: int | None = 16
+    image_size: int | None = 16
     widths: tuple[int, ...] = (16, 32, 48, 64)
     steps: int = 400
     batch_size: int = 64
-    rate: float = 0.2
+    learning_rate: float = 0.2
     keys: int = 3
     data_dir: Path | None = None
     workdir: Path = Path("runs/transferability")
@@ -79,7 +79,7 @@ def smoke() -> Config:
         splits=("random",),
         train_per_class=20,
         test_per_class=10,
-        side=None,
+        image_size=None,
         widths=(4, 6),
         steps=6,
         batch_size=20,
@@ -92,12 +92,16 @@ def main(config: Config) -> dict[str, Any]:
     """Train all networks, check their bits, draw the paper's figure."""
     if config.keys < 1 or config.steps < 1:
         raise JaxnetsError("--keys and --steps must be at least 1")
-    if not config.rate > 0:
-        raise JaxnetsError(f"--rate must be above 0, got {config.rate}")
+    if not config.learning_rate > 0:
+        raise JaxnetsError(f"--learning-rate must be above 0, got {config.learning_rate}")
     workdir = write_settings(config)
-    dataset = load_small(config.dataset, config.data_dir, side=config.side)
+    dataset = load_small(config.dataset, config.data_dir, side=config.image_size)
     preprocess = fit_channel_mean_std(dataset.train.images).apply
-    training = {"steps": config.steps, "batch_size": config.batch_size, "rate": config.rate}
+    training = {
+        "steps": config.steps,
+        "batch_size": config.batch_size,
+        "rate": config.learning_rate,
+    }
     studies: dict[tuple[int, int], TransferabilityStudy] = {}
     summary: dict[str, Any] = {}
     runs = (4 * len(config.widths) + 3) * config.keys * len(config.splits)

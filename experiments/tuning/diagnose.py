@@ -1,11 +1,11 @@
 """What the loss curves of a run say, in words.
 
-Command:  python -m experiments.tuning.diagnose --run runs/train_classifier/digits-lenet5
+Command:  python -m experiments.tuning.diagnose --workdir runs/train_classifier/digits-lenet5
           python -m experiments.tuning.diagnose
 Time:     three seconds on two CPU cores.
-Result:   runs/diagnose/: curves.png with the finding written on it, and summary.json. Without
-          --run, typical curves of each kind: learning rate too high, too low, plateau,
-          over-fitting, under-fitting, good.
+Result:   curves.png with the finding written on it, and summary.json, in diagnosis/ in the run's
+          directory. Without --workdir, typical curves of each kind: learning rate too high, too
+          low, plateau, over-fitting, under-fitting, good; in runs/diagnose.
 """
 
 from dataclasses import dataclass
@@ -28,39 +28,41 @@ class Config:
     """Whose curves.
 
     Attributes:
-        run: directory of a run of `experiments.train_classifier`.
+        workdir: directory of a run of `experiments.train_classifier`.
         noise: of the typical curves.
         seed: of the typical curves.
-        workdir: where the results go.
+        target: where the results go.
     """
 
-    run: Path | None = None
+    workdir: Path | None = None
     noise: float = 0.05
     seed: int = 4
-    workdir: Path = Path("runs/diagnose")
+    target: Path | None = None
 
 
 def smoke() -> Config:
     """The typical curves."""
-    return Config(workdir=Path("runs/smoke/diagnose"))
+    return Config(target=Path("runs/smoke/diagnose"))
 
 
 def main(config: Config) -> dict[str, Any]:
     """Diagnose one run, or the typical curves; returns the contents of ``summary.json``."""
-    found = _typical(config) if config.run is None else _of_run(config.run, config.workdir)
-    write_json(config.workdir / "config.json", {k: str(v) for k, v in vars(config).items()})
+    run = config.workdir
+    target = config.target or (Path("runs/diagnose") if run is None else run / "diagnosis")
+    found = _typical(config, target) if run is None else _of_run(run, target)
+    write_json(target / "config.json", {k: str(v) for k, v in vars(config).items()})
     summary = {
         name: {"kind": d.kind, "finding": d.finding, "advice": d.advice, "evidence": d.evidence}
         for name, d in found.items()
     }
-    write_json(config.workdir / "summary.json", summary)
+    write_json(target / "summary.json", summary)
     for name, d in found.items():
         print(f"{name}: {d.kind.replace('_', ' ')}. {d.finding}.\n    Advice: {d.advice}.")
-    print(f"{config.workdir}: curves.png, summary.json")
+    print(f"{target}: curves.png, summary.json")
     return summary
 
 
-def _of_run(run: Path, workdir: Path) -> dict[str, Diagnosis]:
+def _of_run(run: Path, target: Path) -> dict[str, Diagnosis]:
     records = read_metrics(run)
     if not records:
         raise JaxnetsError(
@@ -79,12 +81,12 @@ def _of_run(run: Path, workdir: Path) -> dict[str, Diagnosis]:
         floor=_floor(settings, run),
         rate_decayed=rate_decayed and finished,
     )
-    workdir.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     figures.save_curves(
         train,
         test if len(test) >= 4 else None,
         found,
-        workdir / "curves.png",
+        target / "curves.png",
         unit="step",
         length=max(record["step"] for record in records),
         valid_name="test",
@@ -103,15 +105,15 @@ def _floor(settings: dict[str, Any], run: Path) -> float:
     return smoothing_entropy(smoothing, len(classifier.info.class_names))
 
 
-def _typical(config: Config) -> dict[str, Diagnosis]:
-    config.workdir.mkdir(parents=True, exist_ok=True)
+def _typical(config: Config, target: Path) -> dict[str, Diagnosis]:
+    target.mkdir(parents=True, exist_ok=True)
     figure, rows = new_figure(3, 2, width=14 / 3, height=4)
     found = {}
     for kind, place in zip(ADVICE, chain(*rows), strict=True):
         train, valid = typical_curves(kind, noise=config.noise, seed=config.seed)
         found[kind] = diagnose(train, valid)
         figures.draw_curves(place, train, valid, found[kind])
-    save_figure(figure, config.workdir / "curves.png")
+    save_figure(figure, target / "curves.png")
     return found
 
 

@@ -49,7 +49,7 @@ class Config:
         coarse_epochs: epochs of its trials.
         fine_trials: settings of the second round, which train for all epochs.
         zoom: how many times narrower the second round's ranges are.
-        valid_share: of the training images, held out for the search.
+        validation: of the training images, held out for the search.
         keys: runs of each recipe on the test set.
         small_set: images to overfit.
         seed: of everything.
@@ -71,7 +71,7 @@ class Config:
     coarse_epochs: int = 3
     fine_trials: int = 14
     zoom: float = 2.0
-    valid_share: float = 0.2
+    validation: float = 0.2
     keys: int = 5
     small_set: int = 50
     seed: int = 0

@@ -23,7 +23,7 @@ from jaxnets.ensembles.view_average import apply_to_views
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks import Classifier, ClassifierInfo, classification, load_classifier
 from jaxnets.tasks.class_report import class_table, predict_source, save_mistakes, table_text
-from jaxnets.tasks.published import load_published
+from jaxnets.tasks.published import load_published, require_model
 from jaxnets.train import DataParallel, Evaluator, choose_devices
 from jaxnets.train.run_directory import read_json, write_json
 
@@ -41,8 +41,9 @@ class Config:
     Attributes:
         workdir: the run's directory; with weights, where the results go.
         step: a certain checkpoint (default: the newest whole one).
-        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, hf://…) …
-        model: … of this network. Images are normalized with the network's published statistics.
+        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, .net, hf://…) …
+        model: … of this network; a .net file says it itself. Images are normalized with the
+            network's published statistics.
         classes: with weights, a text file with a class name on each line.
         dataset: measure on this dataset (default: the one it was trained on). With weights, the
             sub-folders of folder:PATH are the network's classes, by WordNet id, number or name.
@@ -162,15 +163,18 @@ def _require_same_images(workdir: Path, info: ClassifierInfo, dataset: Dataset) 
 
 
 def _published(config: Config) -> tuple[Classifier, Dataset]:
-    given = {"--weights": config.weights, "--model": config.model, "--dataset": config.dataset}
-    missing = [option for option, value in given.items() if value is None]
-    if missing:
-        raise JaxnetsError(f"--weights, --model and --dataset go together; give {missing[0]}")
+    if config.weights is None:
+        raise JaxnetsError(f"--model {config.model} is of --weights FILE; give both, or a run")
+    model = require_model(config.model, config.weights)
+    if config.dataset is None:
+        raise JaxnetsError(
+            "--weights and --dataset go together; give --dataset: a file does not say its data"
+        )
     if config.step is not None:
         raise JaxnetsError("--step is of a run; a file of weights has none")
     return load_published(
         config.weights,
-        config.model,
+        model,
         config.dataset,
         data_dir=config.data_dir,
         classes=config.classes,

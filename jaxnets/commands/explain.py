@@ -3,6 +3,7 @@
 Command:  jaxnets explain photo.jpg --workdir runs/mine
           jaxnets explain photo.jpg --weights resnet50-0676ba61.pth --model resnet50
           jaxnets explain photo.jpg --workdir runs/mine --class-name dog
+          jaxnets explain photo.jpg --weights compressed_SqueezeNet.net
 Time:     half a minute on two CPU cores for SqueezeNet at 227×227 pixels, most of it compilation.
 Result:   the five most probable classes, and one sheet with all maps: explain.png, beside
           summary.json, in --target (explanations/ in the run's directory; for weights
@@ -17,6 +18,9 @@ import tyro
 
 from jaxnets.commands.predict import load_predictor
 from jaxnets.errors import JaxnetsError, UnknownNameError
+from jaxnets.interpret.explain import explain_picture
+from jaxnets.interpret.subject import subject_of
+from jaxnets.study.figures import save_figure
 from jaxnets.train.run_directory import to_json, write_json
 
 
@@ -28,9 +32,9 @@ class Config:
         image: an image file, any format that Pillow reads.
         workdir: the run's directory.
         step: a certain checkpoint (default: the newest whole one).
-        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, hf://…,
+        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, .net, hf://…,
             https://…) …
-        model: … of this network.
+        model: … of this network; a .net file says it itself.
         classes: with weights, a text file with a class name on each line.
         class_name: explain this class (default: the most probable one).
         layer: for Grad-CAM, the deconvnet and the activation under occlusion (default: the last
@@ -77,24 +81,7 @@ def main(config: Config) -> dict[str, Any]:
         target = target.with_name("explanations" if config.weights is None else target.name)
         target = Path("runs/explain") / target.name if config.weights is not None else target
 
-    try:
-        from jaxnets.interpret.explain import explain_picture
-        from jaxnets.interpret.subject import Subject
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("jaxnets.interpret"):
-            raise
-        raise JaxnetsError("this version of jaxnets has no room jaxnets.interpret yet") from None
-    from jaxnets.study.figures import save_figure
-
-    subject = Subject(
-        classifier.network,
-        classifier.variables,
-        image.shape[0],
-        image.shape[2],
-        tuple(value / 255 for value in info.mean),
-        tuple(value / 255 for value in info.std),
-        info.class_names,
-    )
+    subject = subject_of(classifier)
     try:
         found = explain_picture(
             subject,

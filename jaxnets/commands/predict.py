@@ -2,6 +2,7 @@
 
 Command:  jaxnets predict photo.jpg --workdir runs/mine
           jaxnets predict photo.jpg --weights resnet50-0676ba61.pth --model resnet50
+          jaxnets predict photo.jpg --weights compressed_SqueezeNet.net
           jaxnets predict *.png --workdir runs/train_classifier/digits-lenet5 --invert
 Time:     a few seconds, most of it start-up and compilation.
 Result:   a line for each of the five most probable classes, with its probability, and a picture of
@@ -24,7 +25,7 @@ from jaxnets.data import read_image
 from jaxnets.errors import JaxnetsError
 from jaxnets.study.figures import TRAIN, new_figure, save_figure
 from jaxnets.tasks import Classifier, load_classifier
-from jaxnets.tasks.published import load_published_classifier
+from jaxnets.tasks.published import load_published_classifier, require_model
 
 RUN = Path("runs/train_classifier/digits-lenet5")
 
@@ -37,9 +38,9 @@ class Config:
         images: image files, any format that Pillow reads.
         workdir: the run's directory.
         step: a certain checkpoint (default: the newest whole one).
-        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, hf://…,
+        weights: instead of a run, a file of weights (.safetensors, .pth, .th, .npz, .net, hf://…,
             https://…) …
-        model: … of this network.
+        model: … of this network; a .net file says it itself.
         classes: a text file with a class name on each line (default: the run's; for weights
             ImageNet's 1,000, or CIFAR-10's).
         top: how many classes to show.
@@ -102,7 +103,7 @@ def load_predictor(config: Any) -> tuple[Classifier, Callable[[Path], np.ndarray
 
     >>> load_predictor(Config((), weights="w.pth"))
     Traceback (most recent call last):
-    jaxnets.errors.JaxnetsError: --weights FILE and --model NAME go together: a file does ...
+    jaxnets.errors.JaxnetsError: --weights w.pth needs --model NAME: the file does not say ...
     """
     if config.weights is None and config.model is None:
         if config.classes is not None:
@@ -115,16 +116,11 @@ def load_predictor(config: Any) -> tuple[Classifier, Callable[[Path], np.ndarray
             lambda path: read_image(path, (height, width), channels),
             config.target or workdir / "predictions",
         )
-    if config.model is None:
-        raise JaxnetsError(
-            "--weights FILE and --model NAME go together: a file does not say its network"
-        )
+    model = require_model(config.model, config.weights)
     if config.step is not None or config.workdir is not None:
         raise JaxnetsError("--workdir and --step are of a run; --weights of a file: give one")
-    classifier, prepare = load_published_classifier(
-        config.model, config.weights, classes=config.classes
-    )
-    return classifier, prepare.read, config.target or Path("runs/predict") / config.model
+    classifier, prepare = load_published_classifier(model, config.weights, classes=config.classes)
+    return classifier, prepare.read, config.target or Path("runs/predict") / model
 
 
 def save_prediction(image: np.ndarray, found: Sequence[tuple[str, float]], path: Path) -> None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import JaxnetsError
 from jaxnets.tasks import Recipe, apply_recipe, choose_recipe, train_classifier
 from jaxnets.tasks.default_recipes import describe_recipe
+from jaxnets.tasks.published import require_model
 from jaxnets.tasks.training import load_recipe_dataset
 from jaxnets.train import RunOptions
 from jaxnets.train.processes import join
@@ -40,6 +40,26 @@ class Config(Recipe, RunOptions):
     data_dir: Path | None = None
 
 
+def with_network(config: Config) -> Config:
+    """The network of a file of weights that says it; others must be named.
+
+    Args:
+        config: what was asked for.
+
+    Returns:
+        The same, with the file's network.
+
+    Raises:
+        JaxnetsError: weights without a network.
+
+    >>> with_network(Config(weights="compressed_SqueezeNet.net")).model
+    'squeezenet1_0_paper'
+    """
+    if config.weights is None or config.model != Config.model:
+        return config
+    return dataclasses.replace(config, model=require_model(None, config.weights))
+
+
 def choose_defaults(config: Config) -> Config:
     """Defaults that suit the data: image size and network for photographs, and the recipe.
 
@@ -52,7 +72,7 @@ def choose_defaults(config: Config) -> Config:
     >>> choose_defaults(Config()).recipe
     'small'
     """
-    defaults = Config()
+    config, defaults = with_network(config), Config()
     own = config.dataset.startswith("folder:")
     if config.weights is None and own:
         from jaxnets.data.folder import image_sizes, scan_folder
@@ -92,8 +112,7 @@ def main(config: Config) -> dict[str, Any]:
     """
     if config.weights is not None and config.fine_tune is None:
         config = dataclasses.replace(config, fine_tune="all")
-    if config.weights is not None and config.model == Config.model:
-        raise JaxnetsError("--weights FILE needs --model NAME: a file does not say its network")
+    config = with_network(config)
     # Before anything asks JAX a question: it would start alone. Weights are read and lines printed
     # long before the run begins.
     join(config)

@@ -66,7 +66,6 @@ class DecodedFolder(NamedTuple):
             labels int32 (N,)); memory maps, read only.
         class_names: K of them.
         skipped: files that could not be read, with the reason.
-        own_test: the folder itself has test images; otherwise a fifth was held out.
 
     >>> DecodedFolder({}, ("cat", "dog"), ()).skipped
     ()
@@ -75,7 +74,6 @@ class DecodedFolder(NamedTuple):
     splits: dict[str, tuple[np.ndarray, np.ndarray]]
     class_names: tuple[str, ...]
     skipped: tuple[str, ...]
-    own_test: bool = False
 
 
 def scan_folder(path: Path | str) -> ImageFolder:
@@ -191,6 +189,7 @@ def load_folder(
     seed: int = 0,
     cache_dir: Path | str | None = None,
     reader: Callable[[Path], np.ndarray] | None = None,
+    test_only: bool = False,
 ) -> DecodedFolder:
     """Decode a folder of images once; from then on they are memory-mapped.
 
@@ -206,6 +205,8 @@ def load_folder(
         cache_dir: where decoded images are kept; by default ``$JAXNETS_CACHE`` or
             ``~/.cache/jaxnets``.
         reader: file → uint8 (H, W, channels), in place of ``size``; its text names it in the cache.
+        test_only: nothing will be trained: decode only the test images, which are all where the
+            folder has none of its own.
 
     Returns:
         A `DecodedFolder`.
@@ -229,11 +230,12 @@ def load_folder(
         read_image, size=None if size is None else (size, size), channels=channels
     )
     what = str(reader) if reader is not None else f"{size} {channels}"
-    marks = f"{CACHE_FORMAT} {what} {skip_broken} {seed} {folder.digest}"
+    marks = f"{CACHE_FORMAT} {what} {skip_broken} {seed} {folder.digest}" + " test" * test_only
     key = f"{folder.path.resolve().name}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}"
     root = Path(cache_dir or default_cache_dir()).expanduser()
     arrays, facts = open_or_build(
-        root / "folders" / key, partial(_build, folder, read, skip_broken, seed)
+        root / "folders" / key,
+        partial(_build, folder, read, skip_broken, None if test_only else seed),
     )
     splits = {}
     for name, count in facts["counts"].items():
@@ -241,24 +243,31 @@ def load_folder(
             arrays[f"{name}_images"][:count],
             np.array(arrays[f"{name}_labels"][:count]),
         )
-    skipped, own_test = tuple(facts["skipped"]), "test" in folder.splits
-    return DecodedFolder(splits, folder.class_names, skipped, own_test)
+    return DecodedFolder(splits, folder.class_names, tuple(facts["skipped"]))
 
 
 def _build(
     folder: ImageFolder,
     read: Callable[[Path], np.ndarray],
     skip_broken: bool,
-    seed: int,
+    seed: int | None,
     target: Path,
 ) -> dict[str, Any]:
     splits = dict(folder.splits)
-    if "test" not in splits:
+    if seed is None:  # only what is tested on
+        whole = [file for files in splits.values() for file in files]
+        splits = {"test": splits.get("test", whole)}
+    elif "test" not in splits:
         files = splits["train"]
         known = np.array([label for _, label in files])
         test = set(shuffle.held_out_rows(known, TEST_SHARE, seed, use=shuffle.HOLDOUT).tolist())
         splits["train"] = [f for row, f in enumerate(files) if row not in test]
         splits["test"] = [f for row, f in enumerate(files) if row in test]
+        if not test:
+            raise JaxnetsError(
+                f"folder:{folder.path}: no class has more than one image, so that none is left to "
+                "test on: add images, or a folder of them beside a folder train"
+            )
     counts: dict[str, int] = {}
     broken: list[str] = []
     shape = None

@@ -49,7 +49,7 @@ from jaxnets.interpret.sensitivity import (
 )
 from jaxnets.interpret.small_zfnet import SmallZFNet, train_snapshots
 from jaxnets.interpret.subject import Subject, load_subject
-from jaxnets.interpret.svm import LinearSVM, fit_linear_svm
+from jaxnets.interpret.svm import fit_linear_svm
 from jaxnets.interpret.targets import Unit
 from jaxnets.interpret.top import TopActivations, crops, top_activations
 from jaxnets.interpret.visualize import Transformations, Visualization, visualize_unit
@@ -61,7 +61,6 @@ __all__ = [
     "Explanation",
     "FilterReport",
     "LayerProbe",
-    "LinearSVM",
     "OcclusionMaps",
     "Section",
     "Sensitivity",

@@ -68,8 +68,7 @@ def class_activation_map(
     >>> bool(jnp.allclose(found.maps.mean((1, 2)) + found.bias, found.logits))
     True
     """
-    images, unit = check_images(images), _class(target)
-    _, (channels, _) = split(unit, len(images))
+    images, unit, channels = _images_and_classes(images, target)
     found, depth = compiled(_class_maps, model)(variables, images, channels)
     check_fits(unit, (1, 1, depth))
     return found
@@ -84,9 +83,7 @@ def _class_maps(model, variables, images, channels):
             "grad_cam, which needs no pooling"
         )
     feature, head = parts
-    logits, pull = jax.vjp(head, feature)
-    channels = jnp.where(channels < 0, logits.argmax(-1), channels)
-    (weights,) = pull(jax.nn.one_hot(channels, logits.shape[-1], dtype=logits.dtype))
+    logits, channels, weights = _gradient_of_class(head, feature, channels)
     positions = feature.shape[1] * feature.shape[2]
     # Linear behind the map: its gradient is w/Z at every position.
     maps = positions * (weights * feature).sum(-1)
@@ -186,9 +183,8 @@ def _plus_plus_weights(activation, gradient):
 
 
 def _weighted(weights, model, variables, images, target, layer, relu):
-    images, unit = check_images(images), _class(target)
+    images, unit, channels = _images_and_classes(images, target)
     layer = layer or last_map(model, variables, images)
-    _, (channels, _) = split(unit, len(images))
     maps, depth = compiled(_gradient_maps, model, layer, weights, relu)(variables, images, channels)
     check_fits(unit, (1, 1, depth))
     return maps
@@ -200,9 +196,7 @@ def _gradient_maps(model, layer, weights, relu, variables, images, channels):
     def rest(value):
         return run_network(model, variables, images, layer=layer, edit=lambda _: value)[0]
 
-    logits, pull = jax.vjp(rest, activation)
-    channels = jnp.where(channels < 0, logits.argmax(-1), channels)
-    (gradient,) = pull(jax.nn.one_hot(channels, logits.shape[-1], dtype=logits.dtype))
+    logits, _, gradient = _gradient_of_class(rest, activation, channels)
     maps = (weights(activation, gradient) * activation).sum(-1)
     return jax.nn.relu(maps) if relu else maps, jnp.array(logits.shape[-1])
 
@@ -252,10 +246,9 @@ def score_cam(
     >>> score_cam(model, model.init(jax.random.key(0), x), x, target=1).shape
     (1, 2, 2)
     """
-    images, unit = check_images(images), _class(target)
+    images, unit, channels = _images_and_classes(images, target)
     check_count("batch_size", batch_size)
     layer = layer or last_map(model, variables, images)
-    _, (channels, _) = split(unit, len(images))
     activation, logits = compiled(_activation_and_logits, model, layer)(variables, images)
     check_fits(unit, (1, 1, logits.shape[-1]))
     channels = jnp.where(channels < 0, logits.argmax(-1), channels)
@@ -323,7 +316,18 @@ def last_map(model: nn.Module, variables: Mapping[str, Any], images: jax.Array) 
     return maps[-1]
 
 
-def _class(target: Any) -> Unit:
+def _images_and_classes(images: Any, target: Any) -> tuple[jax.Array, Unit, jax.Array]:
+    """Images as an array, the target as a unit, and a class for each image, −1 where predicted."""
     if isinstance(target, (str, Unit)):
         raise ValueError(f"target: got {target!r}; expected a class, one for each image, or None")
-    return Unit(channel=target)
+    images, unit = check_images(images), Unit(channel=target)
+    _, (channels, _) = split(unit, len(images))
+    return images, unit, channels
+
+
+def _gradient_of_class(head, value, channels):
+    """(logits of ``head(value)``, classes, gradient of each image's class in ``value``)."""
+    logits, pull = jax.vjp(head, value)
+    channels = jnp.where(channels < 0, logits.argmax(-1), channels)
+    (gradient,) = pull(jax.nn.one_hot(channels, logits.shape[-1], dtype=logits.dtype))
+    return logits, channels, gradient

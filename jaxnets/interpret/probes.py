@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.interpret.program import compiled, names
-from jaxnets.interpret.svm import LinearSVM, fit_linear_svm
+from jaxnets.interpret.svm import fit_linear_svm
 from jaxnets.interpret.targets import as_map
 from jaxnets.models import features
 from jaxnets.ops import adaptive_avg_pool
-from jaxnets.transfer import compute_features, fit_linear_probe
+from jaxnets.transfer import LinearClassifier, compute_features, fit_linear_probe
 
 
 class LayerProbe(NamedTuple):
@@ -33,7 +33,7 @@ class LayerProbe(NamedTuple):
     train: float
     test: float
     dimension: int
-    svm: LinearSVM
+    svm: LinearClassifier
 
 
 def layer_features(

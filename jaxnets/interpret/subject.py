@@ -10,11 +10,8 @@ import numpy as np
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model, model_info
-from jaxnets.pretrained import load, load_deep_compression
-from jaxnets.pretrained.deep_compression import MEAN, SIDE, STD
-
-# How akamaster's and most other networks for it number CIFAR-10's classes.
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+from jaxnets.tasks import Classifier, load_classifier
+from jaxnets.tasks.published import load_published_classifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +51,9 @@ def load_subject(
     """A trained network, from wherever its weights lie.
 
     Args:
-        weights: a run's directory; Deep Compression's SqueezeNet (``.net``); another file that
-            `jaxnets.pretrained.load` reads; None: random weights.
-        model: the network's name, for the last two.
+        weights: a run's directory; a file that `jaxnets.pretrained.load` reads; None: random
+            weights.
+        model: the network's name, where the file does not say it.
         key: of random weights.
 
     Returns:
@@ -69,33 +66,17 @@ def load_subject(
     ('0', '1')
     """
     if weights is not None and Path(weights).is_dir():
-        from jaxnets.tasks import load_classifier
-
-        classifier, _ = load_classifier(weights)
-        info = classifier.info
-        mean, std = (tuple(v / 255 for v in values) for values in (info.mean, info.std))
-        size, names = info.image_shape, info.class_names
-        return Subject(classifier.network, classifier.variables, size[0], size[2], mean, std, names)
-    if weights is not None and Path(weights).suffix == ".net":
-        network, variables = load_deep_compression(weights)
-        numbers = tuple(map(str, range(network.num_classes)))
-        return Subject(network, variables, SIDE, 3, MEAN, STD, numbers)
+        return subject_of(load_classifier(weights)[0])
+    if weights is not None:
+        classifier, _ = load_published_classifier(model, weights)
+        return subject_of(classifier)
     if model is None:
-        raise JaxnetsError(
-            f"{weights}: the file does not say of which network it is; name it (--model)"
-        )
+        raise JaxnetsError("a network with random weights is asked for; name it (--model)")
     known = model_info(model)
-    if weights is None:
-        network = create_model(model)
-        x = np.zeros((1, *known.input_shape), np.float32)
-        keys = jax.random.key(0) if key is None else key
-        variables = jax.jit(lambda k: network.init({"params": k, "dropout": k}, x))(keys)
-    else:
-        network, variables = load(model, str(weights))
-    if weights is not None and not known.mean:
-        raise JaxnetsError(f"{model}: no published normalization is known; give a run's directory")
-    classes = network.num_classes
-    is_cifar = classes == 10 and known.input_size == 32 and known.channels == 3
+    network = create_model(model)
+    x = np.zeros((1, *known.input_shape), np.float32)
+    keys = jax.random.key(0) if key is None else key
+    variables = jax.jit(lambda k: network.init({"params": k, "dropout": k}, x))(keys)
     return Subject(
         network,
         variables,
@@ -103,5 +84,23 @@ def load_subject(
         known.channels,
         known.mean or (0.5,) * known.channels,
         known.std or (0.25,) * known.channels,
-        CIFAR10 if is_cifar else tuple(map(str, range(classes))),
+        tuple(map(str, range(network.num_classes))),
     )
+
+
+def subject_of(classifier: Classifier) -> Subject:
+    """A classifier as a network to be looked into.
+
+    Args:
+        classifier: of a run (`jaxnets.tasks.load_classifier`) or with published weights.
+
+    Returns:
+        A `Subject`.
+
+    Example: ``subject_of(load_classifier("runs/mine")[0])``.
+    """
+    info = classifier.info
+    mean, std = (tuple(v / 255 for v in values) for values in (info.mean, info.std))
+    side, _, channels = info.image_shape
+    names = info.class_names
+    return Subject(classifier.network, classifier.variables, side, channels, mean, std, names)

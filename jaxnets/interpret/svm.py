@@ -1,40 +1,10 @@
 """A linear support vector machine, fitted to its minimum by L-BFGS."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.optim import minimize
-
-
-class LinearSVM(NamedTuple):
-    """One linear classifier for each class, against all others: s = x · W + b.
-
-    Attributes:
-        kernel: W, (D, K).
-        bias: b, (K,).
-        iterations: steps that the fit took.
-        converged: whether it reached its tolerance.
-
-    >>> svm = LinearSVM(jnp.eye(2), jnp.zeros(2))
-    >>> svm(jnp.array([[3.0, 1.0]])).tolist(), svm.accuracy(jnp.eye(2), [0, 0])
-    ([[3.0, 1.0]], 0.5)
-    """
-
-    kernel: jax.Array
-    bias: jax.Array
-    iterations: int = 0
-    converged: bool = True
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(N, D) → scores (N, K)."""
-        return x @ self.kernel + self.bias
-
-    def accuracy(self, x: jax.Array, labels: jax.Array) -> float:
-        """Share of examples whose own class has the largest score."""
-        return float((self(x).argmax(-1) == jnp.asarray(labels)).mean())
+from jaxnets.transfer.linear import LinearClassifier, check_examples, fit_linear
 
 
 def _objective(params, x, signs, penalty):
@@ -51,7 +21,7 @@ def fit_linear_svm(
     penalty: float = 1.0,
     tol: float = 1e-3,
     max_iterations: int = 1000,
-) -> LinearSVM:
+) -> LinearClassifier:
     """The minimum of the squared hinge loss, each class against all others.
 
     .. math:: \\min_{w, b} ½ (‖w‖² + b²) + C Σ_i \\max(0, 1 − y_i (w·x_i + b))²
@@ -82,27 +52,16 @@ def fit_linear_svm(
     >>> fit_linear_svm(x, labels, 2, penalty=10.0).accuracy(x, labels)
     1.0
     """
-    x, labels = jnp.asarray(x), np.asarray(labels)
-    if x.ndim != 2 or labels.shape != x.shape[:1] or not len(labels):
-        raise ValueError(f"x must be (N, D) with labels (N,), got {x.shape} and {labels.shape}")
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels must lie in 0 … {num_classes - 1}, got {labels.min()} … {labels.max()}"
-        )
+    x, labels = check_examples(x, labels, num_classes)
     if not penalty > 0:
         raise ValueError(f"penalty: got {penalty}; expected a positive number")
     signs = jnp.asarray(np.where(labels[:, None] == np.arange(num_classes), 1, -1), x.dtype)
-    start = {
-        "kernel": jnp.zeros((x.shape[1], num_classes), x.dtype),
-        "bias": jnp.zeros(num_classes, x.dtype),
-    }
-    found = minimize(
+    return fit_linear(
         _objective,
-        start,
-        args=(x, signs, jnp.asarray(penalty, x.dtype)),
+        x,
+        signs,
+        jnp.asarray(penalty, x.dtype),
+        num_classes=num_classes,
         tol=tol,
         max_iterations=max_iterations,
-    )
-    return LinearSVM(
-        found.x["kernel"], found.x["bias"], int(found.iterations), bool(found.converged)
     )

@@ -61,6 +61,11 @@ class Material(NamedTuple):
         turn = [rows[i] for i in range(max(map(len, order))) for rows in order if i < len(rows)]
         return np.asarray(turn[:count])
 
+    def recognized(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(numbers, images, labels) of test images that are recognized, as `right` orders them."""
+        rows = self.right(count)
+        return rows, self.test[0][rows], self.test[1][rows]
+
 
 Result = tuple[Section, dict[str, Any]]
 
@@ -184,8 +189,7 @@ def sensitivity(material: Material, images: int = 5) -> Result:
     Returns:
         (section, numbers).
     """
-    rows = material.right(images)
-    x, labels = material.test[0][rows], material.test[1][rows]
+    _, x, labels = material.recognized(images)
     side = x.shape[1]
     settings = {
         "translate": np.linspace(-side / 4, side / 4, 9),
@@ -229,8 +233,7 @@ def occlusion(material: Material, images: int = 3) -> Result:
     Returns:
         (section, numbers).
     """
-    rows = material.right(images)
-    x, labels = material.test[0][rows], material.test[1][rows]
+    rows, x, labels = material.recognized(images)
     size = max(3, x.shape[1] // 4)
     found = occlusion_map(
         material.model,

@@ -5,7 +5,7 @@ Source: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Docu
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -228,6 +228,45 @@ class LeNet5Original(nn.Module):
         return self.conv(features, (5, 5), kernel_init=init, dtype=self.dtype, name=name)
 
 
+class LeNetCaffe(nn.Module):
+    """The LeNet-5 that came with Caffe, and that papers on compression mean by the name.
+
+    28×28 → conv1 24×24×20 → 12×12 → conv2 8×8×50 → 4×4 → fc1 500, ReLU → classes: 431,080
+    parameters with one channel and ten classes, seven times those of 1998. The convolutions have no
+    nonlinearity but the pooling's.
+
+    Attributes:
+        num_classes: width of the classifier; None returns the endpoints conv1, pool1, conv2, pool2.
+        widths: channels of the two convolutions, and width of the hidden layer.
+        pool: the pooling, called as ``pool(x, (2, 2), strides=2)``.
+        conv: convolution layer, called as ``conv(features, (5, 5), dtype=…, name=…)``.
+        dtype: compute dtype.
+
+    Call: images (N, H, W, C) of at least 16×16 → logits (N, num_classes), float32.
+    """
+
+    num_classes: int | None = 10
+    widths: Sequence[int] = (20, 50, 500)
+    pool: Callable[..., jax.Array] = max_pool
+    conv: Callable[..., nn.Module] = Conv
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool = False):
+        check_images(self, x, smallest=16, stem="conv1")
+        endpoints = OrderedDict()
+        for number in (1, 2):
+            name = f"conv{number}"
+            x = self.conv(self.widths[number - 1], (5, 5), dtype=self.dtype, name=name)(x)
+            endpoints[name] = x
+            x = endpoints[f"pool{number}"] = self.pool(x, (2, 2), strides=2)
+        if self.num_classes is None:
+            return endpoints
+        x = x.reshape(x.shape[0], -1)
+        x = relu(Dense(self.widths[2], dtype=self.dtype, name="fc1")(x))
+        return Dense(self.num_classes, dtype=self.dtype, name="fc2")(x).astype(jnp.float32)
+
+
 def map_loss(logits: jax.Array, labels: jax.Array, j: float = 10.0) -> jax.Array:
     """The discriminative criterion of the paper (equation 9), per example.
 
@@ -296,3 +335,18 @@ def lenet5_1998(
 ) -> LeNet5Original:
     """LeNet-5 of 1998, for ten classes; ``fields`` of `LeNet5Original`."""
     return LeNet5Original(num_classes=num_classes, name=name, **fields)
+
+
+@register(
+    paper=papers.LENET,
+    input_size=28,
+    channels=1,
+    parameters=431_080,
+    macs=2_293_000,
+    feature_strides={"conv1": 1, "pool1": 2, "conv2": 2, "pool2": 4},
+)
+def lenet5_caffe(
+    *, num_classes: int | None = 10, name: str | None = None, **fields: Any
+) -> LeNetCaffe:
+    """Caffe's LeNet-5, the one of papers on pruning; ``fields`` of `LeNetCaffe`."""
+    return LeNetCaffe(num_classes=num_classes, name=name, **fields)

@@ -64,3 +64,9 @@ class MLP(nn.Module):
 def mlp(*, num_classes: int | None = 10, name: str | None = None, **fields: Any) -> MLP:
     """A perceptron with two hidden layers, of 256 and 128 units; ``fields`` of `MLP`."""
     return MLP(num_classes=num_classes, name=name, **fields)
+
+
+@register(paper=papers.LENET, parameters=266_610, macs=266_200, input_size=28, channels=1)
+def lenet_300_100(*, num_classes: int | None = 10, name: str | None = None, **fields: Any) -> MLP:
+    """LeNet-300-100, two hidden layers of 300 and 100 units; ``fields`` of `MLP`."""
+    return MLP(num_classes=num_classes, name=name, **{"hidden": (300, 100), **fields})

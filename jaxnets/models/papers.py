@@ -103,6 +103,8 @@ MOBILENET_V2 = Paper(
     "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     2018,
 )
+MOBILENET_V3 = Paper("Howard et al.", "Searching for MobileNetV3", 2019)
+SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",
     "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
@@ -149,6 +151,4 @@ S3D = Paper(
     "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification",
     2017,
 )
-SLOWFAST = Paper(
-    "Feichtenhofer, Fan, Malik, He", "SlowFast Networks for Video Recognition", 2018
-)
+SLOWFAST = Paper("Feichtenhofer, Fan, Malik, He", "SlowFast Networks for Video Recognition", 2018)

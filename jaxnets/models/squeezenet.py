@@ -116,6 +116,10 @@ class SqueezeNet(nn.Module):
 
 
 V1_0 = {"stages": V1_0_STAGES, "stem_width": 96, "stem_kernel": 7}
+# Caffe's images have gray levels 0 … 255 less these; images from 0 to 1, as ours, give the same by
+# x = (image − mean) / std.
+CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)
+CAFFE_STD = (1 / 255, 1 / 255, 1 / 255)
 # As published: on 227×227 images the head pads its map.
 PAPER = {**V1_0, "head_padding": 1}
 
@@ -146,7 +150,13 @@ def squeezenet1_1(
 
 
 @_squeezenet(
-    parameters=1_248_424, macs=861_339_936, input_size=227, published=_accuracy("57.5/80.3")
+    parameters=1_248_424,
+    macs=861_339_936,
+    input_size=227,
+    mean=CAFFE_MEAN,
+    std=CAFFE_STD,
+    published=_accuracy("57.5/80.3"),
+    weights=("deep_compression squeezenet",),
 )
 def squeezenet1_0_paper(
     *, num_classes: int | None = 1000, name: str | None = None, **fields: Any

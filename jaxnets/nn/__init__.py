@@ -7,6 +7,7 @@ from jaxnets.nn.conv_gru import ConvGRU
 from jaxnets.nn.dense import Dense
 from jaxnets.nn.drop_connect import DropConnect
 from jaxnets.nn.dropout import Dropout
+from jaxnets.nn.factorized import Factorized, separate
 from jaxnets.nn.fold_batch_norm import fold_batch_norms
 from jaxnets.nn.fractional_max_pool import FractionalMaxPool
 from jaxnets.nn.gaussian_noise import GaussianNoise
@@ -26,6 +27,7 @@ __all__ = [
     "Dense",
     "DropConnect",
     "Dropout",
+    "Factorized",
     "FractionalMaxPool",
     "GaussianNoise",
     "LocalResponseNorm",
@@ -39,4 +41,5 @@ __all__ = [
     "fold_batch_norms",
     "optimize_for_inference",
     "precise_batch_statistics",
+    "separate",
 ]

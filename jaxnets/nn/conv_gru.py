@@ -56,7 +56,7 @@ class ConvGRU(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (gates,), self.param_dtype)
-        x, *kernels, bias = nn.dtypes.promote_dtype(x, *kernels, bias, dtype=self.dtype)
+        x, inputs, recurrent, bias = nn.dtypes.promote_dtype(x, *kernels, bias, dtype=self.dtype)
         x = x[:, ::-1] if self.reverse else x
-        states = conv_gru(x, *kernels, bias, state, algorithm=self.algorithm)
+        states = conv_gru(x, inputs, recurrent, bias, state, algorithm=self.algorithm)
         return states[:, ::-1] if self.reverse else states

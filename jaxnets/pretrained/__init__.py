@@ -2,7 +2,11 @@
 
 from jaxnets.pretrained.attention_layouts import attention_params_from_torch
 from jaxnets.pretrained.darknet_files import read_darknet
-from jaxnets.pretrained.deep_compression import load_deep_compression
+from jaxnets.pretrained.deep_compression import (
+    load_deep_compression,
+    network_of_file,
+    read_deep_compression,
+)
 from jaxnets.pretrained.loading import load, save
 from jaxnets.pretrained.names import NameMap
 from jaxnets.pretrained.preprocess import Preprocessing, preprocessing
@@ -24,8 +28,10 @@ __all__ = [
     "load_char_rnn",
     "load_deep_compression",
     "load_g2p",
+    "network_of_file",
     "preprocessing",
     "read_darknet",
+    "read_deep_compression",
     "read_state_dict",
     "recurrent_from",
     "recurrent_params",

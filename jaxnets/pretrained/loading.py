@@ -24,6 +24,7 @@ from jaxnets.pretrained.convert import (
     to_flax,
     to_torch,
 )
+from jaxnets.pretrained.deep_compression import network_of_file
 from jaxnets.pretrained.name_maps import maps_of
 from jaxnets.pretrained.names import NameMap
 from jaxnets.pretrained.state_dict import read_state_dict, unwrap
@@ -109,6 +110,9 @@ def load(
         raise JaxnetsError(f"load: channels must be 1 or {shape[-1]}, got {channels}")
     if path is None:
         path = _address(name, source)
+    only = None if isinstance(path, Mapping) else network_of_file(path)
+    if only not in (None, name):
+        raise JaxnetsError(f"{path}: these are weights of {only}, not of {name}")
     path, candidates = _candidates(path, container, prefix)
     best = None
     for weights in candidates:

@@ -20,6 +20,7 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
 from jaxnets.pretrained.video_names import VIDEO_MAPS
 
 OURS = NameMap("jaxnets", lambda model: ())
@@ -242,6 +243,8 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     ),
     "squeezenet": (
         NameMap("torchvision", squeezenet_torchvision, applies=lambda m: m.bypass != "complex"),
+        # Names that `read_deep_compression` gives, which are our own.
+        NameMap("deep_compression", rules(), applies=lambda m: m.bypass is None),
     ),
     "resnet": (NameMap("torchvision", RESNET), NameMap("timm", RESNET)),
     "resnet_cifar": (NameMap("akamaster", RESNET_CIFAR),),
@@ -275,6 +278,8 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("torchvision", mobilenet_v2_torchvision),
         NameMap("timm", mobilenet_v2_timm),
     ),
+    "ssd300": (SSD300,),
+    "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),
     "googlenet": (GOOGLENET,),
     "inception_v3": INCEPTION_V3,

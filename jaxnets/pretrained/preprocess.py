@@ -16,6 +16,7 @@ _RESIZE = {
     ("torchvision", "resnext101_64x4d"): 232,
     ("torchvision", "shufflenet_v2_x1_5"): 232,
     ("torchvision", "shufflenet_v2_x2_0"): 232,
+    ("deep_compression", "squeezenet1_0_paper"): 256,
     ("timm", "nasnet_a_large"): int(331 / 0.911),
     ("Cadene", "nasnet_a_large"): int(331 / 0.875),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxnets.errors import JaxnetsError, printable
 from jaxnets.pretrained import download, hub
+from jaxnets.pretrained.deep_compression import network_of_file, read_deep_compression
 from jaxnets.pretrained.npz_files import read_npz
 from jaxnets.pretrained.torch_files import read_legacy, read_zip
 
@@ -54,10 +55,10 @@ def read_state_dict(
     """Read the weights of a file, without PyTorch and without running anything in it.
 
     Formats, told apart by content: ``.safetensors``; PyTorch's ``.pth``, ``.pt``, ``.th`` in the
-    zip format and in the one before 1.6; ``.npz``. A dict around the weights ("state_dict",
-    "model", …) is opened. A prefix of a wrapper ("module.", "model.", …) that all names share is
-    taken off, also where the wrapper keeps tensors of its own beside ("n_averaged",
-    "criterion.…"), which are then left out. So is what is not a tensor.
+    zip format and in the one before 1.6; ``.npz``; Deep Compression's ``.net``, by its name. A dict
+    around the weights ("state_dict", "model", …) is opened. A prefix of a wrapper ("module.",
+    "model.", …) that all names share is taken off, also where the wrapper keeps tensors of its own
+    beside ("n_averaged", "criterion.…"), which are then left out. So is what is not a tensor.
 
     Args:
         path: a file, ``hf://owner/repo[/file]``, or ``https://…`` with a checksum, which is
@@ -89,6 +90,8 @@ def read_state_dict(
     if not file.is_file():
         hint = " (a folder, a pipe or a device is none)" if file.exists() else ""
         raise JaxnetsError(f"{name}: no such file{hint}")
+    if network_of_file(file):
+        return read_deep_compression(file)
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -141,7 +144,9 @@ def _read(path: str, content: bytes) -> Any:
     raise JaxnetsError(f"{path}: {_what(content)}, not a checkpoint. {_FORMATS}")
 
 
-_FORMATS = "Known are .safetensors, .pth/.pt/.th (PyTorch) and .npz (NumPy)."
+_FORMATS = (
+    "Known are .safetensors, .pth/.pt/.th (PyTorch), .npz (NumPy) and .net (Deep Compression)."
+)
 
 
 def _what(content: bytes) -> str:

@@ -101,11 +101,12 @@ def means_and_spreads(entries: Sequence[dict[str, float]]) -> tuple[list[float],
     return means, [spread if math.isfinite(spread) else 0.0 for spread in spreads]
 
 
-def write_settings(config: Any) -> Path:
+def write_settings(config: Any, place: Path | None = None) -> Path:
     """Make the directory of an experiment's results and write its settings to config.json.
 
     Args:
-        config: a dataclass with a ``workdir``; its paths are written as text.
+        config: a dataclass; its paths are written as text.
+        place: the directory (default: the config's ``workdir``).
 
     Returns:
         The directory.
@@ -119,7 +120,7 @@ def write_settings(config: Any) -> Path:
     >>> [path.name for path in workdir.iterdir()]
     ['config.json']
     """
-    workdir = Path(config.workdir)
+    workdir = Path(config.workdir if place is None else place)
     workdir.mkdir(parents=True, exist_ok=True)
     settings = {k: _as_text(v) for k, v in asdict(config).items()}
     write_json(workdir / "config.json", settings)

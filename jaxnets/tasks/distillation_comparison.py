@@ -47,12 +47,12 @@ class Settings:
         epochs: passes over the source, of every run but a FitNet's first stage.
         hint_epochs: passes of that stage.
         batch_size: of a step.
-        rate: highest learning rate; Nesterov momentum with a cosine schedule.
+        learning_rate: highest rate; Nesterov momentum with a cosine schedule.
         weight_decay: of matrices.
         temperature, alpha: T and α of softened predictions; the labels get 1 − α.
         hint_temperature: T of a FitNet's second stage.
         anneal: first and last λ there.
-        smoothing: ε of label smoothing.
+        label_smoothing: ε of label smoothing.
         penalty: β of the confidence penalty.
         attention: weight β/2 of the attention maps.
         relational: weight of distances (25) and angles (50) together.
@@ -67,13 +67,13 @@ class Settings:
     epochs: int = 12
     hint_epochs: int = 4
     batch_size: int = 64
-    rate: float = 0.1
+    learning_rate: float = 0.1
     weight_decay: float = 5e-4
     temperature: float = 4.0
     alpha: float = 0.9
     hint_temperature: float = 3.0
     anneal: tuple[float, float] = (4.0, 1.0)
-    smoothing: float = 0.1
+    label_smoothing: float = 0.1
     penalty: float = 0.1
     attention: float = 10.0
     relational: float = 1.0
@@ -87,12 +87,12 @@ class Settings:
         """Raise a `JaxnetsError` for values that no run can have, and for unknown methods."""
         for method in methods:
             _require(method)
-        positive = ("epochs", "hint_epochs", "batch_size", "rate", "temperature")
+        positive = ("epochs", "hint_epochs", "batch_size", "learning_rate", "temperature")
         for name in (*positive, "hint_temperature"):
             if not getattr(self, name) > 0:
                 option = f"--{name.replace('_', '-')}"
                 raise JaxnetsError(f"{option} must be above 0, got {getattr(self, name)}")
-        for name in ("alpha", "smoothing", "eta", "label_weight"):
+        for name in ("alpha", "label_smoothing", "eta", "label_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 option = f"--{name.replace('_', '-')}"
                 raise JaxnetsError(f"{option} must lie in [0, 1], got {getattr(self, name)}")
@@ -225,7 +225,7 @@ class Comparison:
                 preprocess=self.preprocess,
             )
         loss = {
-            "label_smoothing": partial(losses.cross_entropy, label_smoothing=s.smoothing),
+            "label_smoothing": partial(losses.cross_entropy, label_smoothing=s.label_smoothing),
             "confidence_penalty": partial(_penalized, strength=s.penalty),
         }[method]
         return classification(self.num_classes, loss=loss, preprocess=self.preprocess)
@@ -246,7 +246,7 @@ class Comparison:
     def _optimizer(self, steps: int) -> optax.GradientTransformation:
         return create_optimizer(
             "nesterov",
-            optax.cosine_decay_schedule(self.settings.rate, max(1, steps)),
+            optax.cosine_decay_schedule(self.settings.learning_rate, max(1, steps)),
             weight_decay=self.settings.weight_decay,
             mask=mask_by_rank,
             clip_norm=2.0,

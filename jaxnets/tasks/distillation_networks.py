@@ -174,7 +174,7 @@ def choose_student(
     """
     own = images.shape[1]
     if not 1 <= side <= own or own % side:
-        raise JaxnetsError(f"--side must divide the images' side of {own} pixels, got {side}")
+        raise JaxnetsError(f"--image-size must divide the images' side of {own} pixels, got {side}")
     standardize = fit_channel_mean_std(images).apply
     network = _network(name, num_classes, widths)
     chosen = layers or middle_and_last(network, (side, side, images.shape[-1]))

@@ -9,13 +9,13 @@ from jaxnets.data.class_names import class_names, match_folders
 from jaxnets.data.folder import load_folder
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import model_info
-from jaxnets.pretrained import load
+from jaxnets.pretrained import load, network_of_file
 from jaxnets.pretrained.preprocess import Preprocessing, preprocessing
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo
 
 
 def load_published_classifier(
-    model: str,
+    model: str | None,
     weights: str | Path | None = None,
     *,
     num_classes: int | None = None,
@@ -24,9 +24,9 @@ def load_published_classifier(
     """A network with weights from elsewhere, its class names, and how it wants its images.
 
     Args:
-        model: the network's name.
-        weights: a file (.safetensors, .pth, .th, .npz), ``hf://…`` or ``https://…``; None: the
-            first of ``model_info(model).addresses``.
+        model: the network's name; None where the file says it (.net).
+        weights: a file (.safetensors, .pth, .th, .npz, .net), ``hf://…`` or ``https://…``; None:
+            the first of ``model_info(model).addresses``.
         num_classes: K of the file (default: that of the published network).
         classes: a text file of class names; see `jaxnets.data.class_names.class_names`.
 
@@ -40,6 +40,7 @@ def load_published_classifier(
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: lenet5: no published weights are known, so neither is the ...
     """
+    model = require_model(model, weights)
     prepare = preprocessing(model)
     network, variables = load(
         model, weights, num_classes=... if num_classes is None else num_classes
@@ -57,9 +58,36 @@ def load_published_classifier(
     return Classifier(info, network, variables), prepare
 
 
+def require_model(model: str | None, weights: str | Path | None) -> str:
+    """The network of a file of weights: the one that was named, or the file's own.
+
+    Args:
+        model: its name, if it was given.
+        weights: the file.
+
+    Returns:
+        The network's name.
+
+    Raises:
+        JaxnetsError: no name, and a file that does not say it.
+
+    >>> require_model(None, "compressed_SqueezeNet.net"), require_model("vgg16", "w.pth")
+    ('squeezenet1_0_paper', 'vgg16')
+    >>> require_model(None, "w.pth")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: --weights w.pth needs --model NAME: the file does not say its ...
+    """
+    model = model or network_of_file(weights)
+    if model is None:
+        raise JaxnetsError(
+            f"--weights {weights} needs --model NAME: the file does not say its network"
+        )
+    return model
+
+
 def load_published(
-    weights: str,
-    model: str,
+    weights: str | None,
+    model: str | None,
     dataset: str,
     *,
     data_dir: Path | None = None,
@@ -89,6 +117,7 @@ def load_published(
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: --model lenet5: no published weights are known, so neither is ...
     """
+    model = require_model(model, weights)
     known = model_info(model)
     if not known.mean:
         raise JaxnetsError(
@@ -122,14 +151,14 @@ def _folder(
     dataset: str, classifier: Classifier, prepare: Preprocessing, skip_broken: bool
 ) -> Dataset:
     found = load_folder(
-        dataset.removeprefix("folder:"), reader=_Reader(prepare), skip_broken=skip_broken
+        dataset.removeprefix("folder:"),
+        reader=_Reader(prepare),
+        skip_broken=skip_broken,
+        test_only=True,
     )
     numbers = np.asarray(match_folders(found.class_names, classifier.info.class_names), np.int32)
-    # Nothing is trained: a folder without a test split is tested on whole.
-    parts = [pair for name, pair in found.splits.items() if name == "test" or not found.own_test]
-    images = [images for images, _ in parts]
-    joined = images[0] if len(images) == 1 else np.concatenate(images)
-    test = Split(joined, numbers[np.concatenate([labels for _, labels in parts])])
+    images, labels = found.splits["test"]
+    test = Split(images, numbers[labels])
     names = classifier.info.class_names
     return Dataset(dataset, test, test, names, classifier.info.image_shape)
 

@@ -174,6 +174,8 @@ def train_classifier(
         wrap_apply=None if start is None else start.wrap_apply,
         after_evaluation=_observe_plateau(schedule, mapped),
         settings=settings,
+        # Runs that began before a setting existed did what its default does.
+        settings_before=settings_of(Recipe(), Recipe),
         meta={"classifier": info.to_json(), "config": settings},
         summarize=partial(_summarize, recipe, dataset, info, workdir, steps_per_epoch, options),
         title=f"{recipe.model} ({parameters:,} parameters, {macs:,} MACs an image) on "

@@ -56,6 +56,7 @@ def fit(
     wrap_apply: Callable[[Callable], Callable] | None = None,
     after_evaluation: Callable[[TrainState, dict[str, Any]], TrainState] | None = None,
     settings: Mapping[str, Any] | None = None,
+    settings_before: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
     summarize: Callable[[Fitted], dict[str, Any]] | None = None,
     title: str = "",
@@ -92,6 +93,7 @@ def fit(
             schedules and stopping rules.
         settings: further JSON values that decide what is learned; a run with others, or with
             another number of epochs, batch size, microbatches or seed, is not resumed.
+        settings_before: what settings stood for before they existed, for runs that lack them.
         meta: JSON values to keep in every checkpoint.
         summarize: called by the main process at the end; makes pictures and returns what the
             summary has first.
@@ -178,7 +180,7 @@ def fit(
             )
         # The directory comes last, so that a mistake above leaves nothing behind.
         workdir = local_path(workdir)
-        finished = _open_directory(stack, workdir, settings, options)
+        finished = _open_directory(stack, workdir, settings, settings_before, options)
         if finished is not None:
             return Fitted(finished, {}, {}, finished_before=True)
         key = jax.random.key(seed)
@@ -224,7 +226,11 @@ def _draw_curves(workdir: Path, epoch_steps: int, fitted: Fitted) -> dict[str, A
 
 
 def _open_directory(
-    stack: contextlib.ExitStack, path: Path, settings: dict[str, Any], options: RunOptions
+    stack: contextlib.ExitStack,
+    path: Path,
+    settings: dict[str, Any],
+    settings_before: Mapping[str, Any] | None,
+    options: RunOptions,
 ) -> dict[str, Any] | None:
     """Open the run's directory, which process 0 alone owns; the others train along.
 
@@ -240,6 +246,7 @@ def _open_directory(
                     settings,
                     accept_changes=options.accept_changes,
                     restart=options.restart,
+                    defaults=settings_before,
                 )
             )
             finished = directory.summary

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class RunDirectory:
         settings: what decides the run's result, as JSON values; kept in ``config.json``.
         accept_changes: go on with a run whose settings were others (its state is kept, the new
             settings hold from here on) instead of refusing.
+        defaults: what settings stood for before they existed: a run whose ``config.json`` lacks
+            one of them is taken to have its value here.
         restart: begin anew; the old directory is moved aside to ``NAME.old-1``, never deleted.
 
     Raises:
@@ -39,6 +42,9 @@ class RunDirectory:
     >>> with RunDirectory(path, {"epochs": 9}, accept_changes=True) as run:
     ...     run.changes
     ['epochs: the run has 5, asked for 9']
+    >>> with RunDirectory(path, {"epochs": 9, "loss": "map"}, defaults={"loss": "map"}) as run:
+    ...     run.changes  # a run from before there was a choice
+    []
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class RunDirectory:
         *,
         accept_changes: bool = False,
         restart: bool = False,
+        defaults: Mapping[str, Any] | None = None,
     ):
         self.path = local_path(path)
         settings = to_json(settings)
@@ -59,7 +66,10 @@ class RunDirectory:
             self.moved_to = self._move_aside() if restart else None
             before = self._settings_before(accept_changes)
             self._began = before is None
-            changes = [] if before is None else _differences(before, settings)
+            changes = []
+            if before is not None:
+                known = {k: v for k, v in to_json(dict(defaults or {})).items() if k in settings}
+                changes = _differences({**known, **before}, settings)
             if changes and not accept_changes:
                 listed = "\n  ".join(changes)
                 raise JaxnetsError(

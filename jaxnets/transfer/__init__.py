@@ -23,13 +23,14 @@ from jaxnets.transfer.layers import (
     layer_names,
     layers_up_to,
 )
-from jaxnets.transfer.probe import LinearProbe, cross_validate, fit_linear_probe
+from jaxnets.transfer.linear import LinearClassifier
+from jaxnets.transfer.probe import cross_validate, fit_linear_probe
 from jaxnets.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
 from jaxnets.transfer.similarity import measure_similarity
 
 __all__ = [
     "Advice",
-    "LinearProbe",
+    "LinearClassifier",
     "advise",
     "compute_features",
     "copy_layers",

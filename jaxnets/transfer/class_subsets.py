@@ -135,14 +135,34 @@ def take_per_class(split: Split, per_class: int, seed: int) -> Split:
     >>> len(take_per_class(load_dataset("digits").train, 3, 0))
     30
     """
+    return split_per_class(split, per_class, seed)[0]
+
+
+def split_per_class(split: Split, per_class: int, seed: int) -> tuple[Split, Split]:
+    """This many random examples of each class, as `take_per_class` takes them, and all others.
+
+    Args:
+        split: examples.
+        per_class: at most so many of each class go to the first part.
+        seed: which ones.
+
+    Returns:
+        (first part, the others), in stored order.
+
+    >>> from jaxnets.data import load_dataset
+    >>> [len(part) for part in split_per_class(load_dataset("digits").test, 3, 0)]
+    [30, 330]
+    """
     random = np.random.default_rng(seed)
     labels = np.asarray(split.labels)
     chosen = [
         random.permutation(np.flatnonzero(labels == label))[:per_class]
         for label in np.unique(labels)
     ]
-    rows = np.sort(np.concatenate(chosen))
-    return Split(split.images[rows], split.labels[rows])
+    taken = np.zeros(len(labels), bool)
+    taken[np.concatenate(chosen)] = True
+    rows = np.flatnonzero(taken), np.flatnonzero(~taken)
+    return tuple(Split(split.images[part], split.labels[part]) for part in rows)
 
 
 def scramble_pixels(dataset: Dataset, seed: int = 0) -> Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxnets.errors import UnknownNameError
 from jaxnets.models import features
 from jaxnets.transfer.layers import head_layers
-from jaxnets.transfer.probe import LinearProbe
+from jaxnets.transfer.linear import LinearClassifier
 
 
 def head_inputs(model: nn.Module, variables: Mapping[str, Any], x: jax.Array) -> jax.Array:
@@ -113,7 +113,7 @@ def compute_features(
 
 
 def set_head(
-    model: nn.Module, variables: Mapping[str, Any], probe: LinearProbe, input_shape
+    model: nn.Module, variables: Mapping[str, Any], probe: LinearClassifier, input_shape
 ) -> dict[str, Any]:
     """The network's variables with a probe, fitted on its `head_inputs`, as their classifier.
 
@@ -131,7 +131,7 @@ def set_head(
 
     >>> from jaxnets.models import create_model
     >>> net, x = create_model("mlp", hidden=(4,), num_classes=2), jnp.ones((3, 2, 2, 1))
-    >>> probe = LinearProbe(jnp.zeros((4, 2)), jnp.array([1.0, 5.0]))
+    >>> probe = LinearClassifier(jnp.zeros((4, 2)), jnp.array([1.0, 5.0]))
     >>> variables = set_head(net, net.init(jax.random.key(0), x), probe, (2, 2, 1))
     >>> net.apply(variables, x)[0].tolist()
     [1.0, 5.0]

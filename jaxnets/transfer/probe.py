@@ -1,43 +1,12 @@
 """Linear probes: a softmax regression on fixed features, fitted by L-BFGS."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.losses import cross_entropy
-from jaxnets.metrics import accuracy
-from jaxnets.optim import minimize
 from jaxnets.optim.trees import check_count, check_number
-
-
-class LinearProbe(NamedTuple):
-    """Softmax regression, z = x·W + b.
-
-    Attributes:
-        kernel: W, (D, K).
-        bias: b, (K,).
-        iterations: steps that the fit took.
-        converged: whether it reached its tolerance.
-
-    >>> probe = LinearProbe(jnp.eye(2), jnp.zeros(2))
-    >>> probe(jnp.array([[3.0, 1.0]])).tolist(), probe.accuracy(jnp.eye(2), [0, 0])
-    ([[3.0, 1.0]], 0.5)
-    """
-
-    kernel: jax.Array
-    bias: jax.Array
-    iterations: int = 0
-    converged: bool = True
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(N, D) → logits (N, K)."""
-        return x @ self.kernel + self.bias
-
-    def accuracy(self, x: jax.Array, labels: jax.Array) -> float:
-        """Share of the right answers; NaN for class numbers outside 0 … K−1."""
-        return float(accuracy(self(x), jnp.asarray(labels)))
+from jaxnets.transfer.linear import LinearClassifier, check_examples, fit_linear
 
 
 def _probe_loss(params, x, labels, weights, l2):
@@ -66,7 +35,7 @@ def fit_linear_probe(
     weights: jax.Array | None = None,
     tol: float = 1e-4,
     max_iterations: int = 500,
-) -> LinearProbe:
+) -> LinearClassifier:
     """The softmax regression on given features: minimum of cross entropy + λ/2 ‖W‖².
 
     The problem is convex and small, and the features do not change, so that L-BFGS on the whole
@@ -93,34 +62,26 @@ def fit_linear_probe(
     >>> fit_linear_probe(x, labels, 2).accuracy(x, labels)
     1.0
     """
-    x, labels = jnp.asarray(x), jnp.asarray(labels)
-    if x.ndim != 2 or labels.shape != x.shape[:1] or not len(x):
-        raise ValueError(f"x must be (N, D) with labels (N,), got {x.shape} and {labels.shape}")
+    x, labels = check_examples(x, labels, num_classes)
     check_number("l2", l2, low=0)
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest >= num_classes:
-        raise ValueError(f"labels must lie in 0 … {num_classes - 1}, got {lowest} … {highest}")
     weights = jnp.ones(len(x), x.dtype) if weights is None else jnp.asarray(weights, x.dtype)
     if weights.shape != labels.shape or not bool((weights >= 0).all() & (weights.sum() > 0)):
         raise ValueError(
             f"weights must be (N,), not negative and not all 0, got shape {weights.shape}"
         )
     standard, mean, scale = _standardize(x, weights)
-    start = {
-        "kernel": jnp.zeros((x.shape[1], num_classes), x.dtype),
-        "bias": jnp.zeros(num_classes, x.dtype),
-    }
-    found = minimize(
+    found = fit_linear(
         _probe_loss,
-        start,
-        args=(standard, labels, weights, jnp.asarray(l2, x.dtype)),
+        standard,
+        jnp.asarray(labels),
+        weights,
+        jnp.asarray(l2, x.dtype),
+        num_classes=num_classes,
         tol=tol,
         max_iterations=max_iterations,
     )
-    kernel = found.x["kernel"] * scale[:, None]
-    return LinearProbe(
-        kernel, found.x["bias"] - mean @ kernel, int(found.iterations), bool(found.converged)
-    )
+    kernel = found.kernel * scale[:, None]
+    return found._replace(kernel=kernel, bias=found.bias - mean @ kernel)
 
 
 def cross_validate(

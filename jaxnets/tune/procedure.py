@@ -33,7 +33,7 @@ class Budget:
         coarse_epochs: epochs of its trials.
         fine_trials: settings of the second round, which train for all epochs of the recipe.
         zoom: how many times narrower the second round's ranges are.
-        valid_share: of the training images, held out for the search.
+        validation: of the training images, held out for the search.
         keys: runs of each recipe on the test set.
         small_set: images to overfit.
 
@@ -45,7 +45,7 @@ class Budget:
     coarse_epochs: int = 3
     fine_trials: int = 14
     zoom: float = 2.0
-    valid_share: float = 0.2
+    validation: float = 0.2
     keys: int = 5
     small_set: int = 50
 
@@ -88,7 +88,7 @@ def find_recipe(
         JaxnetsError: what the steps raise.
 
     >>> from jaxnets.data import load_dataset
-    >>> recipe, few = Recipe(model="mlp", epochs=2), Budget(valid_share=0.001)
+    >>> recipe, few = Recipe(model="mlp", epochs=2), Budget(validation=0.001)
     >>> find_recipe(recipe, load_dataset("digits"), Path("runs/mine"), few, quiet=True)
     Traceback (most recent call last):
     ...
@@ -96,7 +96,7 @@ def find_recipe(
     """
     say = _silent if quiet else print
     bar = _no_bar if quiet else _open_bar
-    train, valid = split_held_out(dataset.train, budget.valid_share, seed=recipe.seed)
+    train, valid = split_held_out(dataset.train, budget.validation, seed=recipe.seed)
     searched = dataset._replace(train=train)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(train)))
     say(
@@ -117,7 +117,7 @@ def find_recipe(
             Round(budget.fine_trials, recipe.epochs, budget.zoom, first_rung=0.5),
         ],
         store=workdir / "study.db",
-        configuration=to_json(asdict(recipe) | {"valid_share": budget.valid_share}),
+        configuration=to_json(asdict(recipe) | {"validation": budget.validation}),
         reduction=2,
         seed=recipe.seed,
         devices=devices,

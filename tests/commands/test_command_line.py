@@ -74,6 +74,52 @@ def test_other_programs_names_of_options_are_understood():
     assert [str(p) for p in parse("predict", "a.png", "--model", "vgg16").images] == ["a.png"]
 
 
+def test_spellings_of_the_experiments():
+    from experiments.ensembles import ensemble
+    from experiments.tuning import diagnose
+
+    def parse_entry(entry, *words: str):
+        return command.run(lambda config: config, entry.Config, words)
+
+    found = parse_entry(ensemble, "--rate", "0.3", "--side", "8", "--runs", "runs/a", "runs/b")
+    assert (found.learning_rate, found.image_size) == (0.3, 8)
+    assert [str(path) for path in found.runs] == ["runs/a", "runs/b"]
+    assert str(parse_entry(diagnose, "--run", "runs/mine").workdir) == "runs/mine"
+    found = parse("train", "--rate", "0.5", "--side", "48", "--run", "runs/x")
+    assert (found.learning_rate, found.image_size, str(found.workdir)) == (0.5, 48, "runs/x")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "folder:photos --epochs 3 --quiet",
+        "--epochs 3 folder:photos --quiet",
+        "--quiet --epochs 3 folder:photos",
+        "--epochs 3 --quiet folder:photos",
+        "--epochs=3 folder:photos --quiet",
+        "--dataset folder:photos --epochs 3 --quiet",
+        "--epochs 3 --quiet --data folder:photos",
+    ],
+)
+def test_what_a_command_works_on_may_stand_anywhere(words):
+    found = parse("train", *words.split())
+    assert (found.dataset, found.epochs, found.quiet) == ("folder:photos", 3, True)
+
+
+def test_words_that_stand_alone():
+    assert str(parse("evaluate", "--step", "3", "runs/a").workdir) == "runs/a"
+    found = parse("predict", "--top", "2", "a.png", "--invert", "b.png", "--workdir", "runs/a")
+    assert [str(path) for path in found.images] == ["a.png", "b.png"] and found.invert
+    # Values of an option that takes several stay with it.
+    assert parse("train", "--log", "wandb", "tensorboard").log == ("wandb", "tensorboard")
+    assert parse("inspect", "--image-size", "64", "resnet18").model == "resnet18"
+
+
+def test_two_sets_are_too_many(capsys):
+    message = fails(capsys, "train", "folder:a", "folder:b")
+    assert "folder:b" in message or "dataset" in message
+
+
 def test_what_is_not_needed_is_said(capsys):
     assert "--dtype bfloat16" in fails(capsys, "train", "--amp")
     assert "JAX_PLATFORMS" in fails(capsys, "train", "--device", "cuda")
@@ -85,7 +131,8 @@ def test_spellings_lead_to_options_that_exist():
     for name in commands.COMMANDS:
         module = __import__(f"jaxnets.commands.{name}", fromlist=["Config"])
         known |= {f.name.replace("_", "-") for f in dataclasses.fields(module.Config)}
-    known |= {"rate", "models", "image"}  # of experiments
+    # Of experiments.
+    known |= {"models", "image", "test-examples", "max-minutes", "tolerance", "rounds"}
     wrong = {option for options in command.SPELLINGS.values() for option in options} - known
     assert wrong == set()
 
@@ -130,7 +177,7 @@ def test_warm_up_shrinks_to_fit():
 
 def test_weights_and_networks_go_together(capsys, tmp_path):
     assert "needs --model NAME" in fails(capsys, "train", "--weights", "w.pth")
-    assert "go together" in fails(capsys, "predict", "a.png", "--weights", "w.pth")
+    assert "needs --model NAME" in fails(capsys, "predict", "a.png", "--weights", "w.pth")
     assert "no published weights are known" in fails(
         capsys, "predict", "a.png", "--weights", "w.pth", "--model", "lenet5"
     )

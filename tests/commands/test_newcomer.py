@@ -152,15 +152,15 @@ def test_in_a_fresh_environment(tmp_path):
     clone = tmp_path / "jaxnets"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     subprocess.run([python, "-m", "pip", "install", "-q", "-e", str(clone)], check=True)
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
+    environment = {**kept, "JAXNETS_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     found = subprocess.run(
         [python, "-c", "import jaxnets; print(jaxnets.__file__)"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert Path(found.stdout.strip()) == clone / "jaxnets" / "__init__.py"
     write_photographs(tmp_path / "photos")
     (tmp_path / weights.name).write_bytes(weights.read_bytes())
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
-    environment = {**kept, "JAXNETS_CACHE": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     for words, printed in guide_steps():
         done = subprocess.run(
             [tmp_path / "venv" / "bin" / words[0], *words[1:]],

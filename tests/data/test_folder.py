@@ -42,6 +42,17 @@ def test_classes_and_a_stratified_split(pets):
     assert isinstance(again.train.images, np.memmap) or again.train.images.base is not None
 
 
+def test_a_class_of_one_image_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXNETS_CACHE", str(tmp_path / "cache"))
+    for k in range(3):
+        write(tmp_path / "set" / f"class{k}" / "0.png", k)
+    with pytest.raises(JaxnetsError, match="no class has more than one image"):
+        load_folder(tmp_path / "set")
+    # Where nothing is trained, all are tested on.
+    images, labels = load_folder(tmp_path / "set", test_only=True).splits["test"]
+    assert labels.tolist() == [0, 1, 2] and images[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
 def test_sizes_are_brought_to_one(pets):
     write(pets / "dog" / "large.png", 200, (40, 60))
     assert image_sizes(scan_folder(pets)) == {(12, 10), (40, 60)}

@@ -28,7 +28,10 @@ def smoke_run(tmp_path_factory):
         if module not in done:
             experiment = importlib.import_module(module)
             workdir = tmp_path_factory.mktemp(module.rsplit(".", 1)[-1]) / "run"
-            config = dataclasses.replace(experiment.smoke(), workdir=workdir)
+            config = experiment.smoke()
+            # Of an experiment on runs, `workdir` is the run's and `target` that of the results.
+            place = "target" if hasattr(config, "target") and config.workdir is None else "workdir"
+            config = dataclasses.replace(config, **{place: workdir})
             output, errors = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
                 results = experiment.main(config)

@@ -24,8 +24,8 @@ def test_the_same_command_goes_on_where_it_was(smoke_run, tmp_path):
     kept["row"]["runs"]["scipy"]["evaluations"] = 12345
     path.write_text(json.dumps(kept))
     (tmp_path / "problems" / "robust_diabetes_10.json").unlink()
-    again = benchmark_lbfgs.main(dataclasses.replace(config, minutes=0.0))
+    again = benchmark_lbfgs.main(dataclasses.replace(config, max_minutes=0.0))
     assert again["problems"] == 1  # the other one is left for the next call
     assert again["runs"][0]["runs"]["scipy"]["evaluations"] == 12345
-    other = dataclasses.replace(config, tol=1e-3, names=("beale_2",))
+    other = dataclasses.replace(config, tolerance=1e-3, names=("beale_2",))
     assert benchmark_lbfgs.main(other)["runs"][0]["runs"]["scipy"]["evaluations"] < 100

@@ -55,9 +55,9 @@ def test_benchmark_names_the_families_it_knows(tmp_path):
 
 def test_tuning_writes_a_table_that_can_be_read(tmp_path, monkeypatch):
     config = replace(tune_convolution.smoke(), workdir=tmp_path)
-    few = [x for x in tuning.ladders(config.batch, config.shrink) if x.limit == "few_channels"]
+    few = [x for x in tuning.ladders(config.batch_size, config.shrink) if x.limit == "few_channels"]
     monkeypatch.setattr(tune_convolution, "ladders", lambda *_: few)
-    wide = tuning.onednn_ladders(config.batch, config.shrink)
+    wide = tuning.onednn_ladders(config.batch_size, config.shrink)
     assert {x.limit for x in wide} | {"least_macs"} == set(
         table.ONEDNN["amx"]["float32"]["forward"]
     )
@@ -81,8 +81,8 @@ def test_fourier_takes_a_small_photograph(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (31, 20), "green").save(tmp_path / "small.png")
-    config = replace(fourier.Config(), picture=tmp_path / "small.png")
+    config = replace(fourier.Config(), image=tmp_path / "small.png")
     assert fourier.load(config).shape == (20, 20)
     Image.new("RGB", (31, 2)).save(tmp_path / "tiny.png")
     with pytest.raises(JaxnetsError, match="at least 16 pixels"):
-        fourier.load(replace(config, picture=tmp_path / "tiny.png"))
+        fourier.load(replace(config, image=tmp_path / "tiny.png"))

@@ -77,7 +77,7 @@ def test_a_default_that_won_runs_once_a_key_and_fills_the_bar(tmp_path):
         ({"keys": 1}, "--keys 1 is too small"),
         ({"coarse_epochs": 3}, "--coarse-epochs 3 is above --epochs 2"),
         ({"train_examples": 12}, "12 training images are too few for 10 classes"),
-        ({"valid_share": 0.01}, "fewer images than the 10 classes"),
+        ({"validation": 0.01}, "fewer images than the 10 classes"),
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path, changes, words):
@@ -111,15 +111,15 @@ def test_diagnosis_of_a_finished_run(tmp_path, capsys):
         log_every=2,
     )
     train_classifier.main(run)
-    config = diagnose.Config(run=run.workdir, workdir=tmp_path / "diagnosis")
+    config = diagnose.Config(workdir=run.workdir, target=tmp_path / "diagnosis")
     (found,) = diagnose.main(config).values()
     assert found["kind"] in diagnose.ADVICE and found["finding"]
-    assert (config.workdir / "curves.png").stat().st_size > 10_000
+    assert (config.target / "curves.png").stat().st_size > 10_000
     with pytest.raises(JaxnetsError, match=r"has no metrics\.jsonl"):
-        diagnose.main(dataclasses.replace(config, run=tmp_path / "nowhere"))
+        diagnose.main(dataclasses.replace(config, workdir=tmp_path / "nowhere"))
 
 
 def test_every_typical_curve_is_named_as_it_is(tmp_path):
     for seed in (2, 4, 5):
-        config = dataclasses.replace(diagnose.smoke(), workdir=tmp_path, seed=seed)
+        config = dataclasses.replace(diagnose.smoke(), target=tmp_path, seed=seed)
         assert all(name == entry["kind"] for name, entry in diagnose.main(config).items())

@@ -25,18 +25,19 @@ def last(module: str) -> str:
 
 def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration():
     missing = {last(name) for name in experiments_with("main") - set(NAMES)}
-    # evaluate and predict need a trained run: test_train_classifier.py runs them on one.
+    # These need a trained run: test_train_classifier.py and tests/commands run them on one.
     # The claims (`__main__`) have --quick, which test_claims.py runs.
-    assert missing - {"__main__"} == {"evaluate", "predict"}
+    assert missing - {"__main__"} == {"evaluate", "explain", "predict"}
 
 
 # Half a minute or more of compiling, or run by the tests of their own as well:
 # test_find_recipe.py, test_transfer_experiments.py, test_distill.py, test_compare_models.py, and
-# those of jaxnets.interpret.
+# those of jaxnets.interpret and jaxnets.compress.
 SLOW = (
-    *("explain", "zfnet_analyses", "benchmark_interpret", "strongest"),
+    *("zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
-    *("transfer_strategies", "transferability", "ensemble", "distill"),
+    *("transfer_strategies", "transferability", "ensemble", "distill", "compress"),
+    "train_detector",
 )
 
 

@@ -72,9 +72,9 @@ def test_ensemble_of_finished_runs(tmp_path, capsys):
     [
         (ensemble, {"members": 1}, "--members must be at least 2, got 1"),
         (ensemble, {"steps": 3}, "--steps 3 is too short for 2 members"),
-        (ensemble, {"rate": 0.0}, "--rate must be above 0"),
+        (ensemble, {"learning_rate": 0.0}, "--learning-rate must be above 0"),
         (transferability, {"keys": 0}, "--keys and --steps must be at least 1"),
-        (transferability, {"rate": -1.0}, "--rate must be above 0"),
+        (transferability, {"learning_rate": -1.0}, "--learning-rate must be above 0"),
         (transfer_strategies, {"keys": 0}, "--keys must be at least 1"),
         (transfer_strategies, {"small": 20}, "--small 20 must lie between 0 and --large 20"),
         (transfer_strategies, {"fine_tuning_rate": 0.0}, "--fine-tuning-rate must be above 0"),

@@ -66,6 +66,7 @@ ORACLES = {
     "densenet250_k24_bc": "hand/densenet_cifar_L250_k24_BC",
     "densenet190_k40_bc": "hand/densenet_cifar_L190_k40_BC",
     "nin_imagenet": "hand/nin_imagenet_caffe",
+    **{name: f"tv/{name}" for name in ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")},
     "plain18": "darknet/resnet18",
     "plain34": "darknet/resnet34",
 }
@@ -410,7 +411,8 @@ def main(path):
     out = {}
     for name, key in ORACLES.items():
         entry = table[key]
-        macs = entry.get("macs_conv_linear_eval", entry.get("macs"))
+        counts = ("macs_conv_linear_eval", "macs_conv_linear_eval_randinit", "macs")
+        macs = next(entry[key] for key in counts if key in entry)
         # Auxiliary classifiers are an option of ours.
         parameters = entry.get("params_without_aux", entry["params"])
         out[name] = {"parameters": parameters, "macs": macs, "source": key}

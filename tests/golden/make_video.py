@@ -9,6 +9,7 @@ names of PySlowFast, pytorch-i3d and mmaction2, in plain PyTorch, at reduced dep
 `Net` makes a tensor where a layer first asks for it.
 """
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -99,7 +100,12 @@ def slowfast(net, x, *, depths, width, alpha, k, nonlocals):
 
     def fuse(s):
         y = net.conv(
-            xs[1], f"s{s}_fuse.conv_f2s", 2 * xs[1].shape[1], (k, 1, 1), (alpha, 1, 1), (k // 2, 0, 0)
+            xs[1],
+            f"s{s}_fuse.conv_f2s",
+            2 * xs[1].shape[1],
+            (k, 1, 1),
+            (alpha, 1, 1),
+            (k // 2, 0, 0),
         )
         xs[0] = torch.cat([xs[0], F.relu(net.norm(y, f"s{s}_fuse.bn"))], 1)
 
@@ -143,7 +149,7 @@ INCEPTION = {
 
 def same(x, kernel, stride):
     pads = []
-    for n, k, s in zip(x.shape[2:], kernel, stride):
+    for n, k, s in zip(x.shape[2:], kernel, stride, strict=True):
         total = max((-(-n // s) - 1) * s + k - n, 0)
         pads = [total // 2, total - total // 2, *pads]
     return F.pad(x, pads)
@@ -179,13 +185,13 @@ def i3d(net, x, *, width):
             ],
             1,
         )
-    x = F.avg_pool3d(x, tuple(min(n, k) for n, k in zip(x.shape[2:], (2, 7, 7))), 1)
+    x = F.avg_pool3d(x, tuple(min(n, k) for n, k in zip(x.shape[2:], (2, 7, 7), strict=True)), 1)
     return net.conv(x, "logits.conv3d", 7, (1, 1, 1), bias=True).mean((2, 3, 4))
 
 
 def c3d(net, x, *, stages, fc_width):
     for i, widths in enumerate(stages, start=1):
-        for letter, out in zip("ab", widths):
+        for letter, out in zip("ab", widths, strict=False):
             name = f"backbone.conv{i}{letter}.conv"
             x = F.relu(net.conv(x, name, out, (3, 3, 3), 1, 1, bias=True))
         window = (1 if i == 1 else 2, 2, 2)
@@ -197,6 +203,7 @@ def c3d(net, x, *, stages, fc_width):
 
 # Registered name, fields of ours, function, its arguments, shape of the clip.
 NON_LOCAL = ((), (1,), (0,), ())
+C3D_STAGES = ((2,), (3,), (4, 4), (4,), (6,))
 CASES = {
     "slowfast": (
         "slowfast_4x16_r50",
@@ -212,12 +219,17 @@ CASES = {
         lambda net, x: i3d_r50(net, x, depths=(1, 2, 2, 1), width=4, nonlocals=NON_LOCAL),
         (2, 4, 32, 40, 3),
     ),
-    "i3d": ("i3d_flow", {"width": 0.125}, lambda net, x: i3d(net, x, width=0.125), (2, 9, 40, 33, 2)),
+    "i3d": (
+        "i3d_flow",
+        {"width": 0.125},
+        lambda net, x: i3d(net, x, width=0.125),
+        (2, 9, 40, 33, 2),
+    ),
     "c3d": (
         "c3d",
-        {"stages": ((4,), (6, 6), (8,)), "fc_width": 12, "fc_window": (2, 3, 3)},
-        lambda net, x: c3d(net, x, stages=((4,), (6, 6), (8,)), fc_width=12),
-        (2, 8, 16, 16, 3),
+        {"stages": C3D_STAGES, "fc_width": 8},
+        lambda net, x: c3d(net, x, stages=C3D_STAGES, fc_width=8),
+        (2, 16, 112, 112, 3),
     ),
 }
 TORCHVISION = {
@@ -229,6 +241,8 @@ TORCHVISION = {
 
 
 def torchvision_logits(name, x):
+    with contextlib.suppress(ImportError):
+        import tvshim  # noqa: F401  (where torchvision's wheel is a CUDA build)
     from torchvision.models import video
 
     model = getattr(video, name)().double().eval()
@@ -260,8 +274,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        import tvshim  # noqa: F401  (where torchvision's wheel is a CUDA build)
-    except ImportError:
-        pass
     main()

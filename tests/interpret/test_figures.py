@@ -58,9 +58,9 @@ def test_pages_hold_their_figures(tmp_path):
 
 
 def test_a_file_must_say_what_it_is(tmp_path):
-    with pytest.raises(JaxnetsError, match="of which network"):
+    with pytest.raises(JaxnetsError, match="needs --model NAME"):
         load_subject(tmp_path / "weights.th")
-    with pytest.raises(JaxnetsError, match="cannot be read"):
+    with pytest.raises(JaxnetsError, match="no such file"):
         load_subject(tmp_path / "none.net")
     subject = load_subject(None, "lenet5")
     assert (subject.side, subject.channels, len(subject.class_names)) == (32, 1, 10)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets import interpret
+from jaxnets import interpret, transfer
 from jaxnets.interpret import LayerProbe, TransferCurve, Transformations, Unit, Visualization
 from jaxnets.interpret.visualize import fourier_scale, image_from_fourier
 
@@ -41,7 +41,7 @@ def test_svm_refuses_what_does_not_fit():
     ):
         with pytest.raises(ValueError, match=message):
             call()
-    assert isinstance(interpret.LinearSVM(x.T, x[:, 0])(x), jax.Array)
+    assert isinstance(transfer.LinearClassifier(x.T, x[:, 0])(x), jax.Array)
 
 
 def test_deeper_layers_classify_better(planted):

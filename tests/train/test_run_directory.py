@@ -40,6 +40,19 @@ def test_changes_on_request_unfinish_the_run(tmp_path):
     assert read_json(tmp_path / "config.json") == new
 
 
+def test_runs_that_began_before_a_setting_existed_go_on(tmp_path):
+    RunDirectory(tmp_path, SETTINGS).close()
+    now = {**SETTINGS, "loss": "cross_entropy", "drop_path": None}
+    before = {"loss": "cross_entropy", "learning_rate": 0.9, "unknown": 1}
+    with RunDirectory(tmp_path, now, defaults=before) as directory:
+        assert directory.changes == []
+    # Another value than the old one is a change, and a setting that the run has counts.
+    with pytest.raises(JaxnetsError, match="loss: the run has 'cross_entropy', asked for 'map'"):
+        RunDirectory(tmp_path, {**now, "loss": "map"}, defaults=before)
+    with pytest.raises(JaxnetsError, match="the run has None, asked for 'cross_entropy'"):
+        RunDirectory(tmp_path, now)
+
+
 def test_restart_moves_the_old_run_aside(tmp_path):
     run = tmp_path / "run"
     for expected in (None, run.with_name("run.old-1"), run.with_name("run.old-2")):

@@ -227,7 +227,7 @@ def test_probe_is_the_minimum_of_softmax_regression():
     labels = (x[:, 0] + x[:, 1] / 10 + random.standard_normal(90) > 0.5).astype(int)
     labels = labels + (x[:, 3] > 1)
     probe = transfer.fit_linear_probe(x.astype(np.float32), labels, 3, l2=0.02, tol=1e-6)
-    assert isinstance(probe, transfer.LinearProbe)
+    assert isinstance(probe, transfer.LinearClassifier)
     assert probe.converged and not np.any(probe.kernel[4])
     mean, std = x[:, :4].mean(0), x[:, :4].std(0)
     reference = LogisticRegression(C=1 / (0.02 * 90), tol=1e-10, max_iter=10_000)

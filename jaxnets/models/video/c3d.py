@@ -131,9 +131,7 @@ def video_descriptor(
     return mean / jnp.maximum(jnp.linalg.norm(mean), 1e-12)
 
 
-_c3d = partial(
-    register, paper=papers.C3D, task="video classification", input_size=112, frames=16
-)
+_c3d = partial(register, paper=papers.C3D, task="video classification", input_size=112, frames=16)
 
 
 @_c3d(

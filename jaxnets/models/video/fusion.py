@@ -162,9 +162,7 @@ def log_mean_softmax(logits: jax.Array, axis: int) -> jax.Array:
     return jax.nn.logsumexp(logits, axis) - jnp.log(logits.shape[axis])
 
 
-_fusion = partial(
-    register, paper=papers.VIDEO_FUSION, task="video classification", input_size=170
-)
+_fusion = partial(register, paper=papers.VIDEO_FUSION, task="video classification", input_size=170)
 
 
 @_fusion(

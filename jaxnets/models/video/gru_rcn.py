@@ -78,8 +78,8 @@ class GRURCN(nn.Module):
             seen = max_pool(maps[place], 2) if pooled else maps[place]
             if self.stacked and below is not None:
                 # Odd maps have no window that divides them: bins as adaptive as they must be.
-                states = adaptive_avg_pool(as_images(below), seen.shape[1:3])
-                seen = jnp.concatenate((seen, states), -1)
+                pooled_below = adaptive_avg_pool(as_images(below), seen.shape[1:3])
+                seen = jnp.concatenate((seen, pooled_below), -1)
             seen = as_clips(seen, x.shape[1])
             states, last = [], []
             for reverse in (False, True) if self.bidirectional else (False,):

@@ -202,8 +202,7 @@ def _padding(module: Conv, sizes: tuple[int, int]) -> tuple[tuple[int, int], ...
     padding = module.padding
     if isinstance(padding, str):
         reach = [
-            (k - 1) * d + 1
-            for k, d in zip(module.kernel_size, _pair(module.dilation), strict=True)
+            (k - 1) * d + 1 for k, d in zip(module.kernel_size, _pair(module.dilation), strict=True)
         ]
         return tuple(lax.padtype_to_pads(sizes, reach, _pair(module.strides), padding))
     if isinstance(padding, int):

@@ -6,7 +6,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxnets.models.layers import ConvNorm
 from jaxnets.nn import BatchNorm, Conv
@@ -40,6 +39,7 @@ def tensorflow_same(
 def as_images(clip: jax.Array) -> jax.Array:
     """All frames as one batch of images: (N, T, H, W, C) → (N · T, H, W, C).
 
+    >>> import jax.numpy as jnp
     >>> as_images(jnp.zeros((2, 5, 4, 4, 3))).shape
     (10, 4, 4, 3)
     """
@@ -49,6 +49,7 @@ def as_images(clip: jax.Array) -> jax.Array:
 def as_clips(images: jax.Array, frames: int) -> jax.Array:
     """The inverse of `as_images`: (N · T, …) → (N, T, …).
 
+    >>> import jax.numpy as jnp
     >>> as_clips(jnp.zeros((10, 7)), 5).shape
     (2, 5, 7)
     """
@@ -76,6 +77,7 @@ class FactoredConv(nn.Module):
     Call: (N, T, H, W, C) → (N, T', H', W', features).
 
     >>> layer = FactoredConv(8, 5, strides=(2, 2, 2))
+    >>> import jax.numpy as jnp
     >>> x = jax.ShapeDtypeStruct((1, 4, 6, 6, 3), jnp.float32)
     >>> run = lambda x: layer.init_with_output(jax.random.key(0), x, train=False)
     >>> y, variables = jax.eval_shape(run, x)

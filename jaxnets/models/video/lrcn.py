@@ -10,7 +10,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from jaxnets.models import papers
 from jaxnets.models.checks import check_clips
@@ -48,6 +47,7 @@ class LRCN(nn.Module):
 
     >>> tiny = FrameCNN(None, layers=((4, 3, 2, 0, 1, False, True),), fc_widths=(8,))
     >>> network = LRCN(num_classes=5, frame_network=tiny, hidden=6)
+    >>> import jax.numpy as jnp
     >>> x = jax.ShapeDtypeStruct((2, 3, 16, 16, 3), jnp.float32)
     >>> jax.eval_shape(lambda x: network.init_with_output(jax.random.key(0), x)[0], x).shape
     (2, 5)
@@ -65,7 +65,9 @@ class LRCN(nn.Module):
         check_clips(self, x)
         *_, described = self.frame_network(as_images(x), train=train).values()
         described = described.reshape(described.shape[0], -1)
-        described = Dropout(self.frame_network.dropout_rate, name="dropout_frames")(described, train=train)
+        described = Dropout(self.frame_network.dropout_rate, name="dropout_frames")(
+            described, train=train
+        )
         frames = as_clips(described, x.shape[1])
         lstm = Recurrent(self.hidden, self.cell, dtype=self.dtype, name="lstm")
         states, _ = lstm(frames, train=train)

@@ -138,9 +138,7 @@ class VideoResNet(nn.Module):
         endpoints = OrderedDict()
         if factored:
             middle = STEM_MIDDLE * self.width // 64 or 1
-            stem = FactoredConv(
-                self.width, middle, 7, 3, strides=(1, 2, 2), name="stem", **layers
-            )
+            stem = FactoredConv(self.width, middle, 7, 3, strides=(1, 2, 2), name="stem", **layers)
         else:
             kernel = (3, 7, 7)
             stem = ConvNorm(
@@ -174,17 +172,13 @@ _resnet3d = partial(
 
 
 @_resnet3d(parameters=33_371_472, macs=40_696_553_472, weights=("torchvision r3d_18",))
-def r3d_18(
-    *, num_classes: int | None = 400, name: str | None = None, **fields: Any
-) -> VideoResNet:
+def r3d_18(*, num_classes: int | None = 400, name: str | None = None, **fields: Any) -> VideoResNet:
     """R3D-18, convolutions in space and time throughout; ``fields`` of `VideoResNet`."""
     return VideoResNet(num_classes=num_classes, name=name, **fields)
 
 
 @_resnet3d(parameters=11_695_440, macs=43_342_635_008, weights=("torchvision mc3_18",))
-def mc3_18(
-    *, num_classes: int | None = 400, name: str | None = None, **fields: Any
-) -> VideoResNet:
+def mc3_18(*, num_classes: int | None = 400, name: str | None = None, **fields: Any) -> VideoResNet:
     """MC3-18, in time only up to its first stage; ``fields`` of `VideoResNet`."""
     fields = {"kinds": ("3d", "2d", "2d", "2d"), **fields}
     return VideoResNet(num_classes=num_classes, name=name, **fields)

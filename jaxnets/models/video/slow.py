@@ -67,9 +67,9 @@ class Bottleneck3D(nn.Module):
         strides = (1, self.stride, self.stride)
         y = self.conv(self.inner, first, padding=centered(first), name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))
-        y = self.conv(
-            self.inner, second, strides=strides, padding=centered(second), name="conv2"
-        )(y)
+        y = self.conv(self.inner, second, strides=strides, padding=centered(second), name="conv2")(
+            y
+        )
         y = relu(self.norm(name="bn2")(y, train=train))
         y = self.conv(self.features, (1, 1, 1), name="conv3")(y)
         y = self.norm(scale_init=init, name="bn3")(y, train=train)
@@ -221,9 +221,7 @@ def video_stem(
     )
 
 
-_video = partial(
-    register, task="video classification", mean=SLOWFAST_MEAN, std=SLOWFAST_STD
-)
+_video = partial(register, task="video classification", mean=SLOWFAST_MEAN, std=SLOWFAST_STD)
 _slow = partial(_video, paper=papers.SLOWFAST)
 _non_local = partial(_video, paper=papers.NON_LOCAL, frames=8)
 
@@ -269,17 +267,13 @@ def _resnet(kind: str, depth: int, non_local: bool, fields: dict[str, Any]) -> d
     return {**chosen, **({"non_local": FIVE_NON_LOCAL} if non_local else {}), **fields}
 
 
-@_non_local(
-    parameters=24_327_632, macs=19_493_191_680, weights=("pyslowfast C2D_8x8_R50",)
-)
+@_non_local(parameters=24_327_632, macs=19_493_191_680, weights=("pyslowfast C2D_8x8_R50",))
 def c2d_8x8_r50(*, num_classes: int | None = 400, name: str | None = None, **fields: Any) -> Slow:
     """ResNet-50 of each frame, pooled once along time; ``fields`` of `Slow`."""
     return Slow(num_classes=num_classes, name=name, **_resnet("c2d", 50, False, fields))
 
 
-@_non_local(
-    parameters=31_686_096, macs=27_620_900_864, weights=("pyslowfast C2D_NLN_8x8_R50",)
-)
+@_non_local(parameters=31_686_096, macs=27_620_900_864, weights=("pyslowfast C2D_NLN_8x8_R50",))
 def c2d_nln_8x8_r50(
     *, num_classes: int | None = 400, name: str | None = None, **fields: Any
 ) -> Slow:
@@ -287,17 +281,13 @@ def c2d_nln_8x8_r50(
     return Slow(num_classes=num_classes, name=name, **_resnet("c2d", 50, True, fields))
 
 
-@_non_local(
-    parameters=28_043_472, macs=28_407_660_544, weights=("pyslowfast I3D_8x8_R50",)
-)
+@_non_local(parameters=28_043_472, macs=28_407_660_544, weights=("pyslowfast I3D_8x8_R50",))
 def i3d_8x8_r50(*, num_classes: int | None = 400, name: str | None = None, **fields: Any) -> Slow:
     """Inflated ResNet-50: every second block sees three frames; ``fields`` of `Slow`."""
     return Slow(num_classes=num_classes, name=name, **_resnet("i3d", 50, False, fields))
 
 
-@_non_local(
-    parameters=35_401_936, macs=36_535_369_728, weights=("pyslowfast I3D_NLN_8x8_R50",)
-)
+@_non_local(parameters=35_401_936, macs=36_535_369_728, weights=("pyslowfast I3D_NLN_8x8_R50",))
 def i3d_nln_8x8_r50(
     *, num_classes: int | None = 400, name: str | None = None, **fields: Any
 ) -> Slow:
@@ -305,17 +295,13 @@ def i3d_nln_8x8_r50(
     return Slow(num_classes=num_classes, name=name, **_resnet("i3d", 50, True, fields))
 
 
-@_non_local(
-    parameters=51_754_192, macs=46_955_921_408, weights=("pyslowfast I3D_8x8_R101",)
-)
+@_non_local(parameters=51_754_192, macs=46_955_921_408, weights=("pyslowfast I3D_8x8_R101",))
 def i3d_8x8_r101(*, num_classes: int | None = 400, name: str | None = None, **fields: Any) -> Slow:
     """Inflated ResNet-101; ``fields`` of `Slow`."""
     return Slow(num_classes=num_classes, name=name, **_resnet("i3d", 101, False, fields))
 
 
-@_non_local(
-    parameters=59_112_656, macs=55_083_630_592, weights=("pyslowfast I3D_NLN_8x8_R101",)
-)
+@_non_local(parameters=59_112_656, macs=55_083_630_592, weights=("pyslowfast I3D_NLN_8x8_R101",))
 def i3d_nln_8x8_r101(
     *, num_classes: int | None = 400, name: str | None = None, **fields: Any
 ) -> Slow:

@@ -41,6 +41,13 @@ def slow_frames(frames: int, alpha: int) -> np.ndarray:
 
     PySlowFast's choice, ⌊linspace⌋; the paper only says every α-th.
 
+    Args:
+        frames: of the fast pathway.
+        alpha: frames of the fast pathway for one of the slow.
+
+    Returns:
+        Indices, ascending.
+
     >>> slow_frames(32, 8).tolist()
     [0, 10, 20, 31]
     """
@@ -128,9 +135,7 @@ class SlowFast(nn.Module):
                     None if self.temporal is None else self.temporal[i],
                     2 if i else 1,
                     self.non_local[i] if path == "slow" else (),
-                    partial(
-                        self.non_local_block, norm=self.norm, conv=self.conv, dtype=self.dtype
-                    ),
+                    partial(self.non_local_block, norm=self.norm, conv=self.conv, dtype=self.dtype),
                     self.zero_gamma,
                     norm,
                     conv,

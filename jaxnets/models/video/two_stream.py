@@ -149,9 +149,7 @@ def flow_stack(flow: jax.Array) -> jax.Array:
 _two_stream = partial(register, paper=papers.TWO_STREAM, task="video classification")
 
 
-@_two_stream(
-    parameters=90_627_813, macs=1_663_894_560, published="UCF101, three splits: 73.0 %"
-)
+@_two_stream(parameters=90_627_813, macs=1_663_894_560, published="UCF101, three splits: 73.0 %")
 def two_stream_spatial(
     *, num_classes: int | None = 101, name: str | None = None, **fields: Any
 ) -> FrameCNN:

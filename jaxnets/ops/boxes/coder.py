@@ -42,9 +42,7 @@ def encode(
     >>> encode(jnp.array([[5.0, 0.0, 15.0, 10.0]]), anchor).tolist()
     [[0.5, 0.0, 0.0, 0.0]]
     """
-    check_boxes("boxes", boxes)
-    check_boxes("anchors", anchors)
-    check_shape("anchors", anchors, boxes.shape, "that of boxes")
+    _check_pair("boxes", boxes, anchors)
     (center, size), (own_center, own_size) = _center_and_size(boxes), _center_and_size(anchors)
     shift = safe_divide(center - own_center, own_size)
     ratio = safe_divide(size, own_size)
@@ -91,8 +89,7 @@ def decode(
     wide = at_least_float32(deltas)
     wide = wide / _row(weights, wide)
     center = wide[..., :2] * size + center
-    half = 0.5 * jnp.exp(jnp.minimum(wide[..., 2:], largest)) * size
-    return jnp.concatenate([center - half, center + half], -1).astype(deltas.dtype)
+    return _corners(center, wide[..., 2:], size, largest).astype(deltas.dtype)
 
 
 def encode_distances(boxes: jax.Array, anchors: jax.Array) -> jax.Array:
@@ -114,9 +111,7 @@ def encode_distances(boxes: jax.Array, anchors: jax.Array) -> jax.Array:
     >>> encode_distances(jnp.array([[0.0, 0.0, 16.0, 24.0]]), anchor).tolist()
     [[1.0, 1.0, 1.0, 2.0]]
     """
-    check_boxes("boxes", boxes)
-    check_boxes("anchors", anchors)
-    check_shape("anchors", anchors, boxes.shape, "that of boxes")
+    _check_pair("boxes", boxes, anchors)
     center, size = _center_and_size(anchors)
     wide = at_least_float32(boxes)
     apart = jnp.concatenate([center - wide[..., :2], wide[..., 2:] - center], -1)
@@ -142,9 +137,7 @@ def decode_distances(distances: jax.Array, anchors: jax.Array) -> jax.Array:
     >>> decode_distances(jnp.array([[1.0, 1.0, 1.0, 2.0]]), anchor).tolist()
     [[0.0, 0.0, 16.0, 24.0]]
     """
-    check_boxes("distances", distances)
-    check_boxes("anchors", anchors)
-    check_shape("anchors", anchors, distances.shape, "that of distances")
+    _check_pair("distances", distances, anchors)
     center, size = _center_and_size(anchors)
     wide = at_least_float32(distances)
     corners = [center - wide[..., :2] * size, center + wide[..., 2:] * size]
@@ -215,8 +208,20 @@ def decode_grid(raw: jax.Array, sizes: jax.Array, stride: float) -> jax.Array:
     cells = jnp.stack([x, y], -1).reshape(*lead, rows, columns, 1, 2)
     center = (jax.nn.sigmoid(wide[..., :2]) + cells) * stride
     own = at_least_float32(sizes).astype(wide.dtype).reshape(*lead, 1, 1, kinds, 2)
-    half = 0.5 * jnp.exp(jnp.minimum(wide[..., 2:], LARGEST)) * own
-    return jnp.concatenate([center - half, center + half], -1).astype(raw.dtype)
+    return _corners(center, wide[..., 2:], own, LARGEST).astype(raw.dtype)
+
+
+def _check_pair(name, values, anchors):
+    """Four numbers each, of one shape."""
+    check_boxes(name, values)
+    check_boxes("anchors", anchors)
+    check_shape("anchors", anchors, values.shape, f"that of {name}")
+
+
+def _corners(center, stretch, size, largest):
+    """Boxes around centers, exp(stretch) times as large as ``size``; the exponent is cut off."""
+    half = 0.5 * jnp.exp(jnp.minimum(stretch, largest)) * size
+    return jnp.concatenate([center - half, center + half], -1)
 
 
 def _center_and_size(boxes):

@@ -145,7 +145,8 @@ def _integers(name: str, value, rank: int, least: int) -> tuple[int, ...]:
     return values
 
 
-def _pairs(padding: Padding, spatial, extent, strides) -> tuple[tuple[int, int], ...]:
+def resolve_padding(padding: Padding, spatial, extent, strides) -> tuple[tuple[int, int], ...]:
+    """The padding of each axis as (before, after), or a ValueError that says what is expected."""
     rank = len(spatial)
     if isinstance(padding, str):
         if padding.upper() == "VALID":
@@ -232,7 +233,7 @@ def make_problem(
             f"channels on its last axis but one, got {kernel.shape[-2]}: {shapes}"
         )
     extent = tuple((k - 1) * d + 1 for k, d in zip(kernel.shape[:-2], dilation, strict=True))
-    pairs = _pairs(padding, x.shape[1:-1], extent, strides)
+    pairs = resolve_padding(padding, x.shape[1:-1], extent, strides)
     problem = Problem(tuple(x.shape), tuple(kernel.shape), strides, pairs, dilation, groups)
     if any(p < e for p, e in zip(problem.padded, extent, strict=True)):
         raise ValueError(

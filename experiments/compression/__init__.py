@@ -1,0 +1,1 @@
+"""Smaller networks: pruned, with shared weights, encoded."""

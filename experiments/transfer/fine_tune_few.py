@@ -1,0 +1,148 @@
+"""Whether published weights help where there are few images: fine-tuning beside from scratch.
+
+Command:  python -m experiments.transfer.fine_tune_few --weights resnet20-12fca82f.th
+          python -m experiments.transfer.fine_tune_few --weights resnet20-12fca82f.th \
+              --dataset objects:pennfudan
+          python -m experiments.transfer.fine_tune_few --weights resnet20-12fca82f.th \
+              --dataset folder:photos --per-class 10
+Time:     two minutes on two idle CPU cores, half of it compilation.
+Result:   runs/fine_tune_few/: summary.json, fine_tuning.png: test accuracy of ResNet-20 trained
+          from random numbers, with the published weights and a new classifier alone, and with all
+          layers trained; and the paired gains over keys. The figures are in docs/results.md.
+
+Every key draws the training images, the new classifier, the initial numbers and the order; the
+other images are tested on. All ways take the same steps on the same images, from scratch with a
+rate of its own. Without --dataset the images are drawn: five shapes whose color says nothing.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxnets import command
+from jaxnets.augment import augment_batch
+from jaxnets.data import Dataset, Split, load_dataset
+from jaxnets.data.preprocessing import Standardization
+from jaxnets.errors import JaxnetsError
+from jaxnets.models import create_model, model_info
+from jaxnets.pretrained import load
+from jaxnets.study.drawn_pictures import draw_pictures
+from jaxnets.study.figures import new_figure, save_figure
+from jaxnets.study.object_crops import load_object_crops
+from jaxnets.study.repeated_training import SplitPredictor, Trainer
+from jaxnets.study.summaries import (
+    json_values,
+    judge,
+    means_and_spreads,
+    percent,
+    summarize_keys,
+    write_settings,
+)
+from jaxnets.train.run_directory import write_json
+from jaxnets.transfer import copy_layers, layers_up_to, transfer_state
+from jaxnets.transfer.class_subsets import split_per_class
+
+
+@dataclass(frozen=True)
+class Config:
+    """What to learn, and from how much.
+
+    Attributes:
+        dataset: folder:PATH, objects:PATH (boxes of a detection set beside background), or "drawn".
+        weights: a file with the weights of the network; None for random ones (a control).
+        model: the network.
+        per_class: training images of each class; the others are tested on.
+        steps: of a training.
+        batch_size: of a step.
+        learning_rate: highest one from random numbers.
+        fine_tuning_rate: highest one from published weights.
+        keys: repetitions, for the intervals.
+        workdir: where the results go.
+    """
+
+    dataset: str = "drawn"
+    weights: str | None = None
+    model: str = "resnet20"
+    per_class: int = 4
+    steps: int = 150
+    batch_size: int = 20
+    learning_rate: float = 0.1
+    fine_tuning_rate: float = 0.02
+    keys: int = 5
+    workdir: Path = Path("runs/fine_tune_few")
+
+
+def smoke() -> Config:
+    """A few steps on pictures that are drawn."""
+    small = {"steps": 2, "batch_size": 5, "per_class": 1, "keys": 2}
+    return Config(**small, workdir=Path("runs/smoke/fine_tune_few"))
+
+
+def load_images(config: Config, side: int) -> Dataset:
+    """The data set, with images of ``side`` pixels."""
+    kind, _, path = config.dataset.partition(":")
+    if kind == "objects":
+        return load_object_crops(path, side=side)
+    if config.dataset == "drawn":
+        return load_dataset(f"folder:{draw_pictures(config.workdir / 'pictures')}", size=side)
+    return load_dataset(config.dataset, size=side)
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Train every way from every key, compare, draw."""
+    if config.keys < 1 or config.per_class < 1:
+        raise JaxnetsError("--keys and --per-class must be at least 1")
+    info, workdir = model_info(config.model), write_settings(config)
+    data = load_images(config, info.input_size)
+    whole = Split(*(np.concatenate(parts) for parts in zip(data.train, data.test, strict=True)))
+    network = create_model(config.model, num_classes=data.num_classes)
+    shape = (*whole.images.shape[1:3], info.channels)
+    normalize = Standardization(255 * np.array(info.mean), 255 * np.array(info.std)).apply
+    backbone = layers_up_to(network, shape, "backbone")
+    amount = {"steps": config.steps, "batch_size": config.batch_size, "prepare": augment_batch}
+    make = partial(Trainer, network, shape, normalize, **amount)
+    head = partial(transfer_state, frozen=backbone)
+    trainers = {
+        "from scratch": make(rate=config.learning_rate),
+        "new classifier": make(rate=config.learning_rate, make_state=head),
+        "all layers": make(rate=config.fine_tuning_rate),
+    }
+    published = load(config.model, config.weights)[1] if config.weights else None
+    predictor = SplitPredictor(network, normalize, batch_size=100)
+    found: dict[str, list[float]] = {way: [] for way in trainers}
+    with tqdm(total=len(found) * config.keys, disable=None, desc="trainings") as bar:
+        for key in range(config.keys):
+            train, test = split_per_class(whole, config.per_class, key)
+            for way, trainer in trainers.items():
+                start = trainer.initial(key)
+                if way != "from scratch" and published is not None:
+                    start = copy_layers(start, published, backbone)
+                end = trainer.run(start, train, key)[-1]
+                found[way].append(predictor.accuracy(end, test))
+                bar.update()
+    base = np.array(found["from scratch"])
+    rows = {way: {"accuracy": summarize_keys(values)} for way, values in found.items()}
+    for way in ("new classifier", "all layers"):
+        gain = summarize_keys((np.array(found[way]) - base).tolist())
+        rows[way] |= {"gain": gain, "gain is above 0": judge(gain)}
+    summary = {"rows": rows, "train": config.per_class * data.num_classes, "test": len(test)}
+    write_json(workdir / "summary.json", json_values(summary))
+    figure, axes = new_figure(width=4.6, height=3.0, frame=True)
+    means, spreads = means_and_spreads([row["accuracy"] for row in rows.values()])
+    axes.barh(list(rows), means, xerr=spreads, color=("#999999", "#6baed6", "#08519c"), capsize=4)
+    axes.set(xlabel=f"test accuracy from {summary['train']} images, % ({config.keys} keys)")
+    axes.invert_yaxis()
+    save_figure(figure, workdir / "fine_tuning.png")
+    for way, row in rows.items():
+        gain = f", over scratch {percent(row['gain'])} points" if "gain" in row else ""
+        print(f"{way:<15} {percent(row['accuracy'])} %{gain}")
+    print(f"{workdir}: fine_tuning.png, summary.json")
+    return summary
+
+
+if __name__ == "__main__":
+    command.run(main, Config, description=__doc__)
