@@ -22,6 +22,7 @@ from jaxnets.tasks.recipe import Recipe
 from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
+from jaxnets.tasks.video import VideoScores, score_videos, video_classification
 
 __all__ = [
     "CachedTeacher",
@@ -35,6 +36,7 @@ __all__ = [
     "Start",
     "Teacher",
     "Term",
+    "VideoScores",
     "apply_recipe",
     "attention",
     "choose_recipe",
@@ -49,6 +51,7 @@ __all__ = [
     "load_detector",
     "read_detector",
     "relational",
+    "score_videos",
     "sequence_regression",
     "soft_targets",
     "student_network",
@@ -58,4 +61,5 @@ __all__ = [
     "train_detector",
     "train_fitnet",
     "train_generations",
+    "video_classification",
 ]
