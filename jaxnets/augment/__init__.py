@@ -47,6 +47,7 @@ from jaxnets.augment.resized_crop import (
     random_resized_crop,
     random_scale_crop,
 )
+from jaxnets.augment.scale_jitter import random_scale, scale_at
 
 __all__ = [
     "IMAGENET_COLORS",
@@ -88,11 +89,13 @@ __all__ = [
     "random_method",
     "random_part",
     "random_resized_crop",
+    "random_scale",
     "random_scale_crop",
     "random_translate",
     "random_window",
     "resample",
     "resize_shorter",
+    "scale_at",
     "translate",
     "window",
 ]

@@ -13,6 +13,7 @@ by the functions that need them.
 from jaxnets.data import preprocessing
 from jaxnets.data.batch import BATCH_KEYS, Batch, check_batch
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
+from jaxnets.data.coco_classes import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.data.coco_files import read_coco
 from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
 from jaxnets.data.folder import load_folder, scan_folder
@@ -30,6 +31,8 @@ from jaxnets.data.yolo_files import read_yolo
 
 __all__ = [
     "BATCH_KEYS",
+    "COCO_CATEGORIES",
+    "COCO_CLASSES",
     "VOC_CLASSES",
     "AnnotationError",
     "ArrayRows",

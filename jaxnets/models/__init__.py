@@ -29,6 +29,7 @@ from jaxnets.models import (  # noqa: F401
 )
 from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
+from jaxnets.models.detection import ssd300, ssdlite  # noqa: F401
 from jaxnets.models.features import features
 from jaxnets.models.papers import Paper
 from jaxnets.models.registry import (
@@ -40,6 +41,18 @@ from jaxnets.models.registry import (
     register,
 )
 from jaxnets.models.taps import Tapped, tap_shapes
+from jaxnets.models.video import (  # noqa: F401
+    c3d,
+    fusion,
+    gru_rcn,
+    i3d,
+    lrcn,
+    resnet3d,
+    s3d,
+    slow,
+    slowfast,
+    two_stream,
+)
 
 __all__ = [
     "Backbone",

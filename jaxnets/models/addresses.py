@@ -36,6 +36,8 @@ _TORCHVISION: Final = {
     "shufflenet_v2_x2_0": "shufflenetv2_x2_0-8be3c8ee",
     "squeezenet1_0": "squeezenet1_0-b66bff10",
     "squeezenet1_1": "squeezenet1_1-b8a52dc0",
+    "ssd300_vgg16": "ssd300_vgg16_coco-b556d3b4",
+    "ssdlite320_mobilenet_v3_large": "ssdlite320_mobilenet_v3_large_coco-a79551df",
     "vgg11": "vgg11-8a719046",
     "vgg11_bn": "vgg11_bn-6002323d",
     "vgg13": "vgg13-19584684",

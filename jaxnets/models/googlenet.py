@@ -50,10 +50,11 @@ _lrn = partial(local_response_norm, size=5, alpha=1e-4, beta=0.75, k=1.0, divide
 class Inception(nn.Module):
     """1×1, 1×1→3×3, 1×1→5×5 and pool→1×1 side by side: all scales, then aggregated.
 
-    ``largest`` is the kernel of the third branch: 5, or torchvision's 3.
+    ``largest`` is the kernel of the third branch: 5, or torchvision's 3. Where a reduction or the
+    projection is None there is none: with all three missing this is the naive module of figure 2a.
     """
 
-    widths: tuple[int, int, int, int, int, int]
+    widths: tuple[int, int | None, int, int | None, int, int | None]
     largest: int
     layer: Callable[..., nn.Module]
 
@@ -63,12 +64,12 @@ class Inception(nn.Module):
         k = self.largest
         layer = self.layer
         a = layer(one, name="1x1")(x, train)
-        b = layer(reduce3, name="3x3_reduce")(x, train)
+        b = x if reduce3 is None else layer(reduce3, name="3x3_reduce")(x, train)
         b = layer(three, (3, 3), padding=1, name="3x3")(b, train)
-        c = layer(reduce5, name="5x5_reduce")(x, train)
+        c = x if reduce5 is None else layer(reduce5, name="5x5_reduce")(x, train)
         c = layer(five, (k, k), padding=k // 2, name="5x5")(c, train)
         d = max_pool(x, (3, 3), strides=1, padding=1)
-        d = layer(pool, name="pool_proj")(d, train)
+        d = d if pool is None else layer(pool, name="pool_proj")(d, train)
         return jnp.concatenate([a, b, c, d], axis=-1)
 
 
@@ -105,6 +106,8 @@ class GoogLeNet(nn.Module):
             (with `flax.linen.Module.sow`) into the collection "aux_logits" as "aux1" and "aux2";
             the paper's loss is main + 0.3·aux1 + 0.3·aux2. In evaluation they are not computed.
         width: multiplier of all channels.
+        naive: modules without reductions and projections (figure 2a), whose outputs grow by what
+            they are given.
         dropout_rate: before the head.
         norm, conv: layers.
         dtype: compute dtype.
@@ -117,6 +120,7 @@ class GoogLeNet(nn.Module):
     variant: str = "paper"
     auxiliary: bool = False
     width: float = 1.0
+    naive: bool = False
     dropout_rate: float = 0.4
     norm: Callable[..., nn.Module] = BatchNorm
     conv: Callable[..., nn.Module] = Conv
@@ -146,6 +150,9 @@ class GoogLeNet(nn.Module):
         for module, widths in MODULES.items():
             name = f"inception{module}"
             widths = tuple(scale(width) for width in widths)
+            if self.naive:
+                one, _, three, _, five, _ = widths
+                widths = (one, None, three, None, five, None)
             x = Inception(widths, 5 if paper else 3, layer, name=name)(x, train)
             endpoints[name] = x
             if module in AUXILIARY:

@@ -20,6 +20,8 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
+from jaxnets.pretrained.video_names import VIDEO_MAPS
 
 OURS = NameMap("jaxnets", lambda model: ())
 
@@ -276,11 +278,14 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("torchvision", mobilenet_v2_torchvision),
         NameMap("timm", mobilenet_v2_timm),
     ),
+    "ssd300": (SSD300,),
+    "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),
     "googlenet": (GOOGLENET,),
     "inception_v3": INCEPTION_V3,
     "inception_bn": (BN_INCEPTION,),
     "nasnet": NASNET,
+    **VIDEO_MAPS,
 }
 
 

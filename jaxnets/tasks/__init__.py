@@ -3,6 +3,10 @@
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
+from jaxnets.tasks.detection import detection
+from jaxnets.tasks.detector import Detector, DetectorInfo, FoundObjects, load_detector
+from jaxnets.tasks.detector_files import read_detector
+from jaxnets.tasks.detector_training import DetectorRecipe, train_detector
 from jaxnets.tasks.distillation import distillation, student_network, student_variables
 from jaxnets.tasks.distillation_terms import (
     Term,
@@ -23,6 +27,10 @@ __all__ = [
     "CachedTeacher",
     "Classifier",
     "ClassifierInfo",
+    "Detector",
+    "DetectorInfo",
+    "DetectorRecipe",
+    "FoundObjects",
     "Recipe",
     "Start",
     "Teacher",
@@ -32,11 +40,14 @@ __all__ = [
     "choose_recipe",
     "classification",
     "contrastive",
+    "detection",
     "distillation",
     "hint",
     "language_modeling",
     "list_recipes",
     "load_classifier",
+    "load_detector",
+    "read_detector",
     "relational",
     "sequence_regression",
     "soft_targets",
@@ -44,6 +55,7 @@ __all__ = [
     "student_variables",
     "tolerant_classification",
     "train_classifier",
+    "train_detector",
     "train_fitnet",
     "train_generations",
 ]

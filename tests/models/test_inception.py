@@ -16,6 +16,7 @@ from jaxnets.models import (
     model_info,
 )
 from jaxnets.models.counting import abstract_variables, jaxpr_macs
+from jaxnets.models.googlenet import MODULES as GOOGLENET_MODULES
 from jaxnets.models.googlenet import Inception
 from jaxnets.models.inception_v2 import MODULES as V2_MODULES
 from jaxnets.models.inception_v3 import MODULES
@@ -159,3 +160,35 @@ def test_wrong_variants_and_small_images_are_named():
         abstract_variables(create_model("googlenet", variant="v2"), (64, 64, 3))
     with pytest.raises(ValueError, match="auxiliary classifier needs images of at least 299"):
         abstract_variables(create_model("inception_v3", auxiliary=True), (150, 150, 3))
+
+
+def module_macs(widths, side, channels):
+    conv = partial(Conv, algorithm="direct")
+    module = Inception(widths, 5, partial(ConvNorm, use_bias=False, norm=None, conv=conv))
+    x = jnp.zeros((1, side, side, channels))
+    program, y = jax.make_jaxpr(
+        lambda x: module.init_with_output(jax.random.key(0), x, False)[0], return_shape=True
+    )(x)
+    return jaxpr_macs(program.jaxpr), y.shape[-1]
+
+
+def test_the_naive_module_costs_what_the_course_says():
+    """28×28×256 in; the course's slide has 854 M for the naive one, and 358 M with 1×1 to 64 in
+    front, where its own layers add up to 271 M."""
+    assert module_macs((128, None, 192, None, 96, None), 28, 256) == (854_196_224, 672)
+    cheap = 28 * 28 * (256 * (128 + 3 * 64) + 9 * 64 * 192 + 25 * 64 * 96)
+    assert module_macs((128, 64, 192, 64, 96, 64), 28, 256) == (cheap, 480)
+    assert round(cheap / 1e6) == 271
+
+
+def test_a_whole_network_of_naive_modules_grows_without_end():
+    """Pooled maps are passed on whole: 192 channels become 4,944, and 1.6 GMAC 12.6."""
+    sides = {"3": 28, "4": 14, "5": 7}
+    macs = 112**2 * 49 * 3 * 64 + 56**2 * (64 * 64 + 9 * 64 * 192)
+    channels = 192
+    for place, (one, _, three, _, five, _) in GOOGLENET_MODULES.items():
+        macs += sides[place[0]] ** 2 * channels * (one + 9 * three + 25 * five)
+        channels += one + three + five
+    assert count_macs(create_model("googlenet", naive=True), (224, 224, 3)) == (
+        macs + channels * 1000
+    )

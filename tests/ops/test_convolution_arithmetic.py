@@ -97,3 +97,18 @@ def test_impossible_stacks_are_named():
         stack_cost([Layer(5, 4)], (4, 4, 4))
     with pytest.raises(ValueError, match="window must be odd"):
         arithmetic.small_windows(4, 8, (8, 8, 8))
+
+
+def test_grids_are_reduced_cheaply_without_a_bottleneck():
+    """The two orders differ by four; beside pooling only the new channels are computed."""
+    first, last, beside = arithmetic.grid_reductions(3, 640, (34, 34, 320))
+    assert first.macs == 17 * 17 * 9 * 320 * 640 and last.macs == 4 * first.macs
+    assert beside.macs == 17 * 17 * 9 * 320 * (640 - 320) == first.macs / 2
+    assert first.shape == last.shape == beside.shape == (17, 17, 640)
+    for arguments, message in [
+        ((2, 640, (34, 34, 320)), "odd"),
+        ((3, 640, (35, 35, 320)), "even height and width, got 35×35"),
+        ((3, 320, (34, 34, 320)), "more than the input's 320"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            arithmetic.grid_reductions(*arguments)

@@ -1,5 +1,30 @@
 """Networks that find objects: losses and detections are pure functions beside them."""
 
+from jaxnets.models.detection.anchor_sets import AnchorShapes, DefaultBoxes, fit_anchor_shapes
 from jaxnets.models.detection.darknet import Darknet, Section, parse_cfg, yolo_detections
+from jaxnets.models.detection.small_ssd import TopDown, small_ssd
+from jaxnets.models.detection.ssd import SSD, SSDOutputs, ssd_detections, ssd_losses
+from jaxnets.models.detection.ssd300 import SSDVGG, ssd300_vgg16
+from jaxnets.models.detection.ssdlite import SSDLiteMobileNet, ssdlite320_mobilenet_v3_large
+from jaxnets.models.detection.targets import mean_losses
 
-__all__ = ["Darknet", "Section", "parse_cfg", "yolo_detections"]
+__all__ = [
+    "SSD",
+    "SSDVGG",
+    "AnchorShapes",
+    "Darknet",
+    "DefaultBoxes",
+    "SSDLiteMobileNet",
+    "SSDOutputs",
+    "Section",
+    "TopDown",
+    "fit_anchor_shapes",
+    "mean_losses",
+    "parse_cfg",
+    "small_ssd",
+    "ssd300_vgg16",
+    "ssd_detections",
+    "ssd_losses",
+    "ssdlite320_mobilenet_v3_large",
+    "yolo_detections",
+]

@@ -235,3 +235,45 @@ def rectangular(window: int, features: int, shape: tuple[int, int, int]) -> tupl
     ]
     square = [Layer(window, features, padding=half)]
     return total(stack_cost(square, shape)), total(stack_cost(thin, shape))
+
+
+def grid_reductions(
+    window: int, features: int, shape: tuple[int, int, int]
+) -> tuple[Cost, Cost, Cost]:
+    """Three ways to halve a map of C channels and end with ``features`` of them.
+
+    pool first:   pool/2, then a convolution C → features         (cheap; a bottleneck: C·H·W/4)
+    pool last:    a convolution C → features, then pool/2         (no bottleneck; four times that)
+    in parallel:  a convolution/2 C → features − C beside pool/2  (neither)
+
+    Args:
+        window: side of the convolution's window, odd; pooling is 2×2.
+        features: output channels, more than the input has.
+        shape: (height, width, channels) of the input, of even height and width.
+
+    Returns:
+        the `Cost` of each.
+
+    Raises:
+        ValueError: an even window, an odd map, or no more channels than before.
+
+    Source: Szegedy et al. 2016 (Rethinking the Inception Architecture), §5, figures 9 and 10.
+
+    >>> first, last, beside = grid_reductions(1, 640, (34, 34, 320))
+    >>> last.macs / first.macs, beside.macs / first.macs
+    (4.0, 0.5)
+    >>> {cost.shape for cost in (first, last, beside)}
+    {(17, 17, 640)}
+    """
+    _check_odd(window)
+    height, width, channels = shape
+    if height % 2 or width % 2:
+        raise ValueError(f"the map must have an even height and width, got {height}×{width}")
+    if features <= channels:
+        raise ValueError(f"features must be more than the input's {channels}, got {features}")
+    pad = window // 2
+    pool, conv = Layer(2, strides=2), Layer(window, features, padding=pad)
+    first, last = (total(stack_cost(order, shape)) for order in ([pool, conv], [conv, pool]))
+    strided = total(stack_cost([Layer(window, features - channels, strides=2, padding=pad)], shape))
+    joined = (*strided.shape[:2], strided.shape[2] + channels)
+    return first, last, dataclasses.replace(strided, shape=joined)
