@@ -37,7 +37,7 @@ SLOW = (
     *("zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "ensemble", "distill", "compress"),
-    "train_detector",
+    *("train_detector", "train_segmenter"),
 )
 
 

@@ -32,7 +32,7 @@ def test_every_network_has_an_expected_count():
 # Hundreds of layers take seconds to trace; a shallower one of each family stays in a plain run.
 HEAVY = re.compile(
     r"resnet(101|152|110)|resnext101|_resnet101|_resnet152|senet154|densenet(1[69]|2|100_k(12$|24))"
-    r"|fractalnet_c[56]|nasnet_a_(large|cifar)"
+    r"|(fcn|deeplabv3)_resnet101|fractalnet_c[56]|nasnet_a_(large|cifar)"
 )
 
 
