@@ -14,9 +14,17 @@ from jaxnets.metrics.image_quality import psnr, ssim
 from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
 from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
+from jaxnets.metrics.text import (
+    Bleu,
+    character_error_rate,
+    corpus_bleu,
+    vqa_accuracy,
+    word_error_rate,
+)
 from jaxnets.metrics.voc import VocEvaluator, average_precision
 
 __all__ = [
+    "Bleu",
     "CocoEvaluator",
     "DeadUnitMonitor",
     "Reliability",
@@ -25,7 +33,9 @@ __all__ = [
     "accuracy",
     "alive_units",
     "average_precision",
+    "character_error_rate",
     "confusion_matrix",
+    "corpus_bleu",
     "dead_ratio",
     "detection_confusion",
     "evaluate_coco",
@@ -41,5 +51,7 @@ __all__ = [
     "template_plane",
     "top_k_accuracy",
     "torso_size",
+    "vqa_accuracy",
     "within_between_ratio",
+    "word_error_rate",
 ]

@@ -22,6 +22,7 @@ from jaxnets.pretrained.inception_names import (
 from jaxnets.pretrained.names import NameMap, Rules
 from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
+from jaxnets.pretrained.video_names import VIDEO_MAPS
 
 OURS = NameMap("jaxnets", lambda model: ())
 
@@ -288,6 +289,7 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     "inception_v3": INCEPTION_V3,
     "inception_bn": (BN_INCEPTION,),
     "nasnet": NASNET,
+    **VIDEO_MAPS,
 }
 
 
