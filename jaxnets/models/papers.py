@@ -104,6 +104,14 @@ MOBILENET_V2 = Paper(
     2018,
 )
 MOBILENET_V3 = Paper("Howard et al.", "Searching for MobileNetV3", 2019)
+FCN = Paper(
+    "Long, Shelhamer, Darrell", "Fully Convolutional Networks for Semantic Segmentation", 2014
+)
+DEEPLAB_V3 = Paper(
+    "Chen, Papandreou, Schroff, Adam",
+    "Rethinking Atrous Convolution for Semantic Image Segmentation",
+    2017,
+)
 SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",

@@ -20,6 +20,7 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
 from jaxnets.pretrained.video_names import VIDEO_MAPS
 
@@ -278,6 +279,9 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("torchvision", mobilenet_v2_torchvision),
         NameMap("timm", mobilenet_v2_timm),
     ),
+    "fcn": (FCN,),
+    "deeplab": (DEEPLAB,),
+    "lraspp": (LRASPP,),
     "ssd300": (SSD300,),
     "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),

@@ -33,6 +33,7 @@ def test_every_network_has_an_expected_count():
 HEAVY = re.compile(
     r"resnet(101|152|110)|resnext101|_resnet101|_resnet152|senet154|densenet(1[69]|2|100_k(12$|24))"
     r"|fractalnet_c[56]|nasnet_a_(large|cifar)|slow(fast)?_(8|16|nln)|slowfast_4|i3d_|c2d_|s3d"
+    r"|(fcn|deeplabv3)_resnet101"
 )
 
 
