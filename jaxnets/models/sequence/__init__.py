@@ -3,5 +3,7 @@
 from jaxnets.models.sequence.encoder_decoder import EncoderDecoder
 from jaxnets.models.sequence.language_model import LanguageModel
 from jaxnets.models.sequence.regressor import SequenceRegressor
+from jaxnets.models.sequence.rnn_search import RNNSearch
+from jaxnets.models.sequence.transformer import Transformer
 
-__all__ = ["EncoderDecoder", "LanguageModel", "SequenceRegressor"]
+__all__ = ["EncoderDecoder", "LanguageModel", "RNNSearch", "SequenceRegressor", "Transformer"]
