@@ -23,6 +23,7 @@ from jaxnets.models import (  # noqa: F401
     shufflenet_v1,
     shufflenet_v2,
     squeezenet,
+    super_resolution,
     vgg,
     wide_resnet,
     zfnet,
@@ -40,7 +41,20 @@ from jaxnets.models.registry import (
     model_info,
     register,
 )
+from jaxnets.models.segmentation import deeplab, fcn, lraspp  # noqa: F401
 from jaxnets.models.taps import Tapped, tap_shapes
+from jaxnets.models.video import (  # noqa: F401
+    c3d,
+    fusion,
+    gru_rcn,
+    i3d,
+    lrcn,
+    resnet3d,
+    s3d,
+    slow,
+    slowfast,
+    two_stream,
+)
 
 __all__ = [
     "Backbone",

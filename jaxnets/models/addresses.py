@@ -15,12 +15,18 @@ TIMM: Final = "hf://timm/{}"
 # torchvision's first weights (IMAGENET1K_V1), which the published figures are of.
 _TORCHVISION: Final = {
     "alexnet_2014": "alexnet-owt-7be5be79",
+    "deeplabv3_mobilenet_v3_large": "deeplabv3_mobilenet_v3_large-fc3c493d",
+    "deeplabv3_resnet50": "deeplabv3_resnet50_coco-cd0a2569",
+    "deeplabv3_resnet101": "deeplabv3_resnet101_coco-586e9e4e",
     "densenet121": "densenet121-a639ec97",
     "densenet161": "densenet161-8d451a50",
     "densenet169": "densenet169-b2777c0a",
     "densenet201": "densenet201-c1103571",
+    "fcn_resnet50": "fcn_resnet50_coco-1167a1af",
+    "fcn_resnet101": "fcn_resnet101_coco-7ecb50ca",
     "googlenet_bn": "googlenet-1378be20",
     "inception_v3": "inception_v3_google-0cc3c7bd",
+    "lraspp_mobilenet_v3_large": "lraspp_mobilenet_v3_large-d234d4ea",
     "mobilenet_v2": "mobilenet_v2-b0353104",
     "resnet18": "resnet18-f37072fd",
     "resnet34": "resnet34-b627a593",

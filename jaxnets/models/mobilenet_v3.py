@@ -154,19 +154,20 @@ class MobileNetV3Stage(nn.Module):
         rows: of table 1 or 2.
         block: makes a block of a row.
 
-    Call: (N, H, W, C) → the result, and what the first block's depthwise convolution gets.
+    Call: (N, H, W, C) → the results of the first and the last block, and what the first block's
+    depthwise convolution gets.
     """
 
     rows: Sequence[Row]
     block: Callable[..., nn.Module]
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        first = None
+    def __call__(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+        first = expanded = None
         for j, row in enumerate(self.rows):
-            x, expanded = self.block(row, name=f"block{j}")(x, train)
-            first = expanded if first is None else first
-        return x, first
+            x, wide = self.block(row, name=f"block{j}")(x, train)
+            first, expanded = (x, wide) if j == 0 else (first, expanded)
+        return first, x, expanded
 
 
 class MobileNetV3(nn.Module):
@@ -174,8 +175,8 @@ class MobileNetV3(nn.Module):
 
     Attributes:
         num_classes: width of the head; None returns the endpoints stage1…stage5 (strides 2, 4, 8,
-            16, 32), "expanded" (stride 16: what stage5's first depthwise convolution gets) and
-            "last".
+            16, 32), "low" (stride 8: stage3's first block), "expanded" (stride 16: what stage5's
+            first depthwise convolution gets) and "last".
         rows: of table 1 or 2.
         width: multiplier of all channels.
         dilated: the last stage keeps stride 16 and has dilation 2.
@@ -214,10 +215,12 @@ class MobileNetV3(nn.Module):
         for i, rows in enumerate(stages, start=1):
             dilation = 2 if self.dilated and i == len(stages) else 1
             make = partial(block, dilation=dilation)
-            y, expanded = MobileNetV3Stage(rows, make, name=f"stage{i}")(x, train)
+            first, x, expanded = MobileNetV3Stage(rows, make, name=f"stage{i}")(x, train)
             if i == len(stages):
                 endpoints["expanded"] = expanded
-            x = endpoints[f"stage{i}"] = y
+            if i == len(stages) - 2:
+                endpoints["low"] = first
+            endpoints[f"stage{i}"] = x
         x = endpoints["last"] = layer(6 * x.shape[-1], name="last")(x, train)
         if self.num_classes is None:
             return endpoints

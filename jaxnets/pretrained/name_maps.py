@@ -20,7 +20,9 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
+from jaxnets.pretrained.video_names import VIDEO_MAPS
 
 OURS = NameMap("jaxnets", lambda model: ())
 
@@ -277,6 +279,9 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("torchvision", mobilenet_v2_torchvision),
         NameMap("timm", mobilenet_v2_timm),
     ),
+    "fcn": (FCN,),
+    "deeplab": (DEEPLAB,),
+    "lraspp": (LRASPP,),
     "ssd300": (SSD300,),
     "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),
@@ -284,6 +289,7 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     "inception_v3": INCEPTION_V3,
     "inception_bn": (BN_INCEPTION,),
     "nasnet": NASNET,
+    **VIDEO_MAPS,
 }
 
 

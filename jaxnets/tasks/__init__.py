@@ -19,9 +19,18 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.segmentation import segmentation
+from jaxnets.tasks.segmenter import (
+    Segmenter,
+    SegmenterRecipe,
+    draw_labels,
+    load_segmenter,
+    train_segmenter,
+)
 from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
+from jaxnets.tasks.video import VideoScores, score_videos, video_classification
 
 __all__ = [
     "CachedTeacher",
@@ -32,9 +41,12 @@ __all__ = [
     "DetectorRecipe",
     "FoundObjects",
     "Recipe",
+    "Segmenter",
+    "SegmenterRecipe",
     "Start",
     "Teacher",
     "Term",
+    "VideoScores",
     "apply_recipe",
     "attention",
     "choose_recipe",
@@ -42,13 +54,17 @@ __all__ = [
     "contrastive",
     "detection",
     "distillation",
+    "draw_labels",
     "hint",
     "language_modeling",
     "list_recipes",
     "load_classifier",
     "load_detector",
+    "load_segmenter",
     "read_detector",
     "relational",
+    "score_videos",
+    "segmentation",
     "sequence_regression",
     "soft_targets",
     "student_network",
@@ -58,4 +74,6 @@ __all__ = [
     "train_detector",
     "train_fitnet",
     "train_generations",
+    "train_segmenter",
+    "video_classification",
 ]

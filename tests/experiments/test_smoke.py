@@ -38,7 +38,7 @@ SLOW = (
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "fine_tune_few"),
     *("ensemble", "distill", "compress"),
-    "train_detector",
+    *("train_detector", "train_segmenter"),
 )
 
 
