@@ -36,6 +36,7 @@ _TORCHVISION: Final = {
     "resnext50_32x4d": "resnext50_32x4d-7cdf4587",
     "resnext101_32x8d": "resnext101_32x8d-8ba56ff5",
     "resnext101_64x4d": "resnext101_64x4d-173b62eb",
+    "retinanet_resnet50_fpn": "retinanet_resnet50_fpn_coco-eeacb38b",
     "shufflenet_v2_x0_5": "shufflenetv2_x0.5-f707e7126e",
     "shufflenet_v2_x1_0": "shufflenetv2_x1-5666bf0f80",
     "shufflenet_v2_x1_5": "shufflenetv2_x1_5-3c479a10",

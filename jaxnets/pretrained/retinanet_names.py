@@ -1,0 +1,33 @@
+"""Names of the layers of torchvision's RetinaNet, and of the pyramid below it."""
+
+import flax.linen as nn
+
+from jaxnets.pretrained.names import NameMap, Rules
+
+PYRAMID = [
+    ("backbone/network/stem/conv", "backbone.body.conv1"),
+    ("backbone/network/stem/bn", "backbone.body.bn1"),
+    (
+        "backbone/network/stage{i}/block{j}/shortcut/conv",
+        "backbone.body.layer{i}.{j}.downsample.0",
+    ),
+    ("backbone/network/stage{i}/block{j}/shortcut/bn", "backbone.body.layer{i}.{j}.downsample.1"),
+    ("backbone/network/stage{i}/block{j}/{layer}", "backbone.body.layer{i}.{j}.{layer}"),
+    ("backbone/lateral{i}", "backbone.fpn.inner_blocks.{i}.0"),
+    ("backbone/output{i}", "backbone.fpn.layer_blocks.{i}.0"),
+    ("backbone/p{i}", "backbone.fpn.extra_blocks.p{i}"),
+]
+
+
+def _retinanet(model: nn.Module) -> Rules:
+    table = list(PYRAMID)
+    for head, last in (("classification", "cls_logits"), ("regression", "bbox_reg")):
+        there = f"head.{head}_head"
+        table += [
+            (f"{head}_conv{{i}}", f"{there}.conv.{{i}}.0"),
+            (f"{head}_score", f"{there}.{last}"),
+        ]
+    return table
+
+
+RETINANET = NameMap("torchvision", _retinanet)
