@@ -22,6 +22,7 @@ _TORCHVISION: Final = {
     "densenet161": "densenet161-8d451a50",
     "densenet169": "densenet169-b2777c0a",
     "densenet201": "densenet201-c1103571",
+    "fcos_resnet50_fpn": "fcos_resnet50_fpn_coco-99b0c9b7",
     "fcn_resnet50": "fcn_resnet50_coco-1167a1af",
     "fcn_resnet101": "fcn_resnet101_coco-7ecb50ca",
     "googlenet_bn": "googlenet-1378be20",

@@ -1,4 +1,4 @@
-"""Names of the layers of torchvision's RetinaNet, and of the pyramid below it."""
+"""Names of the layers of torchvision's RetinaNet and FCOS, and of the pyramid below them."""
 
 import flax.linen as nn
 
@@ -31,3 +31,18 @@ def _retinanet(model: nn.Module) -> Rules:
 
 
 RETINANET = NameMap("torchvision", _retinanet)
+
+
+def _fcos(model: nn.Module) -> Rules:
+    table = [*PYRAMID, ("centerness_score", "head.regression_head.bbox_ctrness")]
+    for head, last in (("classification", "cls_logits"), ("regression", "bbox_reg")):
+        there = f"head.{head}_head"
+        for i in range(model.depth):
+            # Convolution, normalization and ReLU count on.
+            table.append((f"{head}_conv{i}", f"{there}.conv.{3 * i}"))
+            table.append((f"{head}_norm{i}", f"{there}.conv.{3 * i + 1}"))
+        table.append((f"{head}_score", f"{there}.{last}"))
+    return table
+
+
+FCOS = NameMap("torchvision", _fcos)

@@ -11,6 +11,7 @@ from jaxnets import models, pretrained
 from jaxnets.data import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import (
+    fcos_detections,
     resnet_pyramid,
     retinanet_detections,
     ssd_detections,
@@ -44,6 +45,7 @@ def _without_epsilon() -> dict[str, Any]:
 
 
 PUBLISHED: Final = {
+    "fcos_resnet50_fpn": Published(fcos_detections, False),
     "retinanet_resnet50_fpn": Published(retinanet_detections, False, _without_epsilon),
     "ssd300_vgg16": Published(ssd_detections),
     "ssdlite320_mobilenet_v3_large": Published(

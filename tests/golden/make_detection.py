@@ -38,6 +38,14 @@ CASES = {
             **{"min_size": 128, "max_size": 128},
         },
     ),
+    # Group normalization keeps the size of its numbers.
+    "fcos_resnet50_fpn": (
+        *(2, 128, 3),
+        {
+            **{"score_thresh": 0.85, "topk_candidates": 4000, "detections_per_img": 1000},
+            **{"min_size": 128, "max_size": 128},
+        },
+    ),
 }
 
 

@@ -12,7 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-DETECTORS = ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large", "retinanet_resnet50_fpn")
+DETECTORS = (
+    *("ssd300_vgg16", "ssdlite320_mobilenet_v3_large"),
+    *("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+)
 
 # registered name → key of the table.
 ORACLES = {

@@ -2,6 +2,15 @@
 
 from jaxnets.models.detection.anchor_sets import AnchorShapes, DefaultBoxes, fit_anchor_shapes
 from jaxnets.models.detection.darknet import Darknet, Section, parse_cfg, yolo_detections
+from jaxnets.models.detection.fcos import (
+    FCOS,
+    FCOSOutputs,
+    fcos_detections,
+    fcos_losses,
+    fcos_matches,
+    fcos_resnet50_fpn,
+)
+from jaxnets.models.detection.levels import best_of_levels
 from jaxnets.models.detection.pyramid import FeaturePyramid, resnet_pyramid
 from jaxnets.models.detection.retinanet import (
     RetinaNet,
@@ -18,11 +27,13 @@ from jaxnets.models.detection.ssdlite import SSDLiteMobileNet, ssdlite320_mobile
 from jaxnets.models.detection.targets import mean_losses
 
 __all__ = [
+    "FCOS",
     "SSD",
     "SSDVGG",
     "AnchorShapes",
     "Darknet",
     "DefaultBoxes",
+    "FCOSOutputs",
     "FeaturePyramid",
     "RetinaNet",
     "RetinaNetOutputs",
@@ -30,6 +41,11 @@ __all__ = [
     "SSDOutputs",
     "Section",
     "TopDown",
+    "best_of_levels",
+    "fcos_detections",
+    "fcos_losses",
+    "fcos_matches",
+    "fcos_resnet50_fpn",
     "fit_anchor_shapes",
     "focal_loss",
     "mean_losses",

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxnets.models import papers
+from jaxnets.models.detection.levels import best_of_levels
 from jaxnets.models.detection.pyramid import resnet_pyramid
 from jaxnets.models.detection.targets import Objects, objects_of
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
@@ -232,36 +232,17 @@ def retinanet_detections(
     (1, 1, [0.0, 0.0, 8.0, 8.0])
     """
 
-    def one(logits, deltas):
-        parts, start = [], 0
-        for scores, offsets, anchors in zip(logits, deltas, outputs.anchors, strict=True):
-            scores = jax.nn.sigmoid(scores[:, 1:])
-            best, place = lax.top_k(scores.ravel(), min(candidates, scores.size))
-            anchor, label = place // scores.shape[1], place % scores.shape[1]
-            decoded = boxes.decode(offsets[anchor], anchors[anchor])
-            decoded = boxes.clip(decoded, (outputs.size[0], outputs.size[1]))
-            parts.append((decoded, best, label.astype(jnp.int32), anchor + start))
-            start += len(anchors)
-        corners, scores, labels, index = (jnp.concatenate(p) for p in zip(*parts, strict=True))
-        kept = boxes.nms(
-            corners,
-            scores,
-            threshold,
-            classes=labels,
-            mask=scores > min_score,
-            max_outputs=max_outputs,
-        )
-
-        def chosen(values):
-            there = kept.mask.reshape(kept.mask.shape + (1,) * (values.ndim - 1))
-            return jnp.where(there, values[kept.index], jnp.zeros((), values.dtype))
-
-        return boxes.Detections(
-            chosen(corners), chosen(scores), chosen(labels), kept.mask,
-            chosen(index.astype(jnp.int32)),
-        )  # fmt: skip
-
-    return jax.vmap(one)(outputs.logits, outputs.deltas)
+    return best_of_levels(
+        [jax.nn.sigmoid(logits[..., 1:]) for logits in outputs.logits],
+        outputs.deltas,
+        outputs.anchors,
+        outputs.size,
+        boxes.decode,
+        threshold=threshold,
+        min_score=min_score,
+        candidates=candidates,
+        max_outputs=max_outputs,
+    )
 
 
 @register(

@@ -17,6 +17,8 @@ import pytest
 from jaxnets.models import count_parameters, create_model, list_models, model_info
 from jaxnets.models.detection import (
     RetinaNetOutputs,
+    fcos_detections,
+    fcos_losses,
     mean_losses,
     resnet_pyramid,
     retinanet_detections,
@@ -100,10 +102,24 @@ def test_ssd(name, quick_jit):
     assert_same_detections(found, name)
 
 
+# Losses, detections, least score, fields of the outputs by torchvision's names.
+DENSE = {
+    "retinanet_resnet50_fpn": (
+        *(retinanet_losses, retinanet_detections, 0.99),
+        {"logits": "cls_logits", "deltas": "bbox_regression"},
+    ),
+    "fcos_resnet50_fpn": (
+        *(fcos_losses, fcos_detections, 0.85),
+        {"logits": "cls_logits", "distances": "bbox_regression", "centerness": "bbox_ctrness"},
+    ),
+}
+
+
 @pytest.mark.slow
-def test_retinanet(quick_jit):
+@pytest.mark.parametrize("name", DENSE)
+def test_retinanet_and_fcos(name, quick_jit):
     """In float64, since random numbers blow up what passes through fifty layers."""
-    name = "retinanet_resnet50_fpn"
+    losses_of, detections_of, min_score, names = DENSE[name]
     model, variables = load(name, state_dict(name))
     x = VALUES["images"](2, 128, 128)
     boxes, labels = VALUES["objects"](2, 3, 128, 90)
@@ -114,15 +130,15 @@ def test_retinanet(quick_jit):
         @quick_jit
         def run(variables, x):
             outputs = model.apply(variables, x)
-            found = retinanet_detections(outputs, min_score=0.99, candidates=4000, max_outputs=1000)
-            return outputs, mean_losses(retinanet_losses(outputs, truth)), found
+            found = detections_of(outputs, min_score=min_score, candidates=4000, max_outputs=1000)
+            return outputs, mean_losses(losses_of(outputs, truth)), found
 
         arguments = jax.tree.map(lambda a: jnp.asarray(a, np.float64), (variables, x))
         outputs, losses, found = jax.tree.map(np.asarray, run(*arguments))
     stored = {k.partition("/")[2]: STORED[k] for k in STORED.files if k.startswith(f"{name}/")}
-    logits, deltas = (np.concatenate(each, 1) for each in (outputs.logits, outputs.deltas))
-    assert_close(sampled(logits), stored["output/cls_logits"], 1e-5, "logits")
-    assert_close(sampled(deltas), stored["output/bbox_regression"], 1e-5, "deltas")
+    for ours, theirs in names.items():
+        values = np.concatenate(getattr(outputs, ours), 1)
+        assert_close(sampled(values), stored[f"output/{theirs}"], 1e-5, ours)
     for key, value in losses.items():
         np.testing.assert_allclose(value, stored[f"loss/{key}"], rtol=1e-4, err_msg=key)
     assert_same_detections(found, name)
