@@ -1,5 +1,6 @@
 """Searching for networks: spaces as data, a controller taught by rewards, and what it is beside."""
 
+from jaxnets.nas.cell_space import cell_space, decode_cells, encode_cells
 from jaxnets.nas.children_search import FoundChild, search_children, small_space
 from jaxnets.nas.controller import Written, init_controller, read, write
 from jaxnets.nas.conv_child import ConvChild, ConvLayer, ConvPlan, decode_conv
@@ -61,13 +62,16 @@ __all__ = [
     "Written",
     "against_chance",
     "architecture_gradient",
+    "cell_space",
     "conv_space",
     "decode_cell",
+    "decode_cells",
     "decode_conv",
     "discretize",
     "draw_conv",
     "draw_search",
     "draw_tree",
+    "encode_cells",
     "init_controller",
     "load_macro_table",
     "lstm_architecture",
