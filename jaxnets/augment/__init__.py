@@ -9,6 +9,7 @@ Every random transform has a twin at fixed parameters: ``flip``, ``crop``, ``cut
 """
 
 from jaxnets.augment.batch import Prepare, augment_batch, chain, compose, per_example
+from jaxnets.augment.clips import on_clip, random_time_window
 from jaxnets.augment.color import (
     adjust_brightness,
     adjust_colors,
@@ -81,6 +82,7 @@ __all__ = [
     "mixup",
     "mixup_at",
     "move_to_region",
+    "on_clip",
     "on_image",
     "per_example",
     "random_color_noise",
@@ -91,6 +93,7 @@ __all__ = [
     "random_resized_crop",
     "random_scale",
     "random_scale_crop",
+    "random_time_window",
     "random_translate",
     "random_window",
     "resample",

@@ -21,9 +21,18 @@ from jaxnets.metrics.text import (
     vqa_accuracy,
     word_error_rate,
 )
+from jaxnets.metrics.video import (
+    ACTIVITYNET_THRESHOLDS,
+    ava_average_precision,
+    temporal_average_precision,
+    temporal_iou,
+    video_accuracy,
+    video_predictions,
+)
 from jaxnets.metrics.voc import VocEvaluator, average_precision
 
 __all__ = [
+    "ACTIVITYNET_THRESHOLDS",
     "Bleu",
     "CocoEvaluator",
     "DeadUnitMonitor",
@@ -32,6 +41,7 @@ __all__ = [
     "VocEvaluator",
     "accuracy",
     "alive_units",
+    "ava_average_precision",
     "average_precision",
     "character_error_rate",
     "confusion_matrix",
@@ -49,8 +59,12 @@ __all__ = [
     "segmentation_summary",
     "ssim",
     "template_plane",
+    "temporal_average_precision",
+    "temporal_iou",
     "top_k_accuracy",
     "torso_size",
+    "video_accuracy",
+    "video_predictions",
     "vqa_accuracy",
     "within_between_ratio",
     "word_error_rate",

@@ -23,6 +23,7 @@ from jaxnets.models import (  # noqa: F401
     shufflenet_v1,
     shufflenet_v2,
     squeezenet,
+    super_resolution,
     vgg,
     wide_resnet,
     zfnet,

@@ -112,6 +112,9 @@ DEEPLAB_V3 = Paper(
     "Rethinking Atrous Convolution for Semantic Image Segmentation",
     2017,
 )
+SRCNN = Paper(
+    "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014
+)
 SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",

@@ -30,6 +30,7 @@ from jaxnets.tasks.segmenter import (
 from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
+from jaxnets.tasks.video import VideoScores, score_videos, video_classification
 
 __all__ = [
     "CachedTeacher",
@@ -45,6 +46,7 @@ __all__ = [
     "Start",
     "Teacher",
     "Term",
+    "VideoScores",
     "apply_recipe",
     "attention",
     "choose_recipe",
@@ -61,6 +63,7 @@ __all__ = [
     "load_segmenter",
     "read_detector",
     "relational",
+    "score_videos",
     "segmentation",
     "sequence_regression",
     "soft_targets",
@@ -72,4 +75,5 @@ __all__ = [
     "train_fitnet",
     "train_generations",
     "train_segmenter",
+    "video_classification",
 ]
