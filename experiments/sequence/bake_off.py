@@ -22,8 +22,8 @@ from tqdm import tqdm
 from jaxnets import command, train
 from jaxnets.data import text as texts
 from jaxnets.study.figures import new_figure, save_figure, smooth
-from jaxnets.study.memory_problems import MemoryProblem, adding, copying, next_character
 from jaxnets.study.summaries import write_settings
+from jaxnets.tasks.memory_problems import MemoryProblem, adding, copying, next_character
 from jaxnets.train.run_directory import write_json
 
 

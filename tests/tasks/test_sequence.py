@@ -7,8 +7,8 @@ import pytest
 
 from jaxnets.data.synthetic_sequences import adding_problem, copy_problem
 from jaxnets.errors import JaxnetsError
-from jaxnets.study.memory_problems import next_character
 from jaxnets.tasks import language_modeling, sequence_labeling, sequence_regression
+from jaxnets.tasks.memory_problems import next_character
 
 BATCH = {
     "tokens": np.array([[0, 1, 2], [0, 2, 0]]),

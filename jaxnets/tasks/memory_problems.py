@@ -12,7 +12,7 @@ import numpy as np
 from jaxnets.data.synthetic_sequences import adding_problem, copy_problem
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.sequence import LanguageModel, SequenceRegressor
-from jaxnets.tasks import language_modeling, sequence_labeling, sequence_regression
+from jaxnets.tasks.sequence import language_modeling, sequence_labeling, sequence_regression
 from jaxnets.train.task import Task
 
 
