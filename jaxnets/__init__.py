@@ -29,6 +29,7 @@ _ROOMS = (
     "losses",
     "metrics",
     "models",
+    "nas",
     "nn",
     "noise",
     "ops",

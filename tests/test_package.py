@@ -36,6 +36,7 @@ FLOORS = {
     "interpret": 6,
     "compress": 6,
     "transfer": 6,
+    "nas": 6,
     "tune": 6,
     "commands": 7,
     "__main__": 8,

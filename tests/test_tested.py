@@ -21,7 +21,7 @@ def names_used(folder: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ["compress", "ensembles", "interpret", "transfer", "tune"])
+@pytest.mark.parametrize("room", ["compress", "ensembles", "interpret", "nas", "transfer", "tune"])
 def test_every_public_name_is_used_by_a_test(room):
     public = set(importlib.import_module(f"jaxnets.{room}").__all__)
     assert public - names_used(TESTS) == set()

@@ -15,6 +15,7 @@ TURNS = 4
 
 BROAD = (
     *("tests/augment/", "tests/noise/", "tests/interpret/", "tests/notebooks/", "tests/ensembles/"),
+    *("tests/compress/", "tests/nas/"),
     *("tests/losses/", "tests/metrics/", "tests/inspect/", "tests/transfer/", "tests/tune/"),
     *("tests/study/", "tests/ops/", "tests/optim/", "tests/pretrained/test_load.py"),
     *("tests/models/test_registry.py", "tests/models/test_networks.py"),

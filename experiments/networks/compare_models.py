@@ -136,14 +136,14 @@ def _check(config: Config) -> None:
         raise JaxnetsError(f"--seconds must be positive, got {config.seconds}")
     if config.rounds < 1:
         raise JaxnetsError(f"--rounds must be positive, got {config.rounds}")
-    known = list_models()
+    known = list_models(task="classification")
     for name in _names(config.models) + _names(config.table):
         if name not in known:
             raise UnknownNameError("network", name, known)
 
 
 def _names(wanted: tuple[str, ...]) -> list[str]:
-    return list_models() if "all" in wanted else list(wanted)
+    return list_models(task="classification") if "all" in wanted else list(wanted)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Every random transform has a twin at fixed parameters: ``flip``, ``crop``, ``cut
 """
 
 from jaxnets.augment.batch import Prepare, augment_batch, chain, compose, per_example
+from jaxnets.augment.clips import on_clip, random_time_window
 from jaxnets.augment.color import (
     adjust_brightness,
     adjust_colors,
@@ -47,6 +48,7 @@ from jaxnets.augment.resized_crop import (
     random_resized_crop,
     random_scale_crop,
 )
+from jaxnets.augment.scale_jitter import random_scale, scale_at
 
 __all__ = [
     "IMAGENET_COLORS",
@@ -80,6 +82,7 @@ __all__ = [
     "mixup",
     "mixup_at",
     "move_to_region",
+    "on_clip",
     "on_image",
     "per_example",
     "random_color_noise",
@@ -88,11 +91,14 @@ __all__ = [
     "random_method",
     "random_part",
     "random_resized_crop",
+    "random_scale",
     "random_scale_crop",
+    "random_time_window",
     "random_translate",
     "random_window",
     "resample",
     "resize_shorter",
+    "scale_at",
     "translate",
     "window",
 ]

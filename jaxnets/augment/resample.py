@@ -136,6 +136,33 @@ def _weights(start, extent, count, length, method, isolated) -> jax.Array:
     return weights / weights.sum(1, keepdims=True)
 
 
+def bilinear_weights(
+    start: jax.Array, extent: jax.Array, count: int, length: int
+) -> tuple[jax.Array, jax.Array]:
+    """How an axis' pixels share in those of an interval, which may reach outside, and which do.
+
+    Args:
+        start, extent: of the interval, in pixels, numbers or traced.
+        count: pixels of the result.
+        length: pixels of the axis.
+
+    Returns:
+        float32 (count, length), and bool (count,): whether a pixel's center lies on the axis.
+
+    >>> weights, inside = bilinear_weights(-2, 4, 4, 2)
+    >>> weights[2:].tolist(), inside.tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [False, False, True, True])
+    """
+    targets = centers(start, extent, count)
+    inside = (targets >= 0) & (targets <= length)
+    pixels = jnp.arange(length, dtype=jnp.float32)[None] + 0.5
+    # Beyond the first and last pixels' centers these pixels go on.
+    nearest = jnp.clip(targets, 0.5, length - 0.5)[:, None]
+    distance = jnp.abs(pixels - nearest) / jnp.maximum(jnp.float32(extent) / count, 1)
+    weights = jnp.maximum(1 - distance, 0)
+    return weights / weights.sum(1, keepdims=True), inside
+
+
 def _check_part(shape, part) -> None:
     try:
         top, left, height, width = (float(value) for value in part)

@@ -13,11 +13,13 @@ by the functions that need them.
 from jaxnets.data import preprocessing
 from jaxnets.data.batch import BATCH_KEYS, Batch, check_batch
 from jaxnets.data.batches import Batches, BatchIterator, eval_batches
+from jaxnets.data.coco_classes import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.data.coco_files import read_coco
 from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratified_subset
 from jaxnets.data.folder import load_folder, scan_folder
 from jaxnets.data.image_file import read_image
 from jaxnets.data.label_images import LabelImageSource
+from jaxnets.data.luma import bicubic, luminance, to_gray_levels
 from jaxnets.data.object_folder import load_objects
 from jaxnets.data.object_source import ObjectSource, to_original
 from jaxnets.data.objects import AnnotationError, ImageObjects, check_objects
@@ -30,6 +32,8 @@ from jaxnets.data.yolo_files import read_yolo
 
 __all__ = [
     "BATCH_KEYS",
+    "COCO_CATEGORIES",
+    "COCO_CLASSES",
     "VOC_CLASSES",
     "AnnotationError",
     "ArrayRows",
@@ -44,6 +48,7 @@ __all__ = [
     "RecordSource",
     "Source",
     "Split",
+    "bicubic",
     "check_batch",
     "check_objects",
     "eval_batches",
@@ -53,6 +58,7 @@ __all__ = [
     "load_dataset",
     "load_folder",
     "load_objects",
+    "luminance",
     "make_dataset",
     "pad_sequences",
     "prefetch_to_device",
@@ -63,5 +69,6 @@ __all__ = [
     "read_yolo",
     "scan_folder",
     "stratified_subset",
+    "to_gray_levels",
     "to_original",
 ]

@@ -26,6 +26,8 @@ BATCH_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "masks": "(B, M, H, W) of objects, or (B, H, W) class numbers of pixels",
         "keypoints": "(B, M, J, 3) x and y in pixels, and visibility",
         "clip": "(B, T, H, W, C), uint8",
+        "flow": "(B, L, H, W, 2) optical flow: pixels to the right and down, frame by frame",
+        "video_id": "(B,) integer, the number of the video that a clip is of",
         "tokens": "(B, L) integer",
         "token_mask": "(B, L), 1 for a token, 0 for padding",
         "targets": "(B, L) integer: what is to be said",

@@ -15,6 +15,7 @@ DIGITS_SPLIT: Final = 2
 HOLDOUT: Final = 3
 VALIDATION: Final = 4
 BALANCED: Final = 5
+BUCKETS: Final = 6
 
 
 def permutation(count: int, seed: int, index: int = 0, *, use: int = EPOCH_ORDER) -> np.ndarray:

@@ -14,9 +14,26 @@ from jaxnets.metrics.image_quality import psnr, ssim
 from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
 from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
+from jaxnets.metrics.text import (
+    Bleu,
+    character_error_rate,
+    corpus_bleu,
+    vqa_accuracy,
+    word_error_rate,
+)
+from jaxnets.metrics.video import (
+    ACTIVITYNET_THRESHOLDS,
+    ava_average_precision,
+    temporal_average_precision,
+    temporal_iou,
+    video_accuracy,
+    video_predictions,
+)
 from jaxnets.metrics.voc import VocEvaluator, average_precision
 
 __all__ = [
+    "ACTIVITYNET_THRESHOLDS",
+    "Bleu",
     "CocoEvaluator",
     "DeadUnitMonitor",
     "Reliability",
@@ -24,8 +41,11 @@ __all__ = [
     "VocEvaluator",
     "accuracy",
     "alive_units",
+    "ava_average_precision",
     "average_precision",
+    "character_error_rate",
     "confusion_matrix",
+    "corpus_bleu",
     "dead_ratio",
     "detection_confusion",
     "evaluate_coco",
@@ -39,7 +59,13 @@ __all__ = [
     "segmentation_summary",
     "ssim",
     "template_plane",
+    "temporal_average_precision",
+    "temporal_iou",
     "top_k_accuracy",
     "torso_size",
+    "video_accuracy",
+    "video_predictions",
+    "vqa_accuracy",
     "within_between_ratio",
+    "word_error_rate",
 ]

@@ -23,12 +23,14 @@ from jaxnets.models import (  # noqa: F401
     shufflenet_v1,
     shufflenet_v2,
     squeezenet,
+    super_resolution,
     vgg,
     wide_resnet,
     zfnet,
 )
 from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
+from jaxnets.models.detection import fcos, retinanet, ssd300, ssdlite  # noqa: F401
 from jaxnets.models.features import features
 from jaxnets.models.papers import Paper
 from jaxnets.models.registry import (
@@ -39,7 +41,20 @@ from jaxnets.models.registry import (
     model_info,
     register,
 )
+from jaxnets.models.segmentation import deeplab, fcn, lraspp  # noqa: F401
 from jaxnets.models.taps import Tapped, tap_shapes
+from jaxnets.models.video import (  # noqa: F401
+    c3d,
+    fusion,
+    gru_rcn,
+    i3d,
+    lrcn,
+    resnet3d,
+    s3d,
+    slow,
+    slowfast,
+    two_stream,
+)
 
 __all__ = [
     "Backbone",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 def check_images(
     network: nn.Module,
-    x: jax.Array,
+    x: jax.Array | jax.ShapeDtypeStruct,
     *,
     smallest: int = 1,
     stem: str | None = None,
@@ -51,6 +51,44 @@ def check_images(
             f"{who}: expected images with {channels} channels, got {x.shape[-1]} "
             f"(shape {x.shape}; the last axis holds the channels)."
         )
+
+
+def check_clips(
+    network: nn.Module,
+    x: jax.Array,
+    *,
+    frames: int = 1,
+    smallest: int = 1,
+    stem: str | None = None,
+    exact: bool = False,
+) -> None:
+    """Check a batch of clips (N, T, H, W, C) against what a network can take, at trace time.
+
+    Args:
+        network: the bound network, named in the message.
+        x: the clips.
+        frames: the least number of frames.
+        smallest: the least height and width.
+        stem: see `check_images`.
+        exact: the network takes ``frames`` frames, no more.
+
+    Raises:
+        ValueError: says what came and what was expected.
+    """
+    who = type(network).__name__
+    if x.ndim != 5:
+        raise ValueError(
+            f"{who}: expected clips of shape (batch, time, height, width, channels), got {x.ndim} "
+            f"axes: {x.shape}. A single clip needs x[None]."
+        )
+    if x.shape[1] < frames or (exact and x.shape[1] != frames):
+        raise ValueError(
+            f"{who}: expected clips of {'' if exact else 'at least '}{frames} frames, got "
+            f"{x.shape[1]} (shape {x.shape}; the second axis is time)."
+        )
+    # Every frame is an image; the message of its fault is that of images.
+    frame = jax.ShapeDtypeStruct((x.shape[0], *x.shape[2:]), x.dtype)
+    check_images(network, frame, smallest=smallest, stem=stem)
 
 
 def stem_channels(network: nn.Module, stem: str) -> int | None:

@@ -22,12 +22,13 @@ class ConvNorm(nn.Module):
         activation: None leaves it linear.
         dtype: compute dtype.
 
-    Call: (N, H, W, C) → (N, H', W', features).
+    Call: (N, H, W, C) → (N, H', W', features), or with kernels of three axes (N, T, H, W, C) →
+    (N, T', H', W', features).
     """
 
     features: int
-    kernel_size: tuple[int, int] = (1, 1)
-    strides: int = 1
+    kernel_size: Sequence[int] = (1, 1)
+    strides: int | Sequence[int] = 1
     padding: Any = 0
     groups: int = 1
     use_bias: bool = False

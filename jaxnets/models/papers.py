@@ -103,8 +103,65 @@ MOBILENET_V2 = Paper(
     "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     2018,
 )
+MOBILENET_V3 = Paper("Howard et al.", "Searching for MobileNetV3", 2019)
+FCN = Paper(
+    "Long, Shelhamer, Darrell", "Fully Convolutional Networks for Semantic Segmentation", 2014
+)
+DEEPLAB_V3 = Paper(
+    "Chen, Papandreou, Schroff, Adam",
+    "Rethinking Atrous Convolution for Semantic Image Segmentation",
+    2017,
+)
+RETINANET = Paper("Lin, Goyal, Girshick, He, Dollár", "Focal Loss for Dense Object Detection", 2017)
+FCOS = Paper("Tian, Shen, Chen, He", "FCOS: Fully Convolutional One-Stage Object Detection", 2019)
+SRCNN = Paper(
+    "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014
+)
+SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",
     "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
     2018,
 )
+VIDEO_FUSION = Paper(
+    "Karpathy et al.",
+    "Large-scale Video Classification with Convolutional Neural Networks",
+    2014,
+)
+TWO_STREAM = Paper(
+    "Simonyan, Zisserman",
+    "Two-Stream Convolutional Networks for Action Recognition in Videos",
+    2014,
+)
+LRCN = Paper(
+    "Donahue et al.",
+    "Long-term Recurrent Convolutional Networks for Visual Recognition and Description",
+    2014,
+)
+C3D = Paper(
+    "Tran, Bourdev, Fergus, Torresani, Paluri",
+    "Learning Spatiotemporal Features with 3D Convolutional Networks",
+    2014,
+)
+GRU_RCN = Paper(
+    "Ballas, Yao, Pal, Courville",
+    "Delving Deeper into Convolutional Networks for Learning Video Representations",
+    2015,
+)
+I3D = Paper(
+    "Carreira, Zisserman",
+    "Quo Vadis, Action Recognition? A New Model and the Kinetics Dataset",
+    2017,
+)
+R2PLUS1D = Paper(
+    "Tran, Wang, Torresani, Ray, LeCun, Paluri",
+    "A Closer Look at Spatiotemporal Convolutions for Action Recognition",
+    2017,
+)
+NON_LOCAL = Paper("Wang, Girshick, Gupta, He", "Non-local Neural Networks", 2017)
+S3D = Paper(
+    "Xie, Sun, Huang, Tu, Murphy",
+    "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video Classification",
+    2017,
+)
+SLOWFAST = Paper("Feichtenhofer, Fan, Malik, He", "SlowFast Networks for Video Recognition", 2018)

@@ -34,7 +34,7 @@ class InputSpec(NamedTuple):
     """What a published network takes: x = (image − mean) / std, image in ``value_range``.
 
     Attributes:
-        shape: (H, W, C) of one image.
+        shape: (H, W, C) of one image, (T, H, W, C) of one clip.
         dtype: of the normalized image.
         value_range: of the image before it is normalized.
         mean, std: one number a channel; empty where no weights are published: take those of your
@@ -48,7 +48,7 @@ class InputSpec(NamedTuple):
     [0.07, 0.2, 0.42]
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: Any
     value_range: tuple[float, float]
     mean: tuple[float, ...]
@@ -66,16 +66,17 @@ class ModelInfo:
         input_size: height and width (equal) that ``macs`` is counted at.
         channels: channels of the images that the published network takes.
         parameters: learnable parameters (running statistics are not among them).
-        macs: multiply-accumulates of all convolutions and matrix products for one image.
+        macs: multiply-accumulates of all convolutions and matrix products for one image or clip.
         mean, std: per-channel statistics that published weights were trained with, images in
             [0, 1]; empty where there are none: take those of your own training set.
         weights: whose published weights fit, as "library name".
-        task: "classification", ….
+        task: "classification", "video classification", ….
         feature_strides: endpoint → how many input pixels one step on that feature map spans.
         auxiliary: for networks with classifiers in the middle, the published weight in the loss of
             each: {name in the collection "aux_logits": weight}. The network's field ``auxiliary``
             adds these heads; in training it then sows their logits.
         published: figures of the paper or of the weights' authors, as text with its source.
+        frames: of the clip that ``macs`` is counted at; None: the network takes single images.
 
     >>> info = model_info("resnet18")
     >>> print(f"{info.paper} ({info.year}): {info.parameters:,} parameters")
@@ -98,6 +99,7 @@ class ModelInfo:
     feature_strides: Mapping[str, int] = dataclasses.field(default_factory=dict)
     auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
     published: str = ""
+    frames: int | None = None
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -110,9 +112,10 @@ class ModelInfo:
         return self.paper.year
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of one image."""
-        return (self.input_size, self.input_size, self.channels)
+    def input_shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of one image, (time, height, width, channels) of one clip."""
+        clip = () if self.frames is None else (self.frames,)
+        return (*clip, self.input_size, self.input_size, self.channels)
 
     @property
     def input_spec(self) -> InputSpec:

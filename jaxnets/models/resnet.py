@@ -77,7 +77,7 @@ class Bottleneck(nn.Module):
 
     ``v1`` says where the stride is: in the first 1×1, as published, or in the 3×3 (v1.5), which
     throws no pixel away unseen and costs 6 % more. The 3×3 has ``width_factor`` times as many
-    channels as ``features``.
+    channels as ``features`` and sees every ``dilation``-th pixel.
     """
 
     features: int
@@ -88,6 +88,7 @@ class Bottleneck(nn.Module):
     last_scale_init: nn.initializers.Initializer
     v1: bool = False
     width_factor: int = 1
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -96,7 +97,8 @@ class Bottleneck(nn.Module):
         inner, outer = self.features * self.width_factor, 4 * self.features
         y = self.conv(inner, (1, 1), strides=first, name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))
-        y = self.conv(inner, (3, 3), strides=second, padding=1, name="conv2")(y)
+        d = self.dilation
+        y = self.conv(inner, (3, 3), strides=second, padding=d, dilation=d, name="conv2")(y)
         y = relu(self.norm(name="bn2")(y, train=train))
         y = self.conv(outer, (1, 1), name="conv3")(y)
         y = self.norm(scale_init=self.last_scale_init, name="bn3")(y, train=train)
@@ -130,6 +132,9 @@ class ResNet(nn.Module):
         v1: stride in the first 1×1 convolution of a `Bottleneck` (paper) or in its 3×3 (v1.5).
         shortcut: "A", "B" or "C", see `Shortcut`.
         residual: False makes the plain network of the paper.
+        output_stride: 32, or 16 or 8: stages that would go beyond it keep their maps' size, and
+            their `Bottleneck` blocks see every second or fourth pixel (Chen et al., "Rethinking
+            Atrous Convolution", 2017, section 3.2; torchvision's segmenters).
         zero_gamma: start the last normalization of each block at zero, so that every block
             starts as the identity.
         norm: normalization layer, called as ``norm(dtype=…, name=…)(x, train=…)``, the last one of
@@ -149,6 +154,7 @@ class ResNet(nn.Module):
     v1: bool = False
     shortcut: str = "B"
     residual: bool = True
+    output_stride: int = 32
     zero_gamma: bool = False
     norm: Callable[..., nn.Module] = BatchNorm
     conv: Callable[..., nn.Module] = Conv
@@ -166,9 +172,21 @@ class ResNet(nn.Module):
         endpoints = OrderedDict()
         x = endpoints["stem"] = stem(self.width, (7, 7), name="stem")(x, train)
         x = max_pool(x, (3, 3), strides=2, padding=1)
+        dilation = 1
         for i, depth in enumerate(self.stages):
-            strides = [2 if i > 0 and j == 0 else 1 for j in range(depth)]
-            blocks = [partial(block, self.width * 2**i, s) for s in strides]
+            dilated = i > 0 and 4 * 2**i > self.output_stride
+            # The first block of a dilated stage still sees the pixels of the stage before.
+            dilations = [dilation] + [dilation * (1 + dilated)] * (depth - 1)
+            dilation *= 1 + dilated
+            blocks = [
+                partial(
+                    block,
+                    self.width * 2**i,
+                    2 if i > 0 and j == 0 and not dilated else 1,
+                    **({"dilation": d} if d > 1 else {}),
+                )
+                for j, d in enumerate(dilations)
+            ]
             x = endpoints[f"stage{i + 1}"] = Stage(blocks, name=f"stage{i + 1}")(x, train)
         if self.num_classes is None:
             return endpoints

@@ -3,6 +3,7 @@
 from jaxnets.nn.attention import Attend, MultiHeadAttention, Positions
 from jaxnets.nn.batch_norm import BatchNorm
 from jaxnets.nn.conv import Conv
+from jaxnets.nn.conv_gru import ConvGRU
 from jaxnets.nn.dense import Dense
 from jaxnets.nn.drop_connect import DropConnect
 from jaxnets.nn.dropout import Dropout
@@ -22,6 +23,7 @@ __all__ = [
     "Attend",
     "BatchNorm",
     "Conv",
+    "ConvGRU",
     "Dense",
     "DropConnect",
     "Dropout",

@@ -26,6 +26,8 @@ class Attend(nn.Module):
             (d_q, d_k), "additive" has ``query_kernel`` (d_q, units), ``key_kernel`` (d_k, units),
             ``bias`` (units,) and ``energy`` (units,).
         units: of the hidden layer of "additive" scores; the query's features where None.
+        project_key: whether "additive" scores project the keys; False for keys of ``units``
+            features that a decoder has projected once for all of its steps.
         dtype: compute dtype (None: that of the inputs and parameters together).
         param_dtype: dtype of the parameters.
         kernel_init: initializer.
@@ -45,6 +47,7 @@ class Attend(nn.Module):
 
     score: str = "scaled_dot"
     units: int | None = None
+    project_key: bool = True
     dtype: Any = None
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
@@ -67,7 +70,8 @@ class Attend(nn.Module):
             fields = {"dtype": self.dtype, "param_dtype": self.param_dtype}
             fields["kernel_init"] = self.kernel_init
             query = Dense(units, **fields, name="query")(query)
-            key = Dense(units, use_bias=False, **fields, name="key")(key)
+            if self.project_key:
+                key = Dense(units, use_bias=False, **fields, name="key")(key)
             energy = self.param(
                 "energy", nn.initializers.normal(units**-0.5), (units,), self.param_dtype
             )

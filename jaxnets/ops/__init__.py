@@ -28,6 +28,7 @@ from jaxnets.ops.attention_scores import additive_scores, dot_scores, multiplica
 from jaxnets.ops.attention_softmax import masked_softmax
 from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference, fold_batch_norm
 from jaxnets.ops.beam_search import beam_search
+from jaxnets.ops.conv_gru import conv_gru
 from jaxnets.ops.convolution import conv
 from jaxnets.ops.decoding import Decoded, greedy, sample
 from jaxnets.ops.dense import dense
@@ -74,6 +75,7 @@ __all__ = [
     "beam_search",
     "causal_mask",
     "conv",
+    "conv_gru",
     "dense",
     "dot_scores",
     "drop_connect",

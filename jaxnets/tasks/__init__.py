@@ -3,6 +3,10 @@
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
+from jaxnets.tasks.detection import detection
+from jaxnets.tasks.detector import Detector, DetectorInfo, FoundObjects, load_detector
+from jaxnets.tasks.detector_files import read_detector
+from jaxnets.tasks.detector_training import DetectorRecipe, train_detector
 from jaxnets.tasks.distillation import distillation, student_network, student_variables
 from jaxnets.tasks.distillation_terms import (
     Term,
@@ -15,35 +19,61 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.segmentation import segmentation
+from jaxnets.tasks.segmenter import (
+    Segmenter,
+    SegmenterRecipe,
+    draw_labels,
+    load_segmenter,
+    train_segmenter,
+)
 from jaxnets.tasks.sequence import language_modeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
+from jaxnets.tasks.video import VideoScores, score_videos, video_classification
 
 __all__ = [
     "CachedTeacher",
     "Classifier",
     "ClassifierInfo",
+    "Detector",
+    "DetectorInfo",
+    "DetectorRecipe",
+    "FoundObjects",
     "Recipe",
+    "Segmenter",
+    "SegmenterRecipe",
     "Start",
     "Teacher",
     "Term",
+    "VideoScores",
     "apply_recipe",
     "attention",
     "choose_recipe",
     "classification",
     "contrastive",
+    "detection",
     "distillation",
+    "draw_labels",
     "hint",
     "language_modeling",
     "list_recipes",
     "load_classifier",
+    "load_detector",
+    "load_segmenter",
+    "read_detector",
     "relational",
+    "score_videos",
+    "segmentation",
     "sequence_regression",
     "soft_targets",
     "student_network",
     "student_variables",
     "tolerant_classification",
     "train_classifier",
+    "train_detector",
     "train_fitnet",
     "train_generations",
+    "train_segmenter",
+    "video_classification",
 ]

@@ -36,7 +36,9 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
 SLOW = (
     *("zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
-    *("transfer_strategies", "transferability", "ensemble", "distill", "compress"),
+    *("transfer_strategies", "transferability", "fine_tune_few"),
+    *("ensemble", "distill", "compress", "search_architecture"),
+    *("train_detector", "train_segmenter"),
 )
 
 

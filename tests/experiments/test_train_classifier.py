@@ -140,6 +140,19 @@ def test_finished_run_is_reported_not_repeated(finished, capsys):
     assert "This run is finished" in capsys.readouterr().out
 
 
+def test_a_run_from_before_settings_existed_goes_on(finished, tmp_path, capsys):
+    workdir, summary = finished
+    copy = shutil.copytree(workdir, tmp_path / "run")
+    settings = json.loads((copy / "config.json").read_text())
+    older = {k: v for k, v in settings.items() if k not in ("loss", "drop_path", "balance")}
+    assert len(older) == len(settings) - 3
+    (copy / "config.json").write_text(json.dumps(older))
+    assert train("--workdir", copy, quick="--model lenet5 --epochs 8 --devices 1") == summary
+    other = "--model lenet5_1998 --loss map --label-smoothing 0 --epochs 8 --devices 1"
+    message = fails(capsys, lambda: train("--workdir", copy, quick=other))
+    assert "loss: the run has 'cross_entropy', asked for 'map'" in message
+
+
 def test_changed_settings(finished, capsys):
     workdir, _ = finished
     before = (workdir / "summary.json").read_text()

@@ -12,6 +12,11 @@ import json
 import sys
 from pathlib import Path
 
+DETECTORS = (
+    *("ssd300_vgg16", "ssdlite320_mobilenet_v3_large"),
+    *("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+)
+
 # registered name → key of the table.
 ORACLES = {
     "lenet5": "hand/lenet5_modern_fullC3",
@@ -66,6 +71,12 @@ ORACLES = {
     "densenet250_k24_bc": "hand/densenet_cifar_L250_k24_BC",
     "densenet190_k40_bc": "hand/densenet_cifar_L190_k40_BC",
     "nin_imagenet": "hand/nin_imagenet_caffe",
+    **{name: f"tv/{name}" for name in DETECTORS},
+    **{f"fcn_resnet{d}": f"tv/fcn_resnet{d}" for d in (50, 101)},
+    **{f"deeplabv3_resnet{d}": f"tv/deeplabv3_resnet{d}" for d in (50, 101)},
+    "deeplabv3_mobilenet_v3_large": "tv/deeplabv3_mobilenet_v3_large",
+    **{f"srcnn_9_{k}_5": f"hand/srcnn_9_{k}_5" for k in (1, 5)},
+    "lraspp_mobilenet_v3_large": "tv/lraspp_mobilenet_v3_large",
     "plain18": "darknet/resnet18",
     "plain34": "darknet/resnet34",
 }
@@ -329,6 +340,69 @@ FORMULAS = {
     "resnet152_v1": lambda: bottleneck_resnet_v1((3, 8, 36, 3)),
 }
 
+# Video networks: key of the table, and how often its count is taken (frames of the clip). What
+# non-local blocks multiply is among the products.
+VIDEO = {
+    **{name: (f"tv/{name}", 1) for name in ("r3d_18", "mc3_18", "r2plus1d_18", "s3d")},
+    **{name: (f"piergiaj/{name}", 1) for name in ("i3d_rgb", "i3d_flow")},
+    "c3d": ("caffe/c3d_sports1m", 1),
+    "c3d_small": ("caffe/c3d_ucf101_train_small", 1),
+    "lrcn": ("caffe/lrcn_lstm_activity", 16),
+    "lrcn_single_frame": ("caffe/lrcn_single_frame", 1),
+    "two_stream_spatial": ("hand/two_stream_spatial_cnnM2048_ucf101", 1),
+    "two_stream_temporal": ("hand/two_stream_temporal_cnnM2048_L10_ucf101", 1),
+    "single_frame": ("hand/karpathy_single_frame_170_sports1m_approx", 1),
+    "early_fusion": ("hand/karpathy_early_fusion_T10_170_approx", 1),
+    **{
+        name: (f"pyslowfast/Kinetics/{name.upper().replace('X', 'x')}", 1)
+        for name in (
+            *("slow_4x16_r50", "slow_8x8_r50", "slow_nln_4x16_r50", "slowfast_4x16_r50"),
+            *("slowfast_8x8_r50", "slowfast_nln_4x16_r50", "c2d_8x8_r50", "c2d_nln_8x8_r50"),
+            *("i3d_8x8_r50", "i3d_nln_8x8_r50", "i3d_8x8_r101", "i3d_nln_8x8_r101"),
+        )
+    },
+    **{
+        f"slowfast_{t}x8_r101": (f"pyslowfast/Kinetics/c2/SLOWFAST_{t}x8_R101_50_50", 1)
+        for t in (8, 16)
+    },
+}
+
+
+def fusion(first, second, third, heads):
+    """(kernel in time, positions in time) of three convolutions, and how many maps fc6 sees."""
+    (t1, n1), (t2, n2), (t3, n3) = first, second, third
+
+    def conv(k, cin, cout, side, t, n):
+        weights = k * k * t * cin * cout
+        return weights + cout, n * side * side * weights
+
+    return total(
+        conv(11, 3, 96, 54, t1, n1),
+        conv(5, 96, 256, 27, t2, n2),
+        conv(3, 256, 384, 13, t3, n3),
+        conv(3, 384, 384, 13, 1, n3),
+        conv(3, 384, 256, 13, 1, n3),
+        dense(heads * 36 * 256, 4096),
+        dense(4096, 4096),
+        dense(4096, 487),
+    )
+
+
+def gru_rcn(table, frames=10, classes=101):
+    """VGG-16 to fc7, on each of five maps a ConvGRU without biases and a classifier."""
+    vgg = table["tv/vgg16"]
+    cells = ((128, 64, 56, 3), (256, 128, 28, 3), (512, 256, 14, 3), (512, 256, 7, 3))
+    weights = {side: 3 * k * k * (c + f) * f for c, f, side, k in (*cells, (4096, 512, 1, 1))}
+    assert sum(weights.values()) == 19_353_600
+    states = 64 + 128 + 256 + 256 + 512
+    per_frame = vgg["macs_conv_linear_eval"] - 4096 * 1000
+    per_frame += sum(w * side * side for side, w in weights.items())
+    return {
+        "parameters": vgg["params"] - 4097 * 1000 + 19_353_600 + states * classes + 5 * classes,
+        "macs": frames * per_frame + states * classes,
+    }
+
+
 # Formulas whose parameter count the table confirms.
 CONFIRMED = {
     "nasnet_a_mobile": "cadene/nasnetamobile",
@@ -347,7 +421,13 @@ def main(path):
     out = {}
     for name, key in ORACLES.items():
         entry = table[key]
-        macs = entry.get("macs_conv_linear_eval", entry.get("macs"))
+        counts = ("macs_conv_linear_eval", "macs_conv_linear_eval_randinit", "macs")
+        macs = next(entry[key] for key in counts if key in entry)
+        if entry.get("kind") == "segmentation" and "params_without_aux" in entry:
+            # The table counts the auxiliary head as well, on a map of 65×65.
+            seen = 40 if "mobilenet" in name else 1024
+            for kernel, before, after in ((3, seen, seen // 4), (1, seen // 4, 21)):
+                macs -= conv(65, kernel, before, after)[1]
         # Auxiliary classifiers are an option of ours.
         parameters = entry.get("params_without_aux", entry["params"])
         out[name] = {"parameters": parameters, "macs": macs, "source": key}
@@ -375,6 +455,15 @@ def main(path):
     assert large == table["cadene/nasnetalarge"]["macs_conv_linear_eval"], large
     for name, (formula, key) in DERIVED.items():
         out[name] = {**formula(table), "source": f"layer formula on top of {key}"}
+    for name, (key, times) in VIDEO.items():
+        entry = table[key]
+        count = entry.get("macs_total_flopcounter", entry.get("macs"))
+        out[name] = {"parameters": entry["params"], "macs": times * count, "source": key}
+    single = fusion((1, 1), (1, 1), (1, 1), 1)
+    assert single == {key: out["single_frame"][key] for key in ("parameters", "macs")}
+    out["late_fusion"] = fusion((1, 2), (1, 2), (1, 2), 2) | {"source": "layer formula"}
+    out["slow_fusion"] = fusion((4, 4), (2, 2), (2, 1), 1) | {"source": "layer formula"}
+    out["gru_rcn"] = gru_rcn(table) | {"source": "layer formula on top of tv/vgg16"}
     target = Path(__file__).with_name("models.json")
     lines = [f"  {json.dumps(name)}: {json.dumps(out[name])}" for name in sorted(out)]
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -32,7 +32,8 @@ def test_every_network_has_an_expected_count():
 # Hundreds of layers take seconds to trace; a shallower one of each family stays in a plain run.
 HEAVY = re.compile(
     r"resnet(101|152|110)|resnext101|_resnet101|_resnet152|senet154|densenet(1[69]|2|100_k(12$|24))"
-    r"|fractalnet_c[56]|nasnet_a_(large|cifar)"
+    r"|fractalnet_c[56]|nasnet_a_(large|cifar)|slow(fast)?_(8|16|nln)|slowfast_4|i3d_|c2d_|s3d"
+    r"|(fcn|deeplabv3)_resnet101"
 )
 
 
@@ -100,7 +101,8 @@ def test_every_entry_is_complete():
         info = model_info(name)
         assert info.name == name and info.paper and 1980 < info.year == info.paper.year < 2030
         assert len(info.mean) == len(info.std) and len(info.mean) in (0, info.channels)
-        assert info.input_shape == (info.input_size, info.input_size, info.channels)
+        clip = () if info.frames is None else (info.frames,)
+        assert info.input_shape == (*clip, info.input_size, info.input_size, info.channels)
         spec = (info.input_shape, jnp.float32, (0.0, 1.0), info.mean, info.std)
         assert info.input_spec == spec
         assert hash(info.name) and info.task
@@ -108,7 +110,9 @@ def test_every_entry_is_complete():
         assert strides == sorted(strides), name
 
 
-@pytest.mark.parametrize("family", sorted({model_info(name).family for name in list_models()}))
+@pytest.mark.parametrize(
+    "family", sorted({model_info(name).family for name in list_models(task="classification")})
+)
 def test_builders_work_alone_and_by_name(family):
     """Explicit keywords, a docstring and a name; the same network as through `create_model`."""
     for name in list_models(family=family):

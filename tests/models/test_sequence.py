@@ -5,8 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from jaxnets.models.sequence import EncoderDecoder, LanguageModel
+from jaxnets.models.sequence import EncoderDecoder, LanguageModel, RNNSearch, Transformer
+from jaxnets.models.sequence.transformer import Heads
+from jaxnets.nn import MultiHeadAttention
 
 
 def test_sutskevers_network_has_the_papers_384_million_parameters():
@@ -47,3 +50,97 @@ def test_padding_of_the_source_changes_nothing():
     mask = jnp.array([[True, True, True, False, False]])
     padded = apply(variables, source.at[0, 3:].set(8), target, source_mask=mask)
     np.testing.assert_allclose(padded, apply(variables, source[:, :3], target), atol=1e-6)
+
+
+SOURCE = jnp.array([[3, 4, 5, 0], [6, 7, 8, 8]])
+MASK = jnp.array([[True, True, True, False], [True] * 4])
+TARGET = jnp.array([[1, 2, 3], [1, 4, 5]])
+WRITERS = {
+    "seq2seq": EncoderDecoder(9, 7, 4, cell="gru", reverse_source=True),
+    "rnnsearch": RNNSearch(9, 7, 4, embedding=3),
+    "rnnsearch, lstm": RNNSearch(9, 7, 4, embedding=3, cell="lstm"),
+    "transformer": Transformer(9, 7, 4, heads=2, layers=2, max_length=3),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_writers_step_as_they_are_taught_and_padding_changes_nothing(name):
+    model = WRITERS[name]
+    variables = jax.jit(model.init)(jax.random.PRNGKey(0), SOURCE, TARGET)
+    apply = jax.jit(partial(model.apply, mutable=["attention"]))
+    whole, stored = apply(variables, SOURCE, TARGET, source_mask=MASK)
+    step = jax.jit(partial(model.apply, variables, method="step"))
+    carry = jax.jit(partial(model.apply, method="encode"))(variables, SOURCE, MASK)
+    for t in range(3):
+        carry, logits = step(carry, TARGET[:, t])
+        np.testing.assert_allclose(logits, whole[:, t], atol=1e-5)
+    padded, _ = apply(variables, SOURCE.at[0, 3].set(8), TARGET, source_mask=MASK)
+    np.testing.assert_allclose(padded, whole, atol=1e-5)
+    later, _ = apply(variables, SOURCE, TARGET.at[:, 2].set(6), source_mask=MASK)
+    np.testing.assert_allclose(later[:, :2], whole[:, :2], atol=1e-6)
+    for weights in jax.tree.leaves(stored):
+        np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
+    if name == "rnnsearch":
+        (weights,) = jax.tree.leaves(stored)
+        assert weights.shape == (2, 3, 4) and (weights[0, :, 3] == 0).all()
+    if name == "transformer":  # no room is left
+        assert jnp.isnan(step(carry, TARGET[:, 0])[1]).all()
+
+
+def test_rnnsearch_is_its_papers_formulas():
+    """§A.1 and §A.2, one word after the other, in NumPy."""
+    model = WRITERS["rnnsearch"]
+    variables = jax.jit(model.init)(jax.random.PRNGKey(1), SOURCE[1:], TARGET[1:])
+    p = jax.tree.map(np.asarray, variables["params"])
+    p = jax.tree.map(lambda leaf: leaf + 0.1, p)  # biases that are not 0
+
+    def gates(x, h, w):
+        r, z, n = np.split(x, 3, -1)
+        u_r, u_z, u_n = np.split(w["recurrent_kernel"], 3, -1)
+        r, z = (1 / (1 + np.exp(-(a + h @ u))) for a, u in ((r, u_r), (z, u_z)))
+        n = np.tanh(n + (r * h) @ u_n)
+        return (1 - z) * n + z * h
+
+    words = p["source_embed"]["embedding"][np.asarray(SOURCE[1])]
+    notes = []
+    for direction, order in (("forward", words), ("backward", words[::-1])):
+        h, w, made = np.zeros(4), p["encoder"][f"layer0_{direction}"], []
+        for x in order:
+            h = gates(x @ w["input_kernel"] + w["bias"], h, w)
+            made.append(h)
+        notes.append(np.stack(made if direction == "forward" else made[::-1]))
+    s = np.tanh(notes[1][0] @ p["start"]["kernel"] + p["start"]["bias"])
+    notes = np.concatenate(notes, -1)
+    search, rows = p["search"], []
+    for token in np.asarray(TARGET[1]):
+        y = p["embed"]["embedding"][token]
+        query = s @ search["attend"]["query"]["kernel"] + search["attend"]["query"]["bias"]
+        energies = np.tanh(query + notes @ p["key"]["kernel"]) @ search["attend"]["energy"]
+        a = np.exp(energies - energies.max())
+        c = a / a.sum() @ notes
+        t = np.concatenate((s, y, c)) @ p["readout"]["linear"]["kernel"]
+        t = np.maximum(*np.split(t + p["readout"]["linear"]["bias"], 2))
+        rows.append(t @ p["head"]["kernel"] + p["head"]["bias"])
+        w = search["recurrent"]
+        x = y @ p["input"]["kernel"] + c @ w["input_kernel"] + w["bias"]
+        s = gates(x, s, w)
+    found = jax.jit(model.apply)({"params": p}, SOURCE[1:], TARGET[1:])
+    np.testing.assert_allclose(found[0], np.stack(rows), atol=1e-5)
+
+
+def test_heads_are_multi_head_attention():
+    x = jax.random.normal(jax.random.PRNGKey(0), (2, 5, 4))
+    variables = MultiHeadAttention(2).init(jax.random.PRNGKey(1), x)
+    whole, _ = MultiHeadAttention(2).apply(variables, x, causal=True)
+    np.testing.assert_allclose(Heads(2, 4).apply(variables, x, causal=True), whole, atol=1e-6)
+
+
+def test_the_reversed_source_is_the_source_reversed():
+    reads, plain = WRITERS["seq2seq"], EncoderDecoder(9, 7, 4, cell="gru")
+    variables = reads.init(jax.random.PRNGKey(0), SOURCE, TARGET)
+    turned = jnp.array([[5, 4, 3, 0], [8, 8, 7, 6]])
+    np.testing.assert_allclose(
+        reads.apply(variables, SOURCE, TARGET, source_mask=MASK),
+        plain.apply(variables, turned, TARGET, source_mask=MASK),
+        atol=1e-6,
+    )

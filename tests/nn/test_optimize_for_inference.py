@@ -140,7 +140,7 @@ def test_one_network_of_every_large_family(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", list_models(task="classification"))
 def test_every_registered_network_can_be_traced_and_fused(name):
     """No arithmetic: shapes of what would be computed, and that nothing of the norms is left."""
     model, info = create_model(name), model_info(name)

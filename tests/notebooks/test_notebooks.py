@@ -1,6 +1,7 @@
 """Every notebook runs from its first cell to its last, and is committed with its outputs."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SLOW = ("looking_inside",)  # a minute of compilation
+SLOW = ("looking_inside", "own_pictures")  # a minute of compilation
+DATA = Path(os.environ.get("JAXNETS_TEST_DATA") or FOLDER.parents[1] / "shared" / "data")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -25,6 +27,10 @@ def test_runs(path, monkeypatch):
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
     # One device, as on most machines where a notebook is opened.
     monkeypatch.setenv("XLA_FLAGS", "")
+    if path.stem == "own_pictures":
+        if not (DATA / "weights" / "resnet20-12fca82f.th").exists():
+            pytest.skip("needs the published weights of ResNet-20")
+        monkeypatch.setenv("JAXNETS_NOTEBOOK_DATA", str(DATA))
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": FOLDER}}

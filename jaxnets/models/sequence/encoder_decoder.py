@@ -15,20 +15,23 @@ class EncoderDecoder(nn.Module):
     Attributes:
         source_vocabulary: number of tokens that are read.
         vocabulary: number of tokens that are written, V.
-        features: units of each layer, and of the embeddings.
+        features: units of each layer.
+        embedding: features of a token's embedding; ``features`` where None.
         cell: a name of `jaxnets.ops.RECURRENT_CELLS`.
         layers: of encoder and decoder.
         dropout: rate, of embeddings, between the layers and of the last one's outputs.
+        reverse_source: read each source from its last token to its first.
         dtype: compute dtype.
 
     Call: source (B, S), target (B, T) from its start token on, perhaps source_mask (B, S) → logits
     (B, T, V) float32, teacher forcing. Padding of the source changes nothing. ``encode`` (source,
-    mask) → carry and ``step`` (carry, token (B,)) → (carry, logits (B, V)) are for
+    source_mask) → carry and ``step`` (carry, token (B,)) → (carry, logits (B, V)) are for
     `jaxnets.ops.greedy` and the like. Needs the rng "dropout" in training where ``dropout`` > 0.
     Layers: source_embed, encoder, embed, decoder, head.
 
     Source: Cho et al. 2014 (Learning Phrase Representations using RNN Encoder-Decoder), §2.2;
-    Sutskever et al. 2014 (Sequence to Sequence Learning with Neural Networks), §2.
+    Sutskever et al. 2014 (Sequence to Sequence Learning with Neural Networks), §2, and §3.3 for
+    the reversed source.
 
     >>> import jax, jax.numpy as jnp
     >>> model, source = EncoderDecoder(9, 7, 4, cell="gru"), jnp.zeros((2, 5), int)
@@ -40,9 +43,11 @@ class EncoderDecoder(nn.Module):
     source_vocabulary: int
     vocabulary: int
     features: int
+    embedding: int | None = None
     cell: str = "lstm"
     layers: int = 1
     dropout: float = 0.0
+    reverse_source: bool = False
     dtype: Any = None
 
     def setup(self):
@@ -54,9 +59,10 @@ class EncoderDecoder(nn.Module):
             "recurrent_bias": self.cell == "gru",
             "dtype": self.dtype,
         }
-        self.source_embed = nn.Embed(self.source_vocabulary, self.features, dtype=self.dtype)
+        size = self.embedding or self.features
+        self.source_embed = nn.Embed(self.source_vocabulary, size, dtype=self.dtype)
         self.encoder = Recurrent(**fields)
-        self.embed = nn.Embed(self.vocabulary, self.features, dtype=self.dtype)
+        self.embed = nn.Embed(self.vocabulary, size, dtype=self.dtype)
         self.decoder = Recurrent(**fields)
         self.drop = Dropout(self.dropout)
         self.head = Dense(self.vocabulary, dtype=self.dtype)
@@ -73,10 +79,12 @@ class EncoderDecoder(nn.Module):
         return self.decode(carry, target, train=train)[1]
 
     def encode(
-        self, source: jax.Array, mask: jax.Array | None = None, *, train: bool = False
+        self, source: jax.Array, source_mask: jax.Array | None = None, *, train: bool = False
     ) -> Any:
+        if self.reverse_source:
+            source = reverse_within_length(source, source_mask)
         x = self.drop(self.source_embed(source), train=train)
-        return self.encoder(x, mask=mask, train=train)[1]
+        return self.encoder(x, mask=source_mask, train=train)[1]
 
     def decode(
         self, carry: Any, target: jax.Array, *, train: bool = False
@@ -88,3 +96,25 @@ class EncoderDecoder(nn.Module):
     def step(self, carry: Any, token: jax.Array) -> tuple[Any, jax.Array]:
         carry, logits = self.decode(carry, token[:, None])
         return carry, logits[:, 0]
+
+
+def reverse_within_length(tokens: jax.Array, mask: jax.Array | None = None) -> jax.Array:
+    """Sequences from their last token to their first; padding behind them stays where it is.
+
+    Args:
+        tokens: (B, T).
+        mask: (B, T) booleans, True where there is a token; all where None.
+
+    Returns:
+        (B, T).
+
+    >>> import jax.numpy as jnp
+    >>> mask = jnp.array([[True, True, False]])
+    >>> reverse_within_length(jnp.array([[5, 6, 0]]), mask).tolist()
+    [[6, 5, 0]]
+    """
+    if mask is None:
+        return tokens[:, ::-1]
+    steps = jnp.arange(tokens.shape[1])[None]
+    last = mask.sum(1, keepdims=True) - 1
+    return jnp.take_along_axis(tokens, jnp.where(mask, last - steps, steps), 1)

@@ -150,7 +150,7 @@ def _greedy(boxes, classes, alive, threshold, limit):
         step, alive, found = state
         start = step * tile
         suppressed = suppressions(start)
-        within = lax.dynamic_slice(suppressed, (0, start), (tile, tile)) & above
+        within = lax.dynamic_slice_in_dim(suppressed, start, tile, 1) & above
         kept = _fixed_point(within, part(alive, start))
         gone = (kept[:, None] & suppressed).any(0) & (places >= start + tile)
         alive = lax.dynamic_update_slice_in_dim(alive & ~gone, kept, start, 0)

@@ -1,0 +1,16 @@
+"""Names of COCO's classes, as its annotations number them."""
+
+from typing import Final
+
+# Number i + 1 of COCO's files is entry i; "-" is a number without a class.
+_TEXT = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
+fire hydrant, -, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
+bear, zebra, giraffe, -, backpack, umbrella, -, -, handbag, tie, suitcase, frisbee, skis,
+snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket,
+bottle, -, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli,
+carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, -, dining table, -, -, toilet,
+-, tv, laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, -,
+book, clock, vase, scissors, teddy bear, hair drier, toothbrush"""
+
+COCO_CATEGORIES: Final = tuple(" ".join(name.split()) for name in _TEXT.split(","))
+COCO_CLASSES: Final = tuple(name for name in COCO_CATEGORIES if name != "-")

@@ -1,0 +1,96 @@
+"""Searching for networks: spaces as data, a controller taught by rewards, and what it is beside."""
+
+from jaxnets.nas.cell_space import cell_space, decode_cells, encode_cells
+from jaxnets.nas.children_search import FoundChild, search_children, small_space
+from jaxnets.nas.controller import Written, init_controller, read, write
+from jaxnets.nas.conv_child import ConvChild, ConvLayer, ConvPlan, decode_conv
+from jaxnets.nas.darts import architecture_gradient, discretize, mixture
+from jaxnets.nas.draw import draw_conv, draw_search, draw_tree
+from jaxnets.nas.halving import Rung, successive_halving
+from jaxnets.nas.macro_table import MacroTable, load_macro_table
+from jaxnets.nas.masked_children import MaskedChildren, Masks
+from jaxnets.nas.parameter_server import Simulated, simulate_parameter_server
+from jaxnets.nas.report import (
+    AgainstChance,
+    against_chance,
+    make_strategy,
+    search_over_keys,
+    search_table,
+    summarize_searches,
+)
+from jaxnets.nas.rnn_cell import (
+    TreeCell,
+    TreeWeights,
+    decode_cell,
+    lstm_architecture,
+    lstm_tree_weights,
+    rnn_space,
+    tree_recurrent,
+    tree_step,
+)
+from jaxnets.nas.search import History, Store, run_search
+from jaxnets.nas.space import SearchSpace, Token, conv_space, macro_space
+from jaxnets.nas.strategies import (
+    RandomSearch,
+    RegularizedEvolution,
+    Reinforce,
+    Strategy,
+    reinforce_loss,
+)
+
+__all__ = [
+    "AgainstChance",
+    "ConvChild",
+    "ConvLayer",
+    "ConvPlan",
+    "FoundChild",
+    "History",
+    "MacroTable",
+    "MaskedChildren",
+    "Masks",
+    "RandomSearch",
+    "RegularizedEvolution",
+    "Reinforce",
+    "Rung",
+    "SearchSpace",
+    "Simulated",
+    "Store",
+    "Strategy",
+    "Token",
+    "TreeCell",
+    "TreeWeights",
+    "Written",
+    "against_chance",
+    "architecture_gradient",
+    "cell_space",
+    "conv_space",
+    "decode_cell",
+    "decode_cells",
+    "decode_conv",
+    "discretize",
+    "draw_conv",
+    "draw_search",
+    "draw_tree",
+    "encode_cells",
+    "init_controller",
+    "load_macro_table",
+    "lstm_architecture",
+    "lstm_tree_weights",
+    "macro_space",
+    "make_strategy",
+    "mixture",
+    "read",
+    "reinforce_loss",
+    "rnn_space",
+    "run_search",
+    "search_children",
+    "search_over_keys",
+    "search_table",
+    "simulate_parameter_server",
+    "small_space",
+    "successive_halving",
+    "summarize_searches",
+    "tree_recurrent",
+    "tree_step",
+    "write",
+]

@@ -1,0 +1,126 @@
+"""Detection: the objects of an image, each with a box and a class."""
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets.data import to_original
+from jaxnets.metrics import CocoEvaluator, VocEvaluator
+from jaxnets.models.detection.targets import mean_losses
+from jaxnets.ops.activations import identity
+from jaxnets.ops.boxes import Detections
+from jaxnets.train.task import Sums, Task
+
+# Of a batch: what evaluation compares detections with.
+TRUTH = ("boxes", "box_label", "box_mask", "box_ignore", "box_area", "image_size")
+
+
+def detection(
+    class_names: Sequence[str],
+    *,
+    losses: Callable[[Any, Mapping[str, Any]], Mapping[str, tuple[jax.Array, jax.Array]]],
+    detections: Callable[[Any], Detections],
+    size: tuple[int, int],
+    preprocess: Callable[[jax.Array], jax.Array] = identity,
+) -> Task:
+    """The task of finding objects, on batches of an `jaxnets.data.ObjectSource`.
+
+    Training minimizes the sum of the network's losses; evaluation measures the same losses and,
+    in the pixels of the images as they were stored, COCO's average precision.
+
+    Args:
+        class_names: of the objects, in the order of ``box_label``, without background.
+        losses: (the network's outputs, batch) → name → (sum, count), such as
+            `jaxnets.models.detection.ssd_losses`.
+        detections: the network's outputs → `jaxnets.ops.boxes.Detections` of the batch.
+        size: (H, W) of the canvas that the images are fitted into.
+        preprocess: images as stored → images as the network wants them.
+
+    Returns:
+        A `jaxnets.train.Task`. Its training metrics are the losses by name; evaluation gives them
+        too, their sum as ``loss``, and ``AP``, ``AP50``, ``AP75``, ``AP/name`` of each class
+        (COCO's, with pycocotools installed) and ``mAP`` (PASCAL VOC's of 2010).
+
+    >>> from jaxnets.models.detection import AnchorShapes, small_ssd, ssd_detections, ssd_losses
+    >>> from jaxnets import train
+    >>> import optax
+    >>> network = small_ssd(2, AnchorShapes((((8, 8),), ((16, 16),), ((32, 32),))), width=2)
+    >>> task = detection(["cell"], losses=ssd_losses, detections=ssd_detections, size=(32, 32))
+    >>> batch = {"image": np.zeros((2, 32, 32, 3), np.float32), "boxes": np.zeros((2, 1, 4))}
+    >>> batch |= {"box_label": np.zeros((2, 1), int), "box_mask": np.zeros((2, 1))}
+    >>> state = jax.eval_shape(
+    ...     lambda key: train.create_state(network, optax.sgd(0.1), batch, key, task=task),
+    ...     jax.random.key(0),
+    ... )
+    >>> sorted(jax.eval_shape(partial(train.train_step, task=task), state, batch)[1])
+    ['bbox_regression', 'classification', 'gradient_norm', 'loss', 'parameter_norm']
+    """
+    names = tuple(class_names)
+
+    def loss(outputs, updates, batch):
+        found = mean_losses(losses(outputs, batch))
+        return sum(found.values()), found
+
+    def collect(outputs, batch):
+        found = detections(outputs)._asdict()
+        truth = {f"true/{key}": batch[key] for key in TRUTH if key in batch}
+        return {**found, **truth}
+
+    return Task(
+        inputs=lambda batch: preprocess(batch["image"]),
+        loss=loss,
+        measure=losses,
+        summarize=_summarize,
+        collect=collect,
+        score=partial(score_detections, class_names=names, size=tuple(size)),
+        meta=(("class_names", list(names)), ("size", list(size))),
+    )
+
+
+def _summarize(sums: Sums) -> dict[str, float]:
+    found = {name: float(total) / max(float(count), 1.0) for name, (total, count) in sums.items()}
+    return {"loss": sum(found.values()), **found}
+
+
+def score_detections(
+    found: Mapping[str, np.ndarray], *, class_names: Sequence[str], size: tuple[int, int]
+) -> dict[str, float]:
+    """Average precision of what was collected over a data set.
+
+    Args:
+        found: boxes, scores, labels and mask of `jaxnets.ops.boxes.Detections`, and the batch's
+            own entries as ``true/boxes`` and so on, all with a leading axis of images.
+        class_names: K of them.
+        size: (H, W) of the canvas; with ``true/image_size`` boxes are measured in the pixels of the
+            images as they were stored.
+
+    Returns:
+        ``mAP``, and COCO's measures where pycocotools is installed.
+
+    >>> box = np.array([[[0.0, 0, 4, 4]]])
+    >>> found = {"boxes": box, "scores": np.ones((1, 1)), "labels": np.zeros((1, 1), int)}
+    >>> found |= {"mask": np.ones((1, 1)), "true/boxes": box, "true/box_mask": np.ones((1, 1))}
+    >>> found |= {"true/box_label": np.zeros((1, 1), int)}
+    >>> score_detections(found, class_names=["cell"], size=(8, 8))["AP50"].__round__(6)
+    1.0
+    """
+    truth = {k.removeprefix("true/"): np.asarray(v) for k, v in found.items() if "true/" in k}
+    seen = {k: np.asarray(v) for k, v in found.items() if "true/" not in k}
+    if "image_size" in truth:
+        sizes = truth.pop("image_size")
+        for part in (truth, seen):
+            part["boxes"] = to_original(part["boxes"], sizes, size)
+    voc = VocEvaluator(class_names)
+    voc.add(truth, seen)
+    results = {"mAP": voc.summarize()["mAP"]}
+    if importlib.util.find_spec("pycocotools") is None:
+        return results
+    coco = CocoEvaluator(class_names)
+    coco.add(truth, seen)
+    measured = coco.summarize()
+    kept = ("AP", "AP50", "AP75", *(f"AP/{name}" for name in class_names))
+    return results | {name: measured[name] for name in kept}

@@ -1,0 +1,218 @@
+"""A trained detector as one thing: network, variables, canvas, class names; images to objects."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from jaxnets.data import read_image
+from jaxnets.data.object_source import fitted_size, resize
+from jaxnets.data.preprocessing import Standardization
+from jaxnets.errors import JaxnetsError
+from jaxnets.models.detection import AnchorShapes, small_ssd, ssd_detections
+from jaxnets.ops.boxes import Detections
+from jaxnets.train.arrays import named_leaves, require_same_arrays
+from jaxnets.train.reopen import reopen
+from jaxnets.train.state import network_functions
+
+
+@dataclass(frozen=True)
+class DetectorInfo:
+    """What must be known beside the arrays to use a detector that was trained here.
+
+    Attributes:
+        class_names: in the order of the labels, without background.
+        size: (H, W) of the canvas that images are fitted into.
+        mean, std: per channel, in gray levels 0 … 255.
+        anchors: (width, height) in pixels of each anchor, map by map.
+        width: of the network, see `jaxnets.models.detection.small_ssd`.
+        dtype: compute dtype.
+
+    >>> info = DetectorInfo(("cell",), (32, 32), (128.0,), (64.0,), (((8.0, 8.0),),) * 3, 4)
+    >>> DetectorInfo.from_json(info.to_json()) == info
+    True
+    """
+
+    class_names: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    anchors: tuple[tuple[tuple[float, float], ...], ...]
+    width: int
+    dtype: str = "float32"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "DetectorInfo":
+        """What `to_json` gave."""
+        return cls(**{k: _tuples(v) for k, v in values.items()})
+
+    def preprocess(self, images: jax.Array) -> jax.Array:
+        """Images as stored, uint8 (B, H, W, C), as the network wants them."""
+        return Standardization(np.asarray(self.mean), np.asarray(self.std)).apply(images)
+
+    def network(self) -> nn.Module:
+        """The module, not yet initialized."""
+        classes = len(self.class_names) + 1
+        return small_ssd(
+            classes, AnchorShapes(self.anchors), width=self.width, dtype=jnp.dtype(self.dtype)
+        )
+
+
+class FoundObjects(NamedTuple):
+    """What was found in one image, by falling score.
+
+    Attributes:
+        path: of the image.
+        size: its height and width in pixels.
+        boxes: float32 (n, 4), corners in its pixels.
+        scores: (n,).
+        labels: names of classes.
+
+    >>> found = FoundObjects(Path("a.png"), (4, 4), np.zeros((1, 4)), np.ones(1), ("cat",))
+    >>> found.to_json()["objects"]
+    [{'label': 'cat', 'score': 1.0, 'box': [0.0, 0.0, 0.0, 0.0]}]
+    """
+
+    path: Path
+    size: tuple[int, int]
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        rows = zip(self.labels, self.scores, self.boxes, strict=True)
+        objects = [
+            {"label": label, "score": float(score), "box": np.round(box, 2).tolist()}
+            for label, score, box in rows
+        ]
+        return {"image": str(self.path), "size": list(self.size), "objects": objects}
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A network with its variables, ready to be called on images as they are stored.
+
+    Attributes:
+        class_names: in the order of the labels.
+        size: (H, W) of the canvas.
+        outputs: (variables, images uint8 (B, H, W, 3)) → the network's outputs.
+        variables: of the network.
+        detections: outputs → `jaxnets.ops.boxes.Detections`.
+        stretched: images are stretched to the canvas, as their network was trained, instead of
+            keeping their proportions.
+
+    >>> def nothing(variables, images):
+    ...     return Detections(*(jnp.zeros((1, 2, *s), t) for s, t in
+    ...         (((4,), "f4"), ((), "f4"), ((), "i4"), ((), bool), ((), "i4"))))
+    >>> detector = Detector(("cat",), (8, 8), nothing, {}, lambda outputs: outputs)
+    >>> detector(np.zeros((1, 8, 8, 3), np.uint8)).mask.tolist()
+    [[False, False]]
+    """
+
+    class_names: tuple[str, ...]
+    size: tuple[int, int]
+    outputs: Callable[[Any, jax.Array], Any]
+    variables: Any
+    detections: Callable[[Any], Detections]
+    stretched: bool = False
+
+    @cached_property
+    def _run(self) -> Callable[[Any, jax.Array], Detections]:
+        return jax.jit(lambda variables, x: self.detections(self.outputs(variables, x)))
+
+    def __call__(self, images: np.ndarray | jax.Array) -> Detections:
+        """Objects on the canvas of uint8 images (B, H, W, 3); compiled once a shape.
+
+        Raises:
+            JaxnetsError: images of another dtype, whose scale is unknown.
+        """
+        if images.dtype != jnp.uint8:
+            raise JaxnetsError(
+                f"a detector takes images as they are stored, uint8 0 … 255, got {images.dtype}"
+            )
+        return self._run(self.variables, images)
+
+    def find(self, paths: Sequence[Path], *, batch_size: int = 8) -> Iterator[FoundObjects]:
+        """The objects in image files, of any sizes.
+
+        Args:
+            paths: image files.
+            batch_size: how many are looked at together; the last batch is filled up, so that all
+                have one shape.
+
+        Returns:
+            An iterator over `FoundObjects`, in the order of the files.
+
+        Raises:
+            JaxnetsError: a file that cannot be read.
+        """
+        for start in range(0, len(paths), batch_size):
+            part = paths[start : start + batch_size]
+            canvas = np.zeros((min(batch_size, len(paths)), *self.size, 3), np.uint8)
+            sizes, insides = [], []
+            for place, path in enumerate(part):
+                image = read_image(path)
+                sizes.append(image.shape[:2])
+                insides.append(self.size if self.stretched else fitted_size(sizes[-1], self.size))
+                height, width = insides[-1]
+                canvas[place, :height, :width] = resize(image, insides[-1])
+            found = jax.tree.map(np.asarray, self(canvas))
+            for i, path in enumerate(part):
+                there = found.mask[i]
+                factors = np.asarray(sizes[i], np.float32) / np.asarray(insides[i], np.float32)
+                corners = found.boxes[i][there] * np.tile(factors[::-1], 2)
+                limit = np.tile(np.asarray(sizes[i], np.float32)[::-1], 2)
+                labels = tuple(self.class_names[k] for k in found.labels[i][there])
+                corners = np.clip(corners, 0, limit)
+                yield FoundObjects(path, sizes[i], corners, found.scores[i][there], labels)
+
+
+def load_detector(workdir: str | Path, *, notify: Callable[[str], None] = print) -> Detector:
+    """The detector of a run of `jaxnets.tasks.train_detector`.
+
+    Args:
+        workdir: the run's directory.
+        notify: called with a sentence about a damaged checkpoint that is passed over.
+
+    Returns:
+        `Detector`, with the parameters that were best on the validation split where there was one.
+
+    Raises:
+        JaxnetsError: no run or no checkpoint there, or a run of something else.
+
+    >>> load_detector("/nowhere")
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: /nowhere holds no run (no config.json)...
+    """
+    found = reopen(workdir, notify=notify)
+    if "detector" not in found.meta:
+        raise JaxnetsError(
+            f"{workdir} holds a run, but not of a detector. Train one first: "
+            "python -m experiments.detection.train_detector --data FOLDER"
+        )
+    info = DetectorInfo.from_json(found.meta["detector"])
+    network = info.network()
+    init_fn, apply_fn = network_functions(network)
+    images = jax.ShapeDtypeStruct((1, *info.size, 3), jnp.float32)
+    wanted = jax.eval_shape(lambda x: init_fn(jax.random.key(0), x, train=False), images)
+    require_same_arrays(named_leaves(wanted), named_leaves(found.variables))
+
+    def outputs(variables, images):
+        return apply_fn(variables, info.preprocess(images), train=False)
+
+    return Detector(info.class_names, info.size, outputs, found.variables, ssd_detections)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

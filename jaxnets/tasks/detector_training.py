@@ -1,0 +1,210 @@
+"""Train a small detector on annotated images of one's own, in one call."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnets import optim
+from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
+from jaxnets.data import ArraySource, ObjectSource, Source
+from jaxnets.errors import JaxnetsError
+from jaxnets.models.detection import fit_anchor_shapes, ssd_detections, ssd_losses
+from jaxnets.models.detection.small_ssd import STRIDES
+from jaxnets.tasks.detection import detection
+from jaxnets.tasks.detector import DetectorInfo
+from jaxnets.train import EarlyStopping, Fitted, RunOptions, fit
+
+# Images that are decoded once and kept.
+MOST_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """What decides how good a detector becomes.
+
+    Attributes:
+        width: of the network, see `jaxnets.models.detection.small_ssd`.
+        anchors_per_map: shapes at each cell of each of the three maps.
+        epochs: passes over the training images.
+        batch_size: images an update.
+        learning_rate: the highest, of AdamW; it rises over the first twentieth of the updates and
+            falls along a cosine.
+        weight_decay: of kernels.
+        clip: the gradient's greatest norm.
+        scales: range of the random factor of the image's size.
+        flip: mirror half of the images.
+        jitter: how far brightness, contrast and saturation vary.
+        dtype: compute dtype.
+        seed: of everything random.
+
+    >>> DetectorRecipe(epochs=0).check()
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
+    """
+
+    width: int = 24
+    anchors_per_map: int = 3
+    epochs: int = 60
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    clip: float = 10.0
+    scales: tuple[float, float] = (0.7, 1.5)
+    flip: bool = True
+    jitter: float = 0.2
+    dtype: str = "float32"
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise a `JaxnetsError` for values that no training can have."""
+        for name in ("width", "anchors_per_map", "epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise JaxnetsError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise JaxnetsError(f"learning_rate must be above 0, got {self.learning_rate}")
+
+
+def train_detector(
+    recipe: DetectorRecipe,
+    options: RunOptions,
+    source: ObjectSource,
+    *,
+    validation: ObjectSource | None = None,
+    test: ObjectSource | None = None,
+) -> Fitted:
+    """Train (or resume) a detector and leave a run that `load_detector` reads.
+
+    Args:
+        recipe: what decides the result.
+        options: how the run is carried out; it names ``workdir``.
+        source: the training images, see `jaxnets.data.load_objects`.
+        validation: images to choose the epoch by, with the highest AP50.
+        test: measured at the end; with ``ignored=True`` crowds count as COCO wants.
+
+    Returns:
+        `jaxnets.train.Fitted`.
+
+    Raises:
+        JaxnetsError: whatever a user can mend: no objects, classes or canvases that differ.
+
+    See ``experiments/detection/train_detector.py`` for the command.
+
+    >>> train_detector(DetectorRecipe(epochs=0), RunOptions(), None)
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
+    """
+    recipe.check()
+    if options.workdir is None:
+        raise JaxnetsError("workdir: got none; a run needs a directory, --workdir DIRECTORY")
+    for name, other in (("validation", validation), ("test", test)):
+        if other is not None and (other.class_names, other.size) != (
+            source.class_names,
+            source.size,
+        ):
+            raise JaxnetsError(
+                f"the {name} images have the classes {other.class_names} and the canvas "
+                f"{other.size}; expected those of training, {source.class_names}, {source.size}"
+            )
+    info = _describe(recipe, source)
+    task = detection(
+        info.class_names,
+        losses=ssd_losses,
+        detections=ssd_detections,
+        size=info.size,
+        preprocess=info.preprocess,
+    )
+    steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
+    return fit(
+        info.network(),
+        _in_memory(source),
+        task=task,
+        optimizer=_optimizer(recipe, steps),
+        workdir=options.workdir,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        validation=_in_memory(validation),
+        test=_in_memory(test),
+        # Never stops early; keeps the parameters with the highest average precision.
+        early_stopping=None if validation is None else EarlyStopping(2**31 - 1, mode="max"),
+        monitor="mAP",
+        prepare=augmentation(recipe, info),
+        seed=recipe.seed,
+        meta={"detector": info.to_json()},
+        settings={"recipe": asdict(recipe)},
+        title="detector",
+        options=options,
+    )
+
+
+def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
+    """What the training images decide: colors' statistics, anchors, classes, canvas."""
+    sizes = []
+    for one in source.images:
+        factor = min(source.size[0] / one.size[0], source.size[1] / one.size[1])
+        sizes.append((one.boxes[:, 2:] - one.boxes[:, :2]) * factor)
+    key = jax.random.key(recipe.seed)
+    try:
+        all_sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
+        anchors = fit_anchor_shapes(key, all_sizes, len(STRIDES), recipe.anchors_per_map)
+    except ValueError as error:
+        raise JaxnetsError(f"the training images have too few objects: {error}") from None
+    some = source.take(np.linspace(0, len(source) - 1, min(64, len(source))).astype(int))
+    pixels = some["image"].astype(np.float64)
+    return DetectorInfo(
+        class_names=source.class_names,
+        size=source.size,
+        mean=tuple(pixels.mean((0, 1, 2)).round(2).tolist()),
+        std=tuple(np.maximum(pixels.std((0, 1, 2)), 1.0).round(2).tolist()),
+        anchors=anchors.shapes,
+        width=recipe.width,
+        dtype=recipe.dtype,
+    )
+
+
+def _in_memory(source: ObjectSource | None) -> Source | None:
+    """A source that decodes its images once, if they fit into two gigabytes."""
+    if source is None or len(source) * int(np.prod(source.size)) * 3 > MOST_BYTES or source.masks:
+        return source
+    return ArraySource(source.take(np.arange(len(source))), source.info)
+
+
+def augmentation(recipe: DetectorRecipe, info: DetectorInfo) -> Any:
+    """Random changes of training examples, boxes with them: scale, mirror image, colors.
+
+    Args:
+        recipe: how far.
+        info: for the color of what comes into view, the mean.
+
+    Returns:
+        (key, batch, example_ids) → batch.
+
+    >>> info = DetectorInfo(("cell",), (8, 8), (128.0,) * 3, (64.0,) * 3, (((4.0, 4.0),),) * 3, 4)
+    >>> batch = {"image": jnp.zeros((1, 8, 8, 3), jnp.uint8), "boxes": jnp.ones((1, 1, 4))}
+    >>> changed = augmentation(DetectorRecipe(), info)(jax.random.key(0), batch, jnp.arange(1))
+    >>> changed["image"].shape, changed["box_mask"].tolist()
+    ((1, 8, 8, 3), [[0.0]])
+    """
+    changes = [partial(random_scale, scales=recipe.scales, fill=jnp.asarray(info.mean))]
+    if recipe.flip:
+        changes.append(random_flip)
+    if recipe.jitter:
+        amount = recipe.jitter
+        jitter = partial(color_jitter, brightness=amount, contrast=amount, saturation=amount, hue=0)
+        changes.append(jitter)
+    return per_example(compose(*changes))
+
+
+def _optimizer(recipe, steps):
+    warm = max(1, steps // 20)
+    schedule = optim.schedules.warm_up(
+        optim.schedules.cosine(recipe.learning_rate, max(1, steps - warm)), warm
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(recipe.clip),
+        optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=optim.mask_by_name),
+    )
