@@ -170,6 +170,8 @@ def overlay(module, config, words: list[str]):
     """The config with the entry's smoke values where the example gives none."""
     given = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words}
     keep = given | {"workdir", "dataset", "weights", "image", "images", "layers"}
+    if given & {"workdir", "weights"}:  # of these the network is
+        keep |= {"model"}
     small = getattr(module, "smoke", lambda: None)()
     values = {} if small is None else vars(small)
     changes = {
