@@ -53,8 +53,9 @@ def small(name, classes=3):
     network = create_model(name, num_classes=classes, auxiliary=True, **fields)
     random = np.random.default_rng(0)
     batch = {
-        "image": random.normal(size=(4, side, side, 3)).astype(np.float32),
-        "label": np.array([0, 1, 2, 1], np.int32),
+        # Two for each part of the finest division: batch statistics want more than one value.
+        "image": random.normal(size=(8, side, side, 3)).astype(np.float32),
+        "label": np.array([0, 1, 2, 1] * 2, np.int32),
     }
     return network, batch
 
