@@ -246,6 +246,9 @@ def respell(
     free = 0.0  # how many of the next words belong to the option before them
     alone = False
     for word in words:
+        if word == "-h":
+            rest.append(word)
+            continue
         if not word.startswith("--"):
             if free < 1 and positional:
                 rest.append(f"--{positional}")

@@ -19,6 +19,7 @@ from jaxnets.data.datasets import Dataset, list_datasets, load_dataset, stratifi
 from jaxnets.data.folder import load_folder, scan_folder
 from jaxnets.data.image_file import read_image
 from jaxnets.data.label_images import LabelImageSource
+from jaxnets.data.luma import bicubic, luminance, to_gray_levels
 from jaxnets.data.object_folder import load_objects
 from jaxnets.data.object_source import ObjectSource, to_original
 from jaxnets.data.objects import AnnotationError, ImageObjects, check_objects
@@ -47,6 +48,7 @@ __all__ = [
     "RecordSource",
     "Source",
     "Split",
+    "bicubic",
     "check_batch",
     "check_objects",
     "eval_batches",
@@ -56,6 +58,7 @@ __all__ = [
     "load_dataset",
     "load_folder",
     "load_objects",
+    "luminance",
     "make_dataset",
     "pad_sequences",
     "prefetch_to_device",
@@ -66,5 +69,6 @@ __all__ = [
     "read_yolo",
     "scan_folder",
     "stratified_subset",
+    "to_gray_levels",
     "to_original",
 ]

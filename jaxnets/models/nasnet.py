@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxnets.models import papers
 from jaxnets.models.checks import check_images
 from jaxnets.models.layers import ConvNorm
-from jaxnets.models.nasnet_cells import Cell
+from jaxnets.models.nasnet_cells import NASNET_A, Cell, Genotype
 from jaxnets.models.registry import HALF, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, relu, stochastic_depth
@@ -94,6 +94,8 @@ class NASNetA(nn.Module):
         dropout_rate: before the head.
         auxiliary: a second classifier behind the second stage. In training its logits are put into
             "aux_logits" as "aux"; the loss is main + 0.4 · aux (`AUXILIARY_WEIGHTS`).
+        genotype: the cells; other ones than NASNet-A's come from a search
+            (`jaxnets.nas.cell_space`).
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -111,6 +113,7 @@ class NASNetA(nn.Module):
     drop_path: float = 0.0
     dropout_rate: float = 0.5
     auxiliary: bool = False
+    genotype: Genotype = NASNET_A
     norm: Callable[..., nn.Module] = BatchNorm
     conv: Callable[..., nn.Module] = Conv
     dtype: Any = None
@@ -120,7 +123,7 @@ class NASNetA(nn.Module):
         check_images(self, x, smallest=32 if self.imagenet else 8, stem="stem/conv")
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, epsilon=1e-3, dtype=self.dtype)
-        cell = partial(Cell, conv=conv, norm=norm)
+        cell = partial(Cell, conv=conv, norm=norm, genotype=self.genotype)
         filters, total = self.features // 24, 3 * self.cells + 2 + (2 if self.imagenet else 0)
         endpoints = OrderedDict()
         # Of every cell, in the order of computation.

@@ -6,7 +6,7 @@ Recognition", 2017, figure 4; padding and squeezes of the released TensorFlow ne
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -32,6 +32,26 @@ REDUCTION = (
 )
 NORMAL_OUTPUTS = ("prev", 0, 1, 2, 3, 4)
 REDUCTION_OUTPUTS = (1, 2, 3, 4)
+
+Pair = tuple[tuple[str, Any], tuple[str, Any]]
+
+
+class Genotype(NamedTuple):
+    """Two cells: pairs of (operation, source), and what is put side by side at the end.
+
+    Attributes:
+        normal, reduction: pairs as in `NORMAL`: operations "identity", "sep3", "avg3", "max3" and
+            the like, sources "x", "prev" or the number of an earlier pair.
+        normal_outputs, reduction_outputs: sources that make up the cell's map.
+    """
+
+    normal: tuple[Pair, ...]
+    reduction: tuple[Pair, ...]
+    normal_outputs: tuple[Any, ...]
+    reduction_outputs: tuple[Any, ...]
+
+
+NASNET_A = Genotype(NORMAL, REDUCTION, NORMAL_OUTPUTS, REDUCTION_OUTPUTS)
 
 
 def same_padding(x: jax.Array, kernel: int, strides: int) -> list[tuple[int, int]]:
@@ -104,6 +124,7 @@ class Cell(nn.Module):
         features: filters of each operation.
         reduction: which of the two.
         raw_prev: take ``prev`` as it is (the first cell of the stem has only one input).
+        genotype: what the cells are made of.
         conv, norm: layers.
 
     Call: (x, prev, train, drop) → map; ``drop`` drops operations' outputs in training or is None.
@@ -114,6 +135,7 @@ class Cell(nn.Module):
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
     raw_prev: bool = False
+    genotype: Genotype = NASNET_A
 
     @nn.compact
     def __call__(self, x: jax.Array, prev: jax.Array, train: bool, drop: Callable | None):
@@ -123,7 +145,8 @@ class Cell(nn.Module):
         values["prev"] = (
             prev if self.raw_prev else squeeze(halve=halve, name="squeeze_prev")(prev, train)
         )
-        for i, pair in enumerate(REDUCTION if self.reduction else NORMAL):
+        found = self.genotype
+        for i, pair in enumerate(found.reduction if self.reduction else found.normal):
             results = []
             for side, (operation, source) in zip(("left", "right"), pair, strict=True):
                 strides = 2 if self.reduction and source in ("x", "prev") else 1
@@ -132,12 +155,14 @@ class Cell(nn.Module):
                     y = drop(y)
                 results.append(y)
             values[i] = results[0] + results[1]
-        outputs = REDUCTION_OUTPUTS if self.reduction else NORMAL_OUTPUTS
+        outputs = found.reduction_outputs if self.reduction else found.normal_outputs
         return jnp.concatenate([values[o] for o in outputs], axis=-1)
 
     def _operate(self, x: jax.Array, operation: str, strides: int, name: str, train: bool):
         if operation == "identity":
-            return x
+            if strides == 1:
+                return x
+            return Squeeze(self.features, True, self.conv, self.norm, name=name)(x, train)
         kind, kernel = operation[:3], int(operation[3:])
         if kind == "sep":
             layer = Separable(self.features, kernel, strides, self.conv, self.norm, name=name)

@@ -1,5 +1,7 @@
 """Searching for networks: spaces as data, a controller taught by rewards, and what it is beside."""
 
+from jaxnets.nas.cell_space import cell_space, decode_cells, encode_cells
+from jaxnets.nas.children_search import FoundChild, search_children, small_space
 from jaxnets.nas.controller import Written, init_controller, read, write
 from jaxnets.nas.conv_child import ConvChild, ConvLayer, ConvPlan, decode_conv
 from jaxnets.nas.darts import architecture_gradient, discretize, mixture
@@ -8,6 +10,14 @@ from jaxnets.nas.halving import Rung, successive_halving
 from jaxnets.nas.macro_table import MacroTable, load_macro_table
 from jaxnets.nas.masked_children import MaskedChildren, Masks
 from jaxnets.nas.parameter_server import Simulated, simulate_parameter_server
+from jaxnets.nas.report import (
+    AgainstChance,
+    against_chance,
+    make_strategy,
+    search_over_keys,
+    search_table,
+    summarize_searches,
+)
 from jaxnets.nas.rnn_cell import (
     TreeCell,
     TreeWeights,
@@ -29,9 +39,11 @@ from jaxnets.nas.strategies import (
 )
 
 __all__ = [
+    "AgainstChance",
     "ConvChild",
     "ConvLayer",
     "ConvPlan",
+    "FoundChild",
     "History",
     "MacroTable",
     "MaskedChildren",
@@ -48,26 +60,36 @@ __all__ = [
     "TreeCell",
     "TreeWeights",
     "Written",
+    "against_chance",
     "architecture_gradient",
+    "cell_space",
     "conv_space",
     "decode_cell",
+    "decode_cells",
     "decode_conv",
     "discretize",
     "draw_conv",
     "draw_search",
     "draw_tree",
+    "encode_cells",
     "init_controller",
     "load_macro_table",
     "lstm_architecture",
     "lstm_tree_weights",
     "macro_space",
+    "make_strategy",
     "mixture",
     "read",
     "reinforce_loss",
     "rnn_space",
     "run_search",
+    "search_children",
+    "search_over_keys",
+    "search_table",
     "simulate_parameter_server",
+    "small_space",
     "successive_halving",
+    "summarize_searches",
     "tree_recurrent",
     "tree_step",
     "write",

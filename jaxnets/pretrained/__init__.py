@@ -17,6 +17,7 @@ from jaxnets.pretrained.recurrent_layouts import (
     recurrent_to,
 )
 from jaxnets.pretrained.sequence_files import SequenceNetwork, load_char_rnn, load_g2p
+from jaxnets.pretrained.srcnn_files import load_srcnn
 from jaxnets.pretrained.state_dict import read_state_dict
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "load_char_rnn",
     "load_deep_compression",
     "load_g2p",
+    "load_srcnn",
     "network_of_file",
     "preprocessing",
     "read_darknet",

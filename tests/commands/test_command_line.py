@@ -115,6 +115,15 @@ def test_words_that_stand_alone():
     assert parse("inspect", "--image-size", "64", "resnet18").model == "resnet18"
 
 
+def test_short_help_and_negative_numbers(capsys):
+    for words in (["train", "-h"], ["evaluate", "-h"], ["predict", "-h"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as caught:
+            commands.main(words)
+        assert caught.value.code == 0
+        assert f"usage: jaxnets {words[0]}" in capsys.readouterr().out
+    assert parse("train", "--seed", "-1").seed == -1
+
+
 def test_two_sets_are_too_many(capsys):
     message = fails(capsys, "train", "folder:a", "folder:b")
     assert "folder:b" in message or "dataset" in message

@@ -37,7 +37,7 @@ SLOW = (
     *("zfnet_analyses", "benchmark_interpret", "strongest"),
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "fine_tune_few"),
-    *("ensemble", "distill", "compress"),
+    *("ensemble", "distill", "compress", "search_architecture"),
     *("train_detector", "train_segmenter"),
 )
 

@@ -168,7 +168,7 @@ def yolo_detections(
         `jaxnets.ops.boxes.Detections` of the batch, (N, D, …).
 
     Raises:
-        JaxnetsError: another number of outputs than [yolo] sections.
+        JaxnetsError: another number of outputs than [yolo] sections, or ``new_coords``.
 
     Source: Redmon, Farhadi, "YOLOv3: An Incremental Improvement", 2018, section 2.1.
 
@@ -188,7 +188,13 @@ def yolo_detections(
         sizes = jnp.asarray(section.get("anchors", (0.0,))).reshape(-1, 2)
         sizes = sizes[jnp.asarray([int(i) for i in section.get("mask", (0.0,))])]
         raw = raw.astype(jnp.float32)
-        decoded = boxes.decode_grid(raw[..., :4], sizes, width / raw.shape[2])
+        if section.get("new_coords", 0):
+            raise JaxnetsError(
+                f"[yolo] in line {section.line}: new_coords=1 isn't supported; expected outputs "
+                "before σ, as those of YOLO v2 to v4 are"
+            )
+        spread = section.get("scale_x_y", 1.0)
+        decoded = boxes.decode_grid(raw[..., :4], sizes, width / raw.shape[2], spread=spread)
         corners.append(decoded.reshape(raw.shape[0], -1, 4))
         score = jax.nn.sigmoid(raw[..., 4:5]) * jax.nn.sigmoid(raw[..., 5:])
         scores.append(score.reshape(raw.shape[0], -1, score.shape[-1]))

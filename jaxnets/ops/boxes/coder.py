@@ -174,15 +174,19 @@ def encode_grid(boxes: jax.Array, cells: jax.Array, sizes: jax.Array, stride: fl
     return jnp.concatenate([place, jnp.log(jnp.maximum(ratio, SMALLEST))], -1).astype(boxes.dtype)
 
 
-def decode_grid(raw: jax.Array, sizes: jax.Array, stride: float) -> jax.Array:
+def decode_grid(
+    raw: jax.Array, sizes: jax.Array, stride: float, *, spread: float = 1.0
+) -> jax.Array:
     """Boxes from the raw outputs of a grid of cells with A anchors each, as of YOLO v2 and v3.
 
-    x = (σ(t_x) + column)·stride, w = w_a·exp(t_w), and the same for y and the height.
+    x = (s·σ(t_x) − (s − 1)/2 + column)·stride, w = w_a·exp(t_w), and the same for y and the height.
 
     Args:
         raw: (…, H, W, A, 4).
         sizes: (A, 2), width and height of the anchors in pixels.
         stride: pixels to a cell.
+        spread: s, 1 in YOLO v2 and v3; above 1 a box's center reaches its cell's border, as in
+            YOLO v4, whose cfg files call it ``scale_x_y``.
 
     Returns:
         (…, H, W, A, 4), corners in pixels, like ``raw``.
@@ -190,7 +194,8 @@ def decode_grid(raw: jax.Array, sizes: jax.Array, stride: float) -> jax.Array:
     Raises:
         ValueError: shapes that do not fit.
 
-    Source: Redmon, Farhadi, "YOLO9000", 2017, section 2, "Direct location prediction".
+    Source: Redmon, Farhadi, "YOLO9000", 2017, section 2, "Direct location prediction"; Bochkovskiy,
+    Wang, Liao, "YOLOv4", 2020, section 3.4, "Eliminate grid sensitivity".
 
     >>> decode_grid(jnp.zeros((1, 2, 1, 4)), jnp.array([[4.0, 8.0]]), 8.0)[0, 1, 0].tolist()
     [10.0, 0.0, 14.0, 8.0]
@@ -206,7 +211,8 @@ def decode_grid(raw: jax.Array, sizes: jax.Array, stride: float) -> jax.Array:
         jnp.arange(rows, dtype=wide.dtype), jnp.arange(columns, dtype=wide.dtype), indexing="ij"
     )
     cells = jnp.stack([x, y], -1).reshape(*lead, rows, columns, 1, 2)
-    center = (jax.nn.sigmoid(wide[..., :2]) + cells) * stride
+    inside = spread * jax.nn.sigmoid(wide[..., :2]) - (spread - 1) / 2
+    center = (inside + cells) * stride
     own = at_least_float32(sizes).astype(wide.dtype).reshape(*lead, 1, 1, kinds, 2)
     return _corners(center, wide[..., 2:], own, LARGEST).astype(raw.dtype)
 

@@ -195,6 +195,22 @@ def test_sections_that_do_not_fit_are_refused(text, message):
         jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
+def test_scale_x_y_lets_centers_reach_their_cell_s_border():
+    """YOLO v4: x = s·σ(t) − (s − 1)/2; at t = ±ln 4, σ is ⅘ and ⅕."""
+    cfg = "[net]\nwidth=16\n[yolo]\nmask=0\nanchors=4,4\nclasses=1\nscale_x_y={}"
+    raw = np.zeros((1, 2, 2, 1, 6), np.float32)
+    raw[..., :2] = np.log(4) * np.array([1, -1])
+    raw[..., 4:] = 9.0
+    for scale, places in ((1.0, (0.8, 0.2)), (1.2, (0.86, 0.14)), (2.0, (1.1, -0.1))):
+        found = yolo_detections([raw], parse_cfg(cfg.format(scale)), threshold=1.0, max_outputs=4)
+        centers = (np.asarray(found.boxes[0, :, :2]) + np.asarray(found.boxes[0, :, 2:])) / 2
+        expected = {(8 * (i + places[0]), 8 * (j + places[1])) for i in (0, 1) for j in (0, 1)}
+        order = np.lexsort(centers.T[::-1].round(2))
+        np.testing.assert_allclose(centers[order], sorted(expected), atol=1e-4)
+    with pytest.raises(JaxnetsError, match="new_coords"):
+        yolo_detections([raw], parse_cfg(cfg.format(1.0) + "\nnew_coords=1"))
+
+
 def shared_data():
     """The folder of real data and weights, where the machine has it."""
     for place in (os.environ.get("JAXNETS_TEST_DATA"), ROOT.parent / "shared" / "data"):

@@ -1,0 +1,1 @@
+"""Super-resolution: published networks that enlarge images."""
