@@ -112,6 +112,8 @@ DEEPLAB_V3 = Paper(
     "Rethinking Atrous Convolution for Semantic Image Segmentation",
     2017,
 )
+RETINANET = Paper("Lin, Goyal, Girshick, He, Dollár", "Focal Loss for Dense Object Detection", 2017)
+FCOS = Paper("Tian, Shen, Chen, He", "FCOS: Fully Convolutional One-Stage Object Detection", 2019)
 SRCNN = Paper(
     "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014
 )

@@ -20,6 +20,7 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.retinanet_names import FCOS, RETINANET
 from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
 from jaxnets.pretrained.video_names import VIDEO_MAPS
@@ -280,8 +281,10 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("timm", mobilenet_v2_timm),
     ),
     "fcn": (FCN,),
+    "fcos": (FCOS,),
     "deeplab": (DEEPLAB,),
     "lraspp": (LRASPP,),
+    "retinanet": (RETINANET,),
     "ssd300": (SSD300,),
     "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),

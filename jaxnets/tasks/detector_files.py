@@ -1,27 +1,56 @@
 """Detectors from files: a run of one's own, torchvision's weights, darknet's cfg and weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import jax.numpy as jnp
 
 from jaxnets import models, pretrained
 from jaxnets.data import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.errors import JaxnetsError
-from jaxnets.models.detection import ssd_detections, yolo_detections
+from jaxnets.models.detection import (
+    fcos_detections,
+    resnet_pyramid,
+    retinanet_detections,
+    ssd_detections,
+    yolo_detections,
+)
+from jaxnets.nn import BatchNorm
+from jaxnets.ops.boxes import Detections
 from jaxnets.tasks.detector import Detector, load_detector
 
-# How published detectors select what they found.
-SELECTIONS: dict[str, dict[str, Any]] = {
-    "ssd300_vgg16": {},
-    "ssdlite320_mobilenet_v3_large": {
-        "threshold": 0.55,
-        "min_score": 0.001,
-        "candidates": 300,
-        "max_outputs": 300,
-    },
+
+class Published(NamedTuple):
+    """How a published detector is fed and read.
+
+    Attributes:
+        detections: its outputs → `jaxnets.ops.boxes.Detections`.
+        stretched: images are stretched to its input, as it was trained.
+        fields: makes the fields in which the published network differs from a fresh one.
+
+    >>> PUBLISHED["ssd300_vgg16"].stretched
+    True
+    """
+
+    detections: Callable[[Any], Detections]
+    stretched: bool = True
+    fields: Callable[[], dict[str, Any]] = dict
+
+
+def _without_epsilon() -> dict[str, Any]:
+    """Frozen normalizations had none when the weights were trained."""
+    return {"backbone": resnet_pyramid(norm=partial(BatchNorm, epsilon=0.0))}
+
+
+PUBLISHED: Final = {
+    "fcos_resnet50_fpn": Published(fcos_detections, False),
+    "retinanet_resnet50_fpn": Published(retinanet_detections, False, _without_epsilon),
+    "ssd300_vgg16": Published(ssd_detections),
+    "ssdlite320_mobilenet_v3_large": Published(
+        partial(ssd_detections, threshold=0.55, min_score=0.001, candidates=300, max_outputs=300)
+    ),
 }
 
 
@@ -83,11 +112,12 @@ def _darknet(weights, cfg, classes):
 
 
 def _published(weights, model, classes):
-    if model not in SELECTIONS:
-        raise JaxnetsError(f"--model: got {model!r}; expected one of {', '.join(SELECTIONS)}")
+    if model not in PUBLISHED:
+        raise JaxnetsError(f"--model: got {model!r}; expected one of {', '.join(PUBLISHED)}")
+    published = PUBLISHED[model]
     kept = _names(classes, None, ()) if classes is not None else None
     fields = {} if kept is None else {"num_classes": len(kept) + 1}
-    network, variables = pretrained.load(model, weights, **fields)
+    network, variables = pretrained.load(model, weights, **published.fields(), **fields)
     info = models.model_info(model)
 
     def outputs(variables, images):
@@ -97,8 +127,9 @@ def _published(weights, model, classes):
 
     names = kept or _names(None, network.num_classes - 1, COCO_CATEGORIES)
     size = (info.input_size, info.input_size)
-    detections = partial(ssd_detections, **SELECTIONS[model])
-    return Detector(names, size, outputs, variables, detections, stretched=True)
+    return Detector(
+        names, size, outputs, variables, published.detections, stretched=published.stretched
+    )
 
 
 def _names(classes: Path | None, count: int | None, default: Sequence[str]) -> tuple[str, ...]:

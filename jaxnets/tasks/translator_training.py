@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import optax
 
 from jaxnets.data.text import Pairs
 from jaxnets.tasks.translator import Translator, Vocabularies, bleu_score, encode_pairs
-from jaxnets.tasks.writing import free_running, sequence_to_sequence
-from jaxnets.train import EarlyStopping, RunOptions, fit
+from jaxnets.tasks.writing_training import train_writer
+from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
 
@@ -32,8 +31,7 @@ def train_translator(
 ) -> Fitted:
     """Train a network to translate, choose by BLEU of what it writes freely, and test it.
 
-    Adam, gradients of norm 1 at most; the rate grows for a tenth of the steps and falls to 0 by a
-    cosine.
+    The recipe is that of `jaxnets.tasks.writing_training.train_writer`.
 
     Args:
         model: such as `jaxnets.models.sequence.RNNSearch`.
@@ -77,9 +75,6 @@ def train_translator(
     source, left_out = encode_pairs(corpus["train"], vocabularies, **limits)
     held_out, _ = encode_pairs(corpus["validation"], vocabularies, **limits)
     held_out = held_out.subset(held_out.by_length())
-    score = bleu_score(corpus["validation"][1], held_out, vocabularies, tokenize)
-    steps = epochs * (len(source) // batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
 
     def summarize(fitted: Fitted) -> dict[str, Any]:
         vocabularies.save(workdir)
@@ -91,29 +86,20 @@ def train_translator(
             (workdir / f"test_{name}.txt").write_text("\n".join(made) + "\n", encoding="utf-8")
         return found
 
-    return fit(
+    return train_writer(
         model,
         source,
-        task=sequence_to_sequence(label_smoothing=label_smoothing, score=score),
-        optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
-        workdir=workdir,
+        held_out,
+        options=options,
+        score=bleu_score(corpus["validation"][1], held_out, vocabularies, tokenize),
+        monitor="bleu",
+        longest=longest,
         epochs=epochs,
         batch_size=batch_size,
-        validation=held_out,
-        early_stopping=EarlyStopping(max(1, epochs), mode="max"),
-        monitor="bleu",
-        order=source.order(batch_size),
+        learning_rate=learning_rate,
+        label_smoothing=label_smoothing,
         seed=seed,
-        wrap_apply=lambda apply: free_running(apply, max_length=longest),
-        settings={
-            "learning_rate": learning_rate,
-            "label_smoothing": label_smoothing,
-            **limits,
-            **vocabularies.meta,
-            **(settings or {}),
-        },
+        settings={**vocabularies.meta, **(settings or {})},
         meta=vocabularies.meta,
         summarize=summarize,
-        title=f"{type(model).__name__}, {len(source.buckets)} buckets",
-        options=options,
     )

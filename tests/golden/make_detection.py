@@ -30,6 +30,22 @@ PLAIN = {
 CASES = {
     "ssd300_vgg16": (1, 300, 3, {"score_thresh": 0.0}),
     "ssdlite320_mobilenet_v3_large": (2, 320, 3, {"score_thresh": 0.0}),
+    # Whatever is above the threshold enters the suppression.
+    "retinanet_resnet50_fpn": (
+        *(2, 128, 3),
+        {
+            **{"score_thresh": 0.99, "topk_candidates": 4000, "detections_per_img": 1000},
+            **{"min_size": 128, "max_size": 128},
+        },
+    ),
+    # Group normalization keeps the size of its numbers.
+    "fcos_resnet50_fpn": (
+        *(2, 128, 3),
+        {
+            **{"score_thresh": 0.85, "topk_candidates": 4000, "detections_per_img": 1000},
+            **{"min_size": 128, "max_size": 128},
+        },
+    ),
 }
 
 
@@ -63,7 +79,10 @@ def run(name):
             module.training = False
         model.training = True
         out |= {f"loss/{k}": v.numpy() for k, v in model(list(x.double()), targets).items()}
-    out |= {f"found/{k}": v[:100].numpy() for k, v in found.items()}
+    # Class 0 is background, which trained networks never find.
+    real = found["labels"] > 0
+    out |= {f"found/{k}": v[real][:100].numpy() for k, v in found.items()}
+    print(len(real), float(found["scores"].min()))
     return shapes, {k: np.asarray(v, None if "labels" in k else np.float32) for k, v in out.items()}
 
 

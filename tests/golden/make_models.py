@@ -12,6 +12,11 @@ import json
 import sys
 from pathlib import Path
 
+DETECTORS = (
+    *("ssd300_vgg16", "ssdlite320_mobilenet_v3_large"),
+    *("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+)
+
 # registered name → key of the table.
 ORACLES = {
     "lenet5": "hand/lenet5_modern_fullC3",
@@ -66,7 +71,7 @@ ORACLES = {
     "densenet250_k24_bc": "hand/densenet_cifar_L250_k24_BC",
     "densenet190_k40_bc": "hand/densenet_cifar_L190_k40_BC",
     "nin_imagenet": "hand/nin_imagenet_caffe",
-    **{name: f"tv/{name}" for name in ("ssd300_vgg16", "ssdlite320_mobilenet_v3_large")},
+    **{name: f"tv/{name}" for name in DETECTORS},
     **{f"fcn_resnet{d}": f"tv/fcn_resnet{d}" for d in (50, 101)},
     **{f"deeplabv3_resnet{d}": f"tv/deeplabv3_resnet{d}" for d in (50, 101)},
     "deeplabv3_mobilenet_v3_large": "tv/deeplabv3_mobilenet_v3_large",

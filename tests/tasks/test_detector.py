@@ -71,7 +71,7 @@ def test_what_is_wrong_with_files_is_said(tmp_path):
         read_detector(weights)
     with pytest.raises(JaxnetsError, match="give one"):
         read_detector(weights, cfg=cfg, model="ssd300_vgg16")
-    with pytest.raises(JaxnetsError, match="'ssd301'; expected one of ssd300_vgg16"):
+    with pytest.raises(JaxnetsError, match="'ssd301'; expected one of fcos"):
         read_detector(weights, model="ssd301")
     with pytest.raises(JaxnetsError, match="holds no run"):
         read_detector(tmp_path)

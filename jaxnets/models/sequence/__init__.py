@@ -4,6 +4,16 @@ from jaxnets.models.sequence.encoder_decoder import EncoderDecoder
 from jaxnets.models.sequence.language_model import LanguageModel
 from jaxnets.models.sequence.regressor import SequenceRegressor
 from jaxnets.models.sequence.rnn_search import RNNSearch
+from jaxnets.models.sequence.speller import Speller
 from jaxnets.models.sequence.transformer import Transformer
+from jaxnets.models.sequence.walker import Walker
 
-__all__ = ["EncoderDecoder", "LanguageModel", "RNNSearch", "SequenceRegressor", "Transformer"]
+__all__ = [
+    "EncoderDecoder",
+    "LanguageModel",
+    "RNNSearch",
+    "SequenceRegressor",
+    "Speller",
+    "Transformer",
+    "Walker",
+]

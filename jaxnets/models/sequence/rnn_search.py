@@ -93,11 +93,12 @@ class RNNSearch(nn.Module):
     dtype: Any = None
 
     def setup(self):
-        kind = find_cell(self.cell)
         self.source_embed = nn.Embed(self.source_vocabulary, self.embedding, dtype=self.dtype)
-        self.encoder = Recurrent(
-            self.features, self.cell, bidirectional=True, dtype=self.dtype
-        )  # fmt: skip
+        self.encoder = Recurrent(self.features, self.cell, bidirectional=True, dtype=self.dtype)
+        self.set_up_decoder()
+
+    def set_up_decoder(self):
+        kind = find_cell(self.cell)
         self.start = Dense(self.features * kind.states, dtype=self.dtype)
         self.key = Dense(self.features, use_bias=False, dtype=self.dtype)
         self.embed = nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
@@ -129,8 +130,11 @@ class RNNSearch(nn.Module):
         mask = jnp.ones(source.shape, bool) if source_mask is None else source_mask
         x = self.drop(self.source_embed(source), train=train)
         annotations, ((_, backward),) = self.encoder(x, mask=mask, train=train)
-        # The backward direction ends at the first word.
-        start = jnp.tanh(self.start(backward[0])).astype(jnp.float32)
+        return self.begin(annotations, backward[0], mask, train)
+
+    def begin(self, annotations, last, mask, train) -> Any:
+        """The decoder's carry: its first state, of the backward direction's end at step 1."""
+        start = jnp.tanh(self.start(last)).astype(jnp.float32)
         states = tuple(jnp.split(start, find_cell(self.cell).states, -1))
         annotations = self.drop(annotations, train=train)
         return states, (self.key(annotations), annotations, mask)

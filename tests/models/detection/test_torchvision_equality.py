@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 
 from jaxnets.models import count_parameters, create_model, list_models, model_info
-from jaxnets.models.detection import mean_losses, ssd_detections, ssd_losses
+from jaxnets.models.detection import (
+    RetinaNetOutputs,
+    fcos_detections,
+    fcos_losses,
+    mean_losses,
+    resnet_pyramid,
+    retinanet_detections,
+    retinanet_losses,
+    ssd_detections,
+    ssd_losses,
+)
 from jaxnets.pretrained import load
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -92,7 +102,64 @@ def test_ssd(name, quick_jit):
     assert_same_detections(found, name)
 
 
+# Losses, detections, least score, fields of the outputs by torchvision's names.
+DENSE = {
+    "retinanet_resnet50_fpn": (
+        *(retinanet_losses, retinanet_detections, 0.99),
+        {"logits": "cls_logits", "deltas": "bbox_regression"},
+    ),
+    "fcos_resnet50_fpn": (
+        *(fcos_losses, fcos_detections, 0.85),
+        {"logits": "cls_logits", "distances": "bbox_regression", "centerness": "bbox_ctrness"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DENSE)
+def test_retinanet_and_fcos(name, quick_jit):
+    """In float64, since random numbers blow up what passes through fifty layers."""
+    losses_of, detections_of, min_score, names = DENSE[name]
+    model, variables = load(name, state_dict(name))
+    x = VALUES["images"](2, 128, 128)
+    boxes, labels = VALUES["objects"](2, 3, 128, 90)
+    truth = {"boxes": boxes, "box_label": labels, "box_mask": np.ones(labels.shape)}
+    with jax.enable_x64(True):
+        model = model.clone(dtype=np.float64, backbone=resnet_pyramid(dtype=np.float64))
+
+        @quick_jit
+        def run(variables, x):
+            outputs = model.apply(variables, x)
+            found = detections_of(outputs, min_score=min_score, candidates=4000, max_outputs=1000)
+            return outputs, mean_losses(losses_of(outputs, truth)), found
+
+        arguments = jax.tree.map(lambda a: jnp.asarray(a, np.float64), (variables, x))
+        outputs, losses, found = jax.tree.map(np.asarray, run(*arguments))
+    stored = {k.partition("/")[2]: STORED[k] for k in STORED.files if k.startswith(f"{name}/")}
+    for ours, theirs in names.items():
+        values = np.concatenate(getattr(outputs, ours), 1)
+        assert_close(sampled(values), stored[f"output/{theirs}"], 1e-5, ours)
+    for key, value in losses.items():
+        np.testing.assert_allclose(value, stored[f"loss/{key}"], rtol=1e-4, err_msg=key)
+    assert_same_detections(found, name)
+
+
+def test_retinanet_without_objects_learns_background():
+    anchors = (jnp.array([[0.0, 0, 8, 8], [8.0, 0, 16, 8]]),)
+    truth = {"boxes": np.zeros((1, 2, 4)), "box_label": np.zeros((1, 2), int)}
+    truth["box_mask"] = np.zeros((1, 2))
+
+    def loss(logits):
+        outputs = RetinaNetOutputs((logits,), (jnp.zeros((1, 2, 4)),), anchors, jnp.full(2, 16.0))
+        return sum(mean_losses(retinanet_losses(outputs, truth)).values())
+
+    value, slopes = jax.jit(jax.value_and_grad(loss))(jnp.zeros((1, 2, 3)))
+    assert np.isfinite(value) and (slopes > 0).all()
+
+
 def test_parameters_of_other_numbers_of_classes():
+    network = create_model("retinanet_resnet50_fpn", num_classes=21)
+    assert count_parameters(network, (64, 64, 3)) == 32_615_969
     assert count_parameters(create_model("ssd300_vgg16", num_classes=21), (300, 300, 3)) == 26285486
     lite = create_model("ssdlite320_mobilenet_v3_large", num_classes=21)
     assert count_parameters(lite, (320, 320, 3)) == 2_469_860
