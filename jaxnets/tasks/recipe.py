@@ -179,8 +179,13 @@ def build_network(
         drop_path: probability to drop a path, for networks with such a field; None leaves it.
 
     Raises:
-        JaxnetsError: unknown name (the nearest are named).
+        JaxnetsError: unknown name (the nearest are named), or a network that classifies no images.
     """
+    kind = model_info(name).task
+    if kind != "classification":
+        raise JaxnetsError(
+            f"{name} is a network for {kind}; expected one of list_models(task='classification')"
+        )
     network = create_model(name, num_classes=num_classes)
     has_fields = type(network).__dataclass_fields__
     changes: dict[str, Any] = {}

@@ -128,3 +128,11 @@ def test_a_recipe_says_what_is_wrong():
     for name, value in (("epochs", 0), ("width", 0), ("batch_size", 0), ("learning_rate", 0.0)):
         with pytest.raises(JaxnetsError, match=name):
             DetectorRecipe(**{name: value}).check()
+
+
+@pytest.mark.parametrize("name", ["ssd300_vgg16", "fcn_resnet50", "srcnn_9_1_5"])
+def test_what_trains_classifiers_refuses_other_networks(name):
+    from jaxnets.tasks.recipe import build_network
+
+    with pytest.raises(JaxnetsError, match=f"{name} is a network for (detection|segm|super)"):
+        build_network(name, 10)
