@@ -68,7 +68,7 @@ class Config(train.RunOptions):
 
 def smoke() -> Config:
     """A few units, one epoch of number words."""
-    return Config(features=4, embedding=4, epochs=1, batch_size=100, buckets=1, longest=20, beams=2)
+    return Config(features=4, embedding=4, epochs=1, batch_size=96, buckets=1, longest=20, beams=2)
 
 
 def read_corpus(config: Config) -> tuple[dict[str, text.Pairs], str]:
