@@ -143,7 +143,12 @@ def _plain(model, layer, variables, images):
         strongest = jnp.zeros(len(images), jnp.int32)
     else:
         strongest = as_map(value).max((1, 2)).argmax(-1)
-    return logits, jax.nn.softmax(logits), strongest
+    return logits, _probabilities(logits, images), strongest
+
+
+def _probabilities(logits, images):
+    # Networks give float32 logits; a fall from almost 1 needs more, where the images have more.
+    return jax.nn.softmax(logits.astype(jnp.result_type(logits, images)))
 
 
 def _occluded(model, layer, square, variables, image, color, corners, channel, strongest):
@@ -155,7 +160,7 @@ def _occluded(model, layer, square, variables, image, color, corners, channel, s
     )[:, None, :]
     images = jnp.where(hidden[..., None], color, image)
     logits, value = run_network(model, variables, images, layer=layer)
-    probabilities = jax.nn.softmax(logits)
+    probabilities = _probabilities(logits, images)
     label = logits.argmax(-1)
     if layer is None:
         return probabilities[:, channel], label, label

@@ -27,7 +27,7 @@ from jaxnets.tasks.segmenter import (
     load_segmenter,
     train_segmenter,
 )
-from jaxnets.tasks.sequence import language_modeling, sequence_regression
+from jaxnets.tasks.sequence import language_modeling, sequence_labeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
 from jaxnets.tasks.video import VideoScores, score_videos, video_classification
@@ -65,6 +65,7 @@ __all__ = [
     "relational",
     "score_videos",
     "segmentation",
+    "sequence_labeling",
     "sequence_regression",
     "soft_targets",
     "student_network",

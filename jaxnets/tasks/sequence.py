@@ -98,3 +98,47 @@ def sequence_regression() -> Task:
         return {"loss": (jnp.sum(mask * (outputs - batch["number"]) ** 2), mask.sum())}
 
     return Task(inputs, loss, measure)
+
+
+def sequence_labeling() -> Task:
+    """The task of telling a class for each step, on batches of ``tokens`` and ``targets`` (B, L).
+
+    The loss is the mean of −log p(target at t | tokens up to t) over the steps where
+    ``target_mask`` is 1; the network is one like `jaxnets.models.sequence.LanguageModel`.
+
+    Returns:
+        A `jaxnets.train.Task`; evaluation gives ``loss`` in nats, and ``accuracy``.
+
+    >>> import jax
+    >>> batch = {"tokens": np.array([[1, 0]]), "targets": np.array([[0, 1]])}
+    >>> batch |= {"target_mask": np.array([[0, 1]]), "example_mask": np.ones(1)}
+    >>> logits = np.log(np.array([[[0.5, 0.5], [0.75, 0.25]]]))
+    >>> found = sequence_labeling().measure((logits, ()), batch)
+    >>> round(float(jax.numpy.exp(-found["loss"][0])), 2), int(found["accuracy"][0])
+    (0.25, 0)
+    """
+
+    def terms(outputs, batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        logits, wanted = outputs[0], jnp.asarray(batch["targets"])
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, wanted)
+        return losses, logits.argmax(-1) == wanted, jnp.asarray(batch["target_mask"]).astype(bool)
+
+    def loss(outputs, updates, batch):
+        losses, right, mask = terms(outputs, batch)
+        count = jnp.maximum(mask.sum(), 1)
+        return jnp.where(mask, losses, 0.0).sum() / count, {
+            "accuracy": (right & mask).sum() / count
+        }
+
+    def measure(outputs, batch) -> Sums:
+        losses, right, mask = terms(outputs, batch)
+        mask = mask & jnp.asarray(batch["example_mask"]).astype(bool)[:, None]
+        total = jnp.where(mask, losses, 0.0).sum()
+        return {"loss": (total, mask.sum()), "accuracy": ((right & mask).sum(), mask.sum())}
+
+    return Task(
+        lambda batch: {"tokens": jnp.asarray(batch["tokens"])},
+        loss,
+        measure,
+        weight=lambda batch: jnp.asarray(batch["target_mask"]).sum(),
+    )
