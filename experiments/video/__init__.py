@@ -1,0 +1,1 @@
+"""Clips: training, the families beside each other, optical flow."""
