@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.search.search_architecture --table nas_bench_macro.npz
           python -m experiments.search.search_architecture --space digits
-Time:     the table 2 minutes for 20 keys on two CPU cores, digits 6; an accelerator helps digits.
+Time:     the table 2 minutes for 20 keys on two CPU cores, digits 3; an accelerator helps digits.
 Result:   runs/search/SPACE/: summary.json, search.png, table.md, for digits found.png and search.db
           (Optuna's): mean of the last 50 of 500 queries on the table above 92.6 by REINFORCE; the
           found child beside random ones with an interval. The figures are in docs/results.md.
@@ -45,7 +45,7 @@ class Config:
         table: NAS-Bench-Macro's file.
         strategies: of the table's searches.
         strategy: of the search for a child.
-        queries: architectures of a search (default: 500 of the table, 120 children).
+        queries: architectures of a search (default: 500 of the table, 40 children).
         together: architectures between two updates; children train side by side.
         keys: searches of the table, or trainings of the found child (default: 20, 5).
         learning_rate: of the controller's Adam.
@@ -68,7 +68,7 @@ class Config:
     entropy_weight: float = 0.05
     layers: int = 3
     steps: int = 120
-    random_children: int = 15
+    random_children: int = 9
     seed: int = 0
     workdir: Path = Path("runs/search")
 
@@ -114,7 +114,7 @@ def with_children(config: Config, workdir: Path) -> dict[str, Any]:
     found = search_children(
         strategy,
         load("digits"),
-        queries=config.queries or 120,
+        queries=config.queries or 40,
         together=config.together,
         steps=config.steps,
         keys=config.keys or 5,

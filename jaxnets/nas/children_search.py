@@ -13,8 +13,6 @@ from jaxnets.nas.space import SearchSpace, conv_space
 from jaxnets.nas.strategies import Strategy
 from jaxnets.study.data import Data
 
-HELD_OUT = 0.28  # of the training images, to choose by
-
 
 class FoundChild(NamedTuple):
     """What `search_children` came to.
@@ -22,7 +20,7 @@ class FoundChild(NamedTuple):
     Attributes:
         space: that was searched.
         history: of the search; rewards are accuracies in per cent on images that were held out.
-        compared: the best one trained anew on all training images, beside random ones.
+        compared: the best one trained anew, beside random ones, on test images.
 
     >>> FoundChild(conv_space(1), History([(0, 0, 0)], np.ones(1)), None).history.best
     (0, 0, 0)
@@ -34,7 +32,7 @@ class FoundChild(NamedTuple):
 
 
 def small_space(layers: int) -> SearchSpace:
-    """Convolutions of 1 to 5 rows and columns and 4 to 12 filters, for images of 8×8.
+    """Convolutions of 1 or 3 rows and columns and 2 to 8 filters, for images of 8×8.
 
     Args:
         layers: how many.
@@ -43,10 +41,9 @@ def small_space(layers: int) -> SearchSpace:
         The space.
 
     >>> small_space(2).size
-    1458
+    288
     """
-    sides = (1, 3, 5)
-    return conv_space(layers, heights=sides, widths=sides, filters=(4, 8, 12))
+    return conv_space(layers, heights=(1, 3), widths=(1, 3), filters=(2, 4, 8))
 
 
 def search_children(
@@ -56,6 +53,7 @@ def search_children(
     queries: int,
     together: int,
     steps: int,
+    learning_rate: float = 0.03,
     keys: int,
     random: int,
     seed: int = 0,
@@ -65,10 +63,12 @@ def search_children(
 
     Args:
         strategy: of a convolutional space without strides.
-        data: standardized images; 28 % of the training part are held out to choose by.
+        data: standardized images; as many of the training part as there are test images (at most
+            half) are held out to choose by.
         queries: children of the search.
         together: trained side by side, between two updates of the strategy.
-        steps: updates of a child; the comparison has twice as many.
+        steps: updates of a child.
+        learning_rate: of its Adam, at first.
         keys: repetitions of the comparison.
         random: architectures that are drawn for it.
         seed: of the children.
@@ -91,29 +91,31 @@ def search_children(
     """
     images, labels = np.asarray(data.train.images), np.asarray(data.train.labels)
     order = np.random.default_rng(0).permutation(len(labels))
-    held, kept = np.split(order, [round(HELD_OUT * len(labels))])
+    # As many as are tested on in the end: the same shapes, and so the same compiled program.
+    held, kept = np.split(order, [min(len(data.test.labels), len(labels) // 2)])
     parts = images[kept], labels[kept], images[held], labels[held]
     space = strategy.space
     children = MaskedChildren(space, channels=images.shape[-1], num_classes=data.num_classes)
     key = jax.random.key(seed)
+    options = {"steps": steps, "learning_rate": learning_rate}
 
     def evaluate(architectures, before):
         own = jax.random.fold_in(key, before)
-        found = train_in_groups(own, children, architectures, parts, together, steps=steps)
+        found = train_in_groups(own, children, architectures, parts, together, **options)
         return (100 * found).tolist()
 
-    about: dict[str, Any] = {**strategy.describe(), "steps": steps, "children_seed": seed}
+    about: dict[str, Any] = {**strategy.describe(), **options, "children_seed": seed}
     kept_trials = None if store is None else Store(store, data.name, space, about)
     history = run_search(strategy, evaluate, queries=queries, together=together, store=kept_trials)
     test = np.asarray(data.test.images), np.asarray(data.test.labels)
     compared = against_chance(
         children,
         history.best,
-        (images, labels, *test),
+        (images[kept], labels[kept], *test),
         seed=seed + 1,
         keys=keys,
         random=random,
         together=together,
-        steps=2 * steps,
+        **options,
     )
     return FoundChild(space, history, compared)

@@ -34,18 +34,21 @@ def draw_conv(plan: ConvPlan, path: str | Path) -> Path:
     'net.png'
     """
     count = len(plan.layers)
-    figure, (axes,) = new_figure(width=4.2, height=0.75 * (count + 2) + 0.4, frame=True)
-    _box(axes, 0, 0, "image", COLORS[6])
-    for number, layer in enumerate(plan.layers):
+    texts = ["image"]
+    for layer in plan.layers:
         text = f"{layer.height}×{layer.width}, {layer.filters} filters"
         if layer.strides != (1, 1):
             text += f", stride {layer.strides[0]}×{layer.strides[1]}"
-        _box(axes, 0, number + 1, text, COLORS[0])
-        for source in layer.inputs:
-            _arrow(axes, 0 if source == IMAGE else source + 1, number + 1)
-    _box(axes, 0, count + 1, "classifier", COLORS[2])
-    for number in plan.outputs:
-        _arrow(axes, number + 1, count + 1)
+        texts.append(text)
+    texts.append("classifier")
+    figure, (axes,) = new_figure(width=4.2, height=0.75 * (count + 2) + 0.4, frame=True)
+    for place, text in enumerate(texts):
+        color = COLORS[6] if place == 0 else COLORS[2] if place == count + 1 else COLORS[0]
+        _box(axes, 0, place, text, color)
+    arrows = [(s, n) for n, layer in enumerate(plan.layers) for s in layer.inputs]
+    arrows = [(0 if s == IMAGE else s + 1, n + 1) for s, n in arrows]
+    for low, high in [*arrows, *((number + 1, count + 1) for number in plan.outputs)]:
+        _arrow(axes, low, high, texts[low], texts[high])
     axes.set_xlim(-1.6, 1.9)
     axes.set_ylim(-0.5, count + 1.5)
     axes.axis("off")
@@ -57,21 +60,17 @@ def _box(axes: "Axes", x: float, y: float, text: str, color: str) -> None:
     axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=style, zorder=3)
 
 
-def _arrow(axes: "Axes", low: float, high: float, color: str = "#555555") -> None:
-    bend = 0.0 if high - low <= 1 else 0.35 + 0.02 * (high - low)
-    x = 0.0 if bend == 0 else 0.75
-    axes.annotate(
-        "",
-        xy=(x, high - (0.22 if bend == 0 else 0.05)),
-        xytext=(x, low + (0.22 if bend == 0 else 0.05)),
-        arrowprops={
-            "arrowstyle": "-|>",
-            "color": color,
-            "lw": 1.1,
-            "connectionstyle": f"arc3,rad={bend}",
-        },
-        zorder=2,
-    )
+def _arrow(axes: "Axes", low: int, high: int, below: str, above: str) -> None:
+    """Straight up to the next box, or in a bow from side to side of boxes of these texts."""
+    ends = ((0, low + 0.22), (0, high - 0.22))
+    bend = 0.0
+    if high - low > 1:
+        sides = (0.1 + 0.021 * len(text) for text in (below, above))
+        ends = tuple(zip(sides, (low, high), strict=True))
+        bend = 0.35 + 0.02 * (high - low)
+    style = {"arrowstyle": "-|>", "color": "#555555", "lw": 1.1}
+    style["connectionstyle"] = f"arc3,rad={bend}"
+    axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=style, zorder=2)
 
 
 def draw_tree(cell: TreeCell, path: str | Path) -> Path:

@@ -19,7 +19,6 @@ from jax import lax
 from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.nas.space import Architecture, SearchSpace
-from jaxnets.ops import conv
 
 
 class Masks(NamedTuple):
@@ -133,8 +132,7 @@ class MaskedChildren:
         for number in range(self.layers):
             layer = params[f"layer{number}"]
             kernel = layer["kernel"] * masks.kernels[number]
-            # Products of matrices, which stay fast under vmap.
-            y = conv(jnp.concatenate(maps, -1), kernel, padding=padding, algorithm="im2col")
+            y = _convolve(jnp.concatenate(maps, -1), kernel, padding)
             maps.append(jax.nn.relu(y + layer["bias"]) * masks.filters[number])
         seen = [y * masks.outputs[number] for number, y in enumerate(maps[1:])]
         features = jnp.concatenate(seen, -1).mean((1, 2))
@@ -175,6 +173,15 @@ class MaskedChildren:
         rate = float(learning_rate)
         found = _train(keys, choices, data, test, self, int(steps), int(batch_size), rate)
         return np.asarray(found)
+
+
+def _convolve(x: jax.Array, kernel: jax.Array, padding: Any) -> jax.Array:
+    """A convolution as one product of matrices, which stays one under vmap and inside a scan."""
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, [(0, 0), *padding, (0, 0)])
+    places = np.ndindex(kernel.shape[:2])
+    seen = [padded[:, i : i + height, j : j + width] for i, j in places]
+    return jnp.concatenate(seen, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 @partial(jax.jit, static_argnums=(4, 5, 6, 7))

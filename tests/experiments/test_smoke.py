@@ -39,6 +39,8 @@ SLOW = (
     *("transfer_strategies", "transferability", "fine_tune_few"),
     *("ensemble", "distill", "compress", "search_architecture"),
     *("train_detector", "train_segmenter"),
+    # Whole systems, which tests/tasks trains on small problems.
+    *("translate", "spell"),
 )
 
 

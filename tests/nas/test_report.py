@@ -60,7 +60,7 @@ def test_a_found_child_is_trained_beside_random_ones(tmp_path):
         RandomSearch(space, seed=0), data, queries=4, store=tmp_path / "s.db", **options
     )
     np.testing.assert_array_equal(again.history.rewards, found.history.rewards)
-    assert small_space(3).sizes[:3] == (3, 3, 3)
+    assert small_space(3).sizes[:3] == (2, 2, 3)
     children = MaskedChildren(space, channels=1, num_classes=10)
     parts = (*data.train, *data.test)
     same = against_chance(
