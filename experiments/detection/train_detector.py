@@ -49,8 +49,10 @@ class Config(RunOptions):
 def smoke() -> Config:
     """Two epochs on a few images of colored shapes, made on the spot."""
     recipe = DetectorRecipe(width=4, anchors_per_map=1, epochs=2, batch_size=2)
+    folder = write_shapes(np.random.default_rng(0), Path("runs/smoke/shapes_to_train"), 6)
     run = {"devices": 1, "quiet": True, "restart": True, "evaluate_every": 0}
-    return Config(size=(64, 64), recipe=recipe, workdir=Path("runs/smoke/train_detector"), **run)
+    workdir = Path("runs/smoke/train_detector")
+    return Config(data=folder, size=(64, 64), recipe=recipe, workdir=workdir, **run)
 
 
 def load_split(config: Config, name: str, *, ignored: bool) -> ObjectSource | None:
@@ -65,9 +67,6 @@ def load_split(config: Config, name: str, *, ignored: bool) -> ObjectSource | No
 
 def main(config: Config) -> dict[str, Any]:
     """Train, and return what summary.json holds."""
-    if config.data is None and config.workdir != Path("runs/train_detector"):
-        folder = write_shapes(np.random.default_rng(0), config.workdir.parent / "shapes", 6)
-        config = Config(**{**vars(config), "data": folder})
     if config.data is None:
         raise JaxnetsError(
             "no data given: python -m experiments.detection.train_detector --data FOLDER"

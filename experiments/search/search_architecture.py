@@ -45,7 +45,7 @@ class Config:
         table: NAS-Bench-Macro's file.
         strategies: of the table's searches.
         strategy: of the search for a child.
-        queries: architectures of a search (default: 500 of the table, 60 children).
+        queries: architectures of a search (default: 500 of the table, 40 children).
         together: architectures between two updates; children train side by side.
         keys: searches of the table, or trainings of the found child (default: 20, 5).
         learning_rate: of the controller's Adam.
@@ -114,7 +114,7 @@ def with_children(config: Config, workdir: Path) -> dict[str, Any]:
     found = search_children(
         strategy,
         load("digits"),
-        queries=config.queries or 60,
+        queries=config.queries or 40,
         together=config.together,
         steps=config.steps,
         keys=config.keys or 5,

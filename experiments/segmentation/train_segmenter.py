@@ -10,7 +10,7 @@ FOLDER/SPLIT holds images with label images beside them (a.jpg, a.png), or FOLDE
 FOLDER/labels/SPLIT. A killed run goes on where it was.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ def smoke() -> Config:
     """An epoch on a few pictures of bright squares, made on the spot."""
     recipe = SegmenterRecipe(width=2, epochs=1, batch_size=2)
     run = {"devices": 1, "quiet": True, "restart": True, "classes": ("dark", "bright"), "void": 9}
-    return Config(size=(32, 32), pictures=1, recipe=recipe, **run)
+    folder = write_squares(Path("runs/smoke/squares"))
+    return Config(data=folder, size=(32, 32), pictures=1, recipe=recipe, **run)
 
 
 def write_squares(folder: Path) -> Path:
@@ -112,8 +113,6 @@ def draw(config: Config, test: LabelImageSource) -> None:
 
 def main(config: Config) -> dict[str, Any]:
     """Train, draw, and return what summary.json holds."""
-    if config.data is None and config.workdir != Path("runs/train_segmenter"):
-        config = replace(config, data=write_squares(config.workdir.parent / "squares"))
     if config.data is None:
         raise JaxnetsError("no data given: train_segmenter --data FOLDER")
     source, validation, test = (open_split(config, name) for name in ("train", "val", "test"))

@@ -51,7 +51,7 @@ class Config:
     examples: int = 4000
     test_examples: int = 1000
     batch_size: int = 32
-    steps: int = 800
+    steps: int = 300
     learning_rate: float = 3e-3
     seed: int = 0
     workdir: Path = Path("runs/recap")
@@ -126,7 +126,8 @@ def main(config: Config) -> dict:
         )
         for name, f in result.items()
     ]
-    (config.workdir / "recap.md").write_text(markdown_table(header, rows) + "\n")
+    table = markdown_table(header, rows, align=("left", *("right",) * 6))
+    (config.workdir / "recap.md").write_text(table)
     draw(result, config.workdir / "recap.png")
     return result
 
@@ -141,7 +142,7 @@ def draw(result: dict, path: Path) -> None:
     ax.set_yticks(places, [VIDEO_FAMILIES[name].title for name in result])
     ax.invert_yaxis()
     ax.set(xlabel="accuracy on fresh clips, %", xlim=(0, 100))
-    ax.legend(loc="lower left", fontsize="small")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small")
     save_figure(figure, path)
 
 

@@ -41,7 +41,7 @@ from jaxnets.models.registry import (
     model_info,
     register,
 )
-from jaxnets.models.segmentation import deeplab, fcn, lraspp  # noqa: F401
+from jaxnets.models.segmentation import deeplab, fcn, fcn_vgg, lraspp  # noqa: F401
 from jaxnets.models.taps import Tapped, tap_shapes
 from jaxnets.models.video import (  # noqa: F401
     c3d,

@@ -53,6 +53,7 @@ def search_children(
     queries: int,
     together: int,
     steps: int,
+    learning_rate: float = 0.03,
     keys: int,
     random: int,
     seed: int = 0,
@@ -67,6 +68,7 @@ def search_children(
         queries: children of the search.
         together: trained side by side, between two updates of the strategy.
         steps: updates of a child.
+        learning_rate: of its Adam, at first.
         keys: repetitions of the comparison.
         random: architectures that are drawn for it.
         seed: of the children.
@@ -95,13 +97,14 @@ def search_children(
     space = strategy.space
     children = MaskedChildren(space, channels=images.shape[-1], num_classes=data.num_classes)
     key = jax.random.key(seed)
+    options = {"steps": steps, "learning_rate": learning_rate}
 
     def evaluate(architectures, before):
         own = jax.random.fold_in(key, before)
-        found = train_in_groups(own, children, architectures, parts, together, steps=steps)
+        found = train_in_groups(own, children, architectures, parts, together, **options)
         return (100 * found).tolist()
 
-    about: dict[str, Any] = {**strategy.describe(), "steps": steps, "children_seed": seed}
+    about: dict[str, Any] = {**strategy.describe(), **options, "children_seed": seed}
     kept_trials = None if store is None else Store(store, data.name, space, about)
     history = run_search(strategy, evaluate, queries=queries, together=together, store=kept_trials)
     test = np.asarray(data.test.images), np.asarray(data.test.labels)
@@ -113,6 +116,6 @@ def search_children(
         keys=keys,
         random=random,
         together=together,
-        steps=steps,
+        **options,
     )
     return FoundChild(space, history, compared)

@@ -34,9 +34,9 @@ DATA = Path(os.environ.get("JAXNETS_TEST_DATA") or ROOT.parent / "shared" / "dat
 DIGITS = "runs/train_classifier/digits-lenet5"
 # Small forms of entries without smoke().
 SMALL = {
-    "jaxnets.commands.train": "--train-examples 60 --epochs 1 --batch-size 20 --warmup-epochs 0",
+    "jaxnets.commands.train": "--train-examples 40 --epochs 1 --batch-size 4 --warmup-epochs 0",
     "jaxnets.commands.benchmark": "--batch-size 2 --steps 2 --image-size 32 --num-classes 3",
-    "experiments.train_classifier": "--train-examples 60 --epochs 1 --batch-size 20",
+    "experiments.train_classifier": "--train-examples 40 --epochs 1 --batch-size 4",
     "experiments.training.benchmark_training": "--batch-size 2 --steps 2",
     "experiments.claims.__main__": "--quick --only relu_is_fast",
 }
@@ -192,7 +192,11 @@ def run_example(name: str, line: str, root: Path):
     arguments = words[2:] if words[0] == "jaxnets" else words[3:]
     module = importlib.import_module(name)
     known = {w for w in arguments if w.startswith("--")}
+    if any(word.startswith("folder:") for word in arguments):  # small as it is
+        known.add("--train-examples")
     extra = shlex.split(SMALL.get(name, ""))
+    if "--train-examples" in extra:  # beside the run that is there
+        extra += ["--workdir", f"runs/{'-'.join(words)}".replace("/", "-")[:60]]
     for option, value in zip(extra[::2], extra[1::2], strict=False):
         if option not in known:
             arguments += [option, value]

@@ -322,7 +322,23 @@ def inception_v2():
     return total(*layers, dense(2048, 1000))
 
 
+def fcn8s():
+    """VGG-16 with 100 zeros around an image of 500², and what enlarges its scores."""
+    layers, before = [], 3
+    stages = zip((2, 2, 3, 3, 3), (698, 349, 175, 88, 44), (64, 128, 256, 512, 512), strict=True)
+    for count, size, width in stages:
+        for _ in range(count):
+            layers.append(conv(size, 3, before, width, bias=True))
+            before = width
+    layers += [conv(16, 7, 512, 4096, bias=True), conv(16, 1, 4096, 4096, bias=True)]
+    # On fc7, pool4 and pool3; then transposed convolutions, counted by what goes in.
+    layers += [conv(16, 1, 4096, 21, bias=True)]
+    layers += [conv(44, 1, 512, 21, bias=True), conv(88, 1, 256, 21, bias=True)]
+    return total(*layers, conv(16, 4, 21, 21), conv(34, 4, 21, 21), conv(70, 16, 21, 21))
+
+
 FORMULAS = {
+    "fcn8s_vgg16": fcn8s,
     "fitnet1": lambda: fitnet((16,) * 3, (32,) * 3, (48, 48, 64)),
     "fitnet2": lambda: fitnet((16, 32, 32), (48, 64, 80), (96, 96, 128)),
     "fitnet4": lambda: fitnet((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6),
@@ -405,6 +421,7 @@ def gru_rcn(table, frames=10, classes=101):
 
 # Formulas whose parameter count the table confirms.
 CONFIRMED = {
+    "fcn8s_vgg16": "hand/fcn_vgg16_voc21",
     "nasnet_a_mobile": "cadene/nasnetamobile",
     **{f"fractalnet_c{c}": f"hand/fractalnet_C{c}_16-32-64-128-128_cifar100" for c in range(1, 7)},
     "lenet5_1998": "hand/lenet5_1998_paper",
@@ -438,7 +455,9 @@ def main(path):
     for name, formula in FORMULAS.items():
         out[name] = {**formula(), "source": f"formula {formula.__name__}".strip()}
         if name in CONFIRMED:
-            assert out[name]["parameters"] == table[CONFIRMED[name]]["params"], name
+            entry = table[CONFIRMED[name]]
+            known = entry["params"] if "params" in entry else entry["fcn8s_total"]
+            assert out[name]["parameters"] == known, name
             out[name]["source"] = f"layer formula; parameters confirmed by {CONFIRMED[name]}"
         else:
             out[name]["source"] = "layer formula"

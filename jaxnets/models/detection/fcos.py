@@ -226,10 +226,10 @@ def fcos_losses(
         return (focal_loss(logits, targets).sum(), *kept, positive.sum())
 
     objects, there = objects_of(batch)
-    joined = (
+    logits, distances, centerness = (
         jnp.concatenate(each, 1) for each in (outputs.logits, outputs.distances, outputs.centerness)
     )
-    sums = jax.vmap(one)(*joined, objects)
+    sums = jax.vmap(one)(logits, distances, centerness, objects)
     *totals, count = (jnp.where(there, values, 0).sum() for values in sums)
     names = ("classification", "bbox_regression", "bbox_ctrness")
     return {name: (total, count) for name, total in zip(names, totals, strict=True)}
