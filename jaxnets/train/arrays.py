@@ -107,7 +107,7 @@ def restore_state(template: TrainState, arrays: Arrays) -> TrainState:
         arrays,
     )
     leaves = [
-        jax.random.wrap_key_data(arrays[path], impl=jax.random.key_impl(leaf))
+        jax.random.wrap_key_data(arrays[path], impl=_key_impl(leaf))
         if is_key(leaf)
         else arrays[path]
         for path, leaf in wanted.items()
@@ -122,6 +122,14 @@ def is_key(leaf: Any) -> bool:
     (True, False, False)
     """
     return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.int32), jax.dtypes.prng_key)
+
+
+def _key_impl(leaf: Any) -> Any:
+    """The kind of keys, also where there is only their shape and dtype."""
+    if isinstance(leaf, jax.Array):
+        return jax.random.key_impl(leaf)
+    kinds = ("threefry2x32", "rbg", "unsafe_rbg")
+    return next(kind for kind in kinds if jax.random.key(0, impl=kind).dtype == leaf.dtype)
 
 
 # Of an array of keys, their numbers, which can be fetched and saved.

@@ -351,6 +351,12 @@ FORMULAS = {
     "densenet264": lambda: densenet_imagenet((6, 12, 64, 48), 32, 64),
     "mlp": lambda: total(dense(784, 256), dense(256, 128), dense(128, 10)),
     "lenet5_1998": lenet5_1998,
+    "lenet_300_100": lambda: total(dense(784, 300), dense(300, 100), dense(100, 10)),
+    "lenet5_caffe": lambda: total(
+        conv(24, 5, 1, 20, bias=True),
+        conv(8, 5, 20, 50, bias=True),
+        *(dense(800, 500), dense(500, 10)),
+    ),
     **{f"resnet{6 * n + 2}": lambda n=n: cifar_resnet(n) for n in (3, 5, 7, 9, 18, 200)},
     "resnet50_v1": lambda: bottleneck_resnet_v1((3, 4, 6, 3)),
     "resnet152_v1": lambda: bottleneck_resnet_v1((3, 8, 36, 3)),

@@ -15,7 +15,16 @@ from jaxnets.models import create_model
 from jaxnets.nn import precise_batch_statistics
 from jaxnets.optim import averaged_params, ema, minimize, track
 from jaxnets.tasks import classification
-from jaxnets.train import RunOptions, Task, create_state, fit, train_step
+from jaxnets.train import (
+    RunOptions,
+    Task,
+    TrainState,
+    create_state,
+    fit,
+    restore_state,
+    state_arrays,
+    train_step,
+)
 
 BATCH = {
     "image": np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype(np.float32),
@@ -28,6 +37,17 @@ def step_of(network, tx=None, variables=None):
     task, key = classification(3), jax.random.key(0)
     state = create_state(network, tx or optax.sgd(0.1), BATCH, key, task=task, variables=variables)
     return jax.jit(partial(train_step, task=task))(state, BATCH)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_a_state_is_restored_into_shapes_alone(impl):
+    params, tx = {"w": jnp.ones(3)}, optax.adam(0.1)
+    key = jax.random.key(5, impl=impl)
+    state = TrainState(jnp.int32(7), params, {}, tx.init(params), key, tx=tx)
+    arrays = state_arrays(state, jax.device_get)
+    restored = restore_state(jax.eval_shape(lambda: state), arrays)
+    assert restored.key == key and int(restored.step) == 7
+    np.testing.assert_array_equal(restored.params["w"], params["w"])
 
 
 class Rematerialized(nn.Module):
