@@ -698,6 +698,8 @@ PREPARES = {
 }
 
 EXCLUDED = {
+    "nn.Factorized": "around a whole network: tests/nn/test_factorized.py",
+    "nn.separate": "of a whole network: tests/nn/test_factorized.py",
     "augment.on_clip": "makes transforms of clips: tests/augment/test_clips.py",
     "augment.random_time_window": "of clips: tests/augment/test_clips.py",
     "metrics.ACTIVITYNET_THRESHOLDS": "numbers",

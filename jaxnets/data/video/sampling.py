@@ -95,15 +95,13 @@ def random_start(rng: np.random.Generator, length: int, frames: int, stride: int
     return int(rng.integers(last_start(length, frames, stride) + 1))
 
 
-def segment_indices(
-    length: int, segments: int, rng: np.random.Generator | None = None
-) -> np.ndarray:
+def segment_indices(rng: np.random.Generator | None, length: int, segments: int) -> np.ndarray:
     """One frame of each of equal parts of a video: its middle one, or a random one.
 
     Args:
+        rng: NumPy's generator for random frames; None: the middle ones.
         length: frames of the video.
         segments: how many.
-        rng: NumPy's generator for random frames; None: the middle ones.
 
     Returns:
         (segments,) int64, not falling; frames repeat where there are fewer than segments.
@@ -113,7 +111,7 @@ def segment_indices(
 
     Source: Wang et al. 2016 (Temporal Segment Networks), section 3.1.
 
-    >>> segment_indices(30, 3).tolist()
+    >>> segment_indices(None, 30, 3).tolist()
     [5, 15, 25]
     """
     _check(length, segments, 1)

@@ -54,11 +54,11 @@ def test_clips_lie_inside_or_are_looped():
 def test_uniform_dense_and_segment_sampling():
     assert uniform_starts(300, 10, 32, 2).tolist() == [0, 26, 52, 79, 105, 131, 158, 184, 210, 237]
     assert dense_starts(300, 16, step=8)[-1] + 16 <= 300
-    middle = segment_indices(90, 3)
+    middle = segment_indices(None, 90, 3)
     assert middle.tolist() == [15, 45, 75]
-    drawn = np.stack([segment_indices(90, 3, np.random.default_rng(s)) for s in range(50)])
+    drawn = np.stack([segment_indices(np.random.default_rng(s), 90, 3) for s in range(50)])
     assert (drawn // 30 == [0, 1, 2]).all() and len(np.unique(drawn[:, 0])) > 10
-    assert segment_indices(2, 4).tolist() == [0, 0, 1, 1]
+    assert segment_indices(None, 2, 4).tolist() == [0, 0, 1, 1]
 
 
 def test_views_of_a_source_are_all_there_and_stay_the_same():
