@@ -1,7 +1,8 @@
 """Which recurrent cells remember: adding, copying, and the next character of a text.
 
 Command:  python -m experiments.sequence.bake_off --task adding
-          (--task copy; --task characters --text FILE)
+          python -m experiments.sequence.bake_off --task copy
+          python -m experiments.sequence.bake_off --task characters --text FILE
 Time:     about five minutes on two CPU cores for each task.
 Result:   TASK.png and summary.json: of each cell the error on fresh sequences, beside the baseline.
           Adding over 100 steps: LSTM and GRU are meant to come below 0.01, a plain network stays at

@@ -1,10 +1,12 @@
 """Listen, attend and spell: spoken digits, alone and three in a row, become letters.
 
-Command:  python -m experiments.sequence.spell --dataset fsdd.flac; then the same --workdir with
-          --input recording.wav. Without a data set: tones that stand for the digits.
+Command:  python -m experiments.sequence.spell --dataset fsdd.flac
+          python -m experiments.sequence.spell --input recording.wav
 Time:     about ten CPU minutes.
 Result:   summary.json: the share of single digits and of strings of three that are spelled without
           a fault, word and character error rates; see docs/results.md; attention.png.
+
+Without --dataset it learns tones that stand for the digits. --input spells by the run in --workdir.
 """
 
 from dataclasses import asdict, dataclass

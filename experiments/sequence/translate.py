@@ -1,11 +1,13 @@
 """Translate: a network without attention, RNNsearch and a small Transformer on pairs of sentences.
 
 Command:  python -m experiments.sequence.translate --dataset multi30k_ende.tar.gz
-          --network rnnsearch; then the same --workdir with --input "ein hund läuft im schnee ."
-          Your own: --source train.de --target train.en. The same command again resumes.
+          python -m experiments.sequence.translate --source train.de --target train.en
+          python -m experiments.sequence.translate --input "ein hund läuft im schnee ."
 Time:     about fifteen CPU minutes for each network.
 Result:   summary.json: BLEU on Multi30k's test2016, German to English, greedy and by beam search;
           see docs/results.md; attention.png: where the decoder looked.
+
+The same command again resumes. --input translates by the run in --workdir.
 """
 
 from dataclasses import asdict, dataclass
