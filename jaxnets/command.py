@@ -137,8 +137,10 @@ def run(
     except JaxnetsError as error:
         print(f"error: {error}", file=sys.stderr)
         _end(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
+        if type(interrupt) is not KeyboardInterrupt:  # all processes stop, and leave in order
+            sys.exit(130)
         _end(130)
     except BrokenPipeError:
         # Whoever read it is gone, as `head` is; nothing more may be written there at exit.

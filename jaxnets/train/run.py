@@ -21,7 +21,14 @@ from jaxnets.train.measure import hardware, peak_memory_bytes
 from jaxnets.train.metrics_log import MetricsLog
 from jaxnets.train.options import RunOptions, say
 from jaxnets.train.parallel import DataParallel
-from jaxnets.train.processes import LostProcessError, StopRequest, agree, from_main, is_main
+from jaxnets.train.processes import (
+    LostProcessError,
+    StoppedTogether,
+    StopRequest,
+    agree,
+    from_main,
+    is_main,
+)
 from jaxnets.train.progress import Progress
 from jaxnets.train.reopen import SELECTION, without_selection
 from jaxnets.train.run_directory import run_id, to_json, write_json
@@ -156,7 +163,7 @@ class Run:
                     "there."
                 )
                 if stop.signal == signal.SIGINT:
-                    raise KeyboardInterrupt
+                    raise StoppedTogether
                 return Fitted({"interrupted_at": result.step}, latest, {}, interrupted=True)
             chosen = self._choose(result, latest, evaluator, final_evaluator, record)
         fitted = Fitted({}, latest, chosen)
@@ -168,6 +175,8 @@ class Run:
             write_json(self.workdir / "summary.json", summary)
             fitted.summary.clear()
             fitted.summary.update(to_json(summary))
+        # Nobody goes on, to a next phase that reads this one's files, before they are written.
+        agree(True)
         return fitted
 
     def _choose(self, result, latest, evaluator, final_evaluator, record) -> dict[str, Any]:

@@ -100,12 +100,14 @@ def final_arrays(workdir: Path, steps: int = STEPS) -> dict[str, np.ndarray]:
     return found.arrays
 
 
-def assert_same(workdir: Path, single: dict[str, np.ndarray], steps: int = STEPS) -> None:
+def assert_same(
+    workdir: Path, single: dict[str, np.ndarray], steps: int = STEPS, atol: float = 2e-5
+) -> None:
     found = final_arrays(workdir, steps)
     assert found.keys() == single.keys()
     for path, expected in single.items():
         # Means over two and three parts round otherwise than over the whole.
-        np.testing.assert_allclose(found[path], expected, rtol=1e-6, atol=2e-5, err_msg=path)
+        np.testing.assert_allclose(found[path], expected, rtol=1e-6, atol=atol, err_msg=path)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +214,9 @@ def test_two_processes_fine_tune(way, tmp_path, monkeypatch):
     for count in (1, 2):
         finish(tmp_path / f"run{count}", count, seconds=900, program=program)
     steps = read_json(tmp_path / "run1" / "summary.json")["steps"]
-    assert_same(tmp_path / "run2", final_arrays(tmp_path / "run1", steps), steps)
+    # Three phases of a deep network carry the rounding on: measured 5e-5 in the last momentum.
+    atol = 2e-5 if way == "head" else 2e-4
+    assert_same(tmp_path / "run2", final_arrays(tmp_path / "run1", steps), steps, atol)
 
 
 def test_numbers_that_do_not_fit():
