@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxnets.errors import JaxnetsError, explain_failure, printable
+from jaxnets.errors import JaxnetsError, StoppedTogether, explain_failure, printable
 
 C = TypeVar("C")
 
@@ -137,10 +137,11 @@ def run(
     except JaxnetsError as error:
         print(f"error: {error}", file=sys.stderr)
         _end(2)
-    except KeyboardInterrupt as interrupt:
+    except StoppedTogether:
         print("interrupted", file=sys.stderr)
-        if type(interrupt) is not KeyboardInterrupt:  # all processes stop, and leave in order
-            sys.exit(130)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         _end(130)
     except BrokenPipeError:
         # Whoever read it is gone, as `head` is; nothing more may be written there at exit.

@@ -32,6 +32,14 @@ ALIASES = {
 LONGEST = 20_000
 
 
+class StoppedTogether(KeyboardInterrupt):
+    """Ctrl-C, heard by one process of a run and obeyed by all at the same step, their work saved.
+
+    Whoever ends by it leaves in order, and meets the others at JAX's last barrier; a process that
+    is simply gone would abort them there.
+    """
+
+
 class JaxnetsError(Exception):
     """A mistake in what the user asked for; experiments print it without a traceback, status 2.
 

@@ -1,7 +1,7 @@
 """Optical flow of a video: a film of it in colors beside the frames, and how well it explains them.
 
 Command:  python -m experiments.video.flow VIDEO
-          python -m experiments.video.flow: a generated texture with known motions, all methods.
+          python -m experiments.video.flow
 Time:     seconds; a second or two for each pair of frames of 240×320 on one CPU core.
 Result:   flow.mp4 (frames, and flow with the direction as hue) and summary.json: the mean
           difference of neighboring frames in gray levels, before and after the flow is taken back;

@@ -1,14 +1,13 @@
 """All families of video networks on one suite that needs appearance, motion, or both.
 
 Command:  python -m experiments.video.recap
-          Fewer: --families single_frame c3d --steps 300.
+          python -m experiments.video.recap --families single_frame c3d --steps 300
 Time:     about a minute for each family on two CPU cores.
 Result:   recap.md, recap.png and summary.json: accuracy on fresh clips for the direction of motion
           (chance 25 %), the appearance (50 %) and both (12.5 %), parameters, multiply-accumulates
           and clips a second; see docs/results.md.
 """
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from jaxnets.models import count_parameters
 from jaxnets.study.figures import new_figure, save_figure
 from jaxnets.study.summaries import write_settings
 from jaxnets.study.tables import markdown_table
+from jaxnets.study.timing import time_calls
 from jaxnets.study.video_families import VIDEO_FAMILIES, family_inputs, family_macs
 from jaxnets.tasks import video_classification
 from jaxnets.train.run_directory import write_json
@@ -86,16 +86,14 @@ def measure(name: str, config: Config, clips: dict, test: dict) -> dict:
     infer = jax.jit(lambda v, clip: model.apply(v, **family_inputs(family, clip)))
     parts = np.array_split(test["clip"], max(1, len(test["clip"]) // 100))
     said = np.concatenate([np.asarray(infer(state.variables, p)).argmax(-1) for p in parts])
-    start = time.perf_counter()
-    jax.block_until_ready(infer(state.variables, parts[0]))
-    seconds = time.perf_counter() - start
+    (timing,) = time_calls({name: lambda: infer(state.variables, parts[0])}).values()
     return {
         "direction": float((said // 2 == test["direction"]).mean()),
         "appearance": float((said % 2 == test["appearance"]).mean()),
         "both": float((said == test["both"]).mean()),
         "parameters": count_parameters(state.variables),
         "macs": family_macs(family, model, state.variables, test["clip"][:1]),
-        "clips_per_second": len(parts[0]) / seconds,
+        "clips_per_second": len(parts[0]) / timing.median,
     }
 
 

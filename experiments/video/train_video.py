@@ -1,12 +1,14 @@
 """Train a video network: generated motion, silhouettes of people, or your own folder of videos.
 
 Command:  python -m experiments.video.train_video --family c3d
-          --dataset weizmann:PATH/weizmann_masks.npz --held-out daria; or --dataset folder:VIDEOS, a
-          folder of video files for each class. The same command again resumes.
+          python -m experiments.video.train_video --dataset folder:VIDEOS
+          python -m experiments.video.train_video --dataset weizmann:weizmann_masks.npz --frames 8
 Time:     a minute or two on two CPU cores for generated motion and for one person of Weizmann.
 Result:   summary.json: accuracy of clips, and of videos, whose clips' predictions are averaged.
           Generated motion: 12.5 % is chance; single frames cannot get above 50 % at "both", since
           they see only the appearance.
+
+A folder has one of video files for each class. The same command again resumes.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,12 @@ from jaxnets.errors import UnknownNameError
 from jaxnets.study.video_families import VIDEO_FAMILIES, family_inputs
 from jaxnets.study.video_sets import read_clips
 from jaxnets.tasks import score_videos, video_classification
+
+# What a run that goes on must have had at its start, beside what `fit` keeps itself.
+DECISIVE = (
+    *("dataset", "family", "held_out", "frames", "stride", "size", "views", "examples"),
+    "learning_rate",
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def main(config: Config) -> dict:
         batch_size=config.batch_size,
         prepare=per_example(changes) if config.dataset != "motion" else None,
         seed=config.seed,
-        settings={"dataset": config.dataset, "family": config.family, "frames": config.frames},
+        settings={name: getattr(config, name) for name in DECISIVE},
         summarize=lambda fitted: {
             f"{kind}_accuracy": value
             for kind, value in score_videos(

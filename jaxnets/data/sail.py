@@ -1,14 +1,13 @@
 """SAIL: instructions in English for walks through three maps, and instructions made from a seed."""
 
 import re
-import tarfile
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxnets.data.archives import unpacked
 from jaxnets.data.text.files import read_lines
 from jaxnets.data.worlds import ACTIONS, FLOORS, ITEMS, WALLS, World, build_world
 from jaxnets.errors import JaxnetsError
@@ -57,24 +56,16 @@ def read_sail(path: str | Path) -> tuple[World, list[Instruction]]:
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: no SAIL at /nowhere; expected a folder or .tar.gz with map-grid.xml
     """
-    path = Path(path)
-    if path.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                with tarfile.open(path) as archive:
-                    archive.extractall(folder, filter="data")
-            except (tarfile.TarError, OSError) as error:
-                raise JaxnetsError(f"cannot unpack {path}: {error}") from None
-            return read_sail(folder)
-    found = sorted(path.rglob("map-grid.xml")) if path.is_dir() else []
-    if not found:
-        raise JaxnetsError(f"no SAIL at {path}; expected a folder or .tar.gz with map-grid.xml")
-    folder = found[0].parent
-    world = build_world({name: _read_map(folder / f"map-{name}.xml") for name in MAPS})
-    told: list[Instruction] = []
-    for name in MAPS:
-        told += _read_walks(folder / f"{name}.settrc", name, world)
-    return world, told
+    with unpacked(path) as folder:
+        found = sorted(folder.rglob("map-grid.xml"))
+        if not found:
+            raise JaxnetsError(f"no SAIL at {path}; expected a folder or .tar.gz with map-grid.xml")
+        folder = found[0].parent
+        world = build_world({name: _read_map(folder / f"map-{name}.xml") for name in MAPS})
+        told: list[Instruction] = []
+        for name in MAPS:
+            told += _read_walks(folder / f"{name}.settrc", name, world)
+        return world, told
 
 
 def _read_map(path: Path):

@@ -241,7 +241,7 @@ def list_models(family: str | None = None, task: str | None = None) -> list[str]
         UnknownNameError: no network has this family or task.
 
     >>> list_models(family="lenet")
-    ['lenet5', 'lenet5_1998']
+    ['lenet5', 'lenet5_1998', 'lenet5_caffe']
     """
     infos = [entry.info for entry in _REGISTRY.values()]
     for kind, wanted in (("family", family), ("task", task)):

@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,6 +198,6 @@ def _folder(path: Path) -> dict[str, bytes]:
                     raise JaxnetsError(f"{path}: more than {MOST_BYTES} bytes unpacked")
                 if member.isfile():
                     files[Path(member.name).name] = archive.extractfile(member).read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise JaxnetsError(f"{path}: is no archive that can be read ({error})") from None
     return files

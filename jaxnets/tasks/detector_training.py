@@ -1,22 +1,25 @@
 """Train a small detector on annotated images of one's own, in one call."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnets import optim
-from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
 from jaxnets.data import ArraySource, ObjectSource, Source
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import fit_anchor_shapes, ssd_detections, ssd_losses
 from jaxnets.models.detection.small_ssd import STRIDES
 from jaxnets.tasks.detection import detection
 from jaxnets.tasks.detector import DetectorInfo
+from jaxnets.tasks.small_training import (
+    check_recipe,
+    color_statistics,
+    random_changes,
+    warm_adamw,
+    workdir_of,
+)
 from jaxnets.train import EarlyStopping, Fitted, RunOptions, fit
 
 # Images that are decoded once and kept.
@@ -62,11 +65,7 @@ class DetectorRecipe:
 
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
-        for name in ("width", "anchors_per_map", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise JaxnetsError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise JaxnetsError(f"learning_rate must be above 0, got {self.learning_rate}")
+        check_recipe(self, ("width", "anchors_per_map", "epochs", "batch_size"))
 
 
 def train_detector(
@@ -99,8 +98,7 @@ def train_detector(
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
     recipe.check()
-    if options.workdir is None:
-        raise JaxnetsError("workdir: got none; a run needs a directory, --workdir DIRECTORY")
+    workdir = workdir_of(options)
     for name, other in (("validation", validation), ("test", test)):
         if other is not None and (other.class_names, other.size) != (
             source.class_names,
@@ -123,8 +121,8 @@ def train_detector(
         info.network(),
         _in_memory(source),
         task=task,
-        optimizer=_optimizer(recipe, steps),
-        workdir=options.workdir,
+        optimizer=optax.chain(optax.clip_by_global_norm(recipe.clip), warm_adamw(recipe, steps)),
+        workdir=workdir,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         validation=_in_memory(validation),
@@ -135,7 +133,11 @@ def train_detector(
         prepare=augmentation(recipe, info),
         seed=recipe.seed,
         meta={"detector": info.to_json()},
-        settings={"recipe": asdict(recipe)},
+        settings={
+            "recipe": asdict(recipe),
+            "class_names": list(source.class_names),
+            "size": list(source.size),
+        },
         title="detector",
         options=options,
     )
@@ -154,12 +156,12 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
     except ValueError as error:
         raise JaxnetsError(f"the training images have too few objects: {error}") from None
     some = source.take(np.linspace(0, len(source) - 1, min(64, len(source))).astype(int))
-    pixels = some["image"].astype(np.float64)
+    mean, std = color_statistics(some["image"])
     return DetectorInfo(
         class_names=source.class_names,
         size=source.size,
-        mean=tuple(pixels.mean((0, 1, 2)).round(2).tolist()),
-        std=tuple(np.maximum(pixels.std((0, 1, 2)), 1.0).round(2).tolist()),
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
         anchors=anchors.shapes,
         width=recipe.width,
         dtype=recipe.dtype,
@@ -189,22 +191,4 @@ def augmentation(recipe: DetectorRecipe, info: DetectorInfo) -> Any:
     >>> changed["image"].shape, changed["box_mask"].tolist()
     ((1, 8, 8, 3), [[0.0]])
     """
-    changes = [partial(random_scale, scales=recipe.scales, fill=jnp.asarray(info.mean))]
-    if recipe.flip:
-        changes.append(random_flip)
-    if recipe.jitter:
-        amount = recipe.jitter
-        jitter = partial(color_jitter, brightness=amount, contrast=amount, saturation=amount, hue=0)
-        changes.append(jitter)
-    return per_example(compose(*changes))
-
-
-def _optimizer(recipe, steps):
-    warm = max(1, steps // 20)
-    schedule = optim.schedules.warm_up(
-        optim.schedules.cosine(recipe.learning_rate, max(1, steps - warm)), warm
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(recipe.clip),
-        optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=optim.mask_by_name),
-    )
+    return random_changes(recipe, info.mean, flip=recipe.flip)

@@ -1,24 +1,26 @@
 """Train a small segmenter on images of one's own, and use it again."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxnets import optim
-from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
 from jaxnets.data import ArraySource, LabelImageSource, read_image
 from jaxnets.data.object_source import fitted_size, resize
 from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.segmentation import small_segmenter
 from jaxnets.tasks.segmentation import segmentation
+from jaxnets.tasks.small_training import (
+    check_recipe,
+    color_statistics,
+    random_changes,
+    warm_adamw,
+    workdir_of,
+)
 from jaxnets.train import EarlyStopping, Fitted, RunOptions, fit
 from jaxnets.train.reopen import reopen
 from jaxnets.train.state import network_functions
@@ -57,11 +59,7 @@ class SegmenterRecipe:
 
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
-        for name in ("width", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise JaxnetsError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise JaxnetsError(f"learning_rate must be above 0, got {self.learning_rate}")
+        check_recipe(self, ("width", "epochs", "batch_size"))
 
 
 def train_segmenter(
@@ -94,12 +92,9 @@ def train_segmenter(
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
     recipe.check()
-    if options.workdir is None:
-        raise JaxnetsError("workdir: got none; a run needs a directory, --workdir DIRECTORY")
+    workdir = workdir_of(options)
     splits = [_in_memory(part) for part in (source, validation, test)]
-    pixels = splits[0].arrays["image"][:: max(1, len(source) // 64)].astype(np.float64)
-    mean = pixels.mean((0, 1, 2)).round(2)
-    std = np.maximum(pixels.std((0, 1, 2)), 1.0).round(2)
+    mean, std = color_statistics(splits[0].arrays["image"][:: max(1, len(source) // 64)])
     names, labels = source.class_names, splits[0].arrays["masks"]
     shares = np.array([(labels == k).sum() for k in range(len(names))]) / max(labels.size, 1)
     weights = np.maximum(shares, 1e-4) ** -recipe.balance
@@ -109,21 +104,7 @@ def train_segmenter(
         class_weights=(weights / weights.mean()).tolist(),
         preprocess=Standardization(mean, std).apply,
     )
-    changes = [
-        partial(
-            random_scale, scales=recipe.scales, fill=jnp.asarray(mean, jnp.float32),
-            mask_fill=source.void,
-        ),
-        random_flip,
-    ]  # fmt: skip
-    if recipe.jitter:
-        amount = dict.fromkeys(("brightness", "contrast", "saturation"), recipe.jitter)
-        changes.append(partial(color_jitter, **amount))
     steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
-    warm = max(1, steps // 20)
-    schedule = optim.warm_up(
-        optim.schedules.cosine(recipe.learning_rate, max(1, steps - warm)), warm
-    )
     info = {
         "class_names": list(names),
         "size": list(source.size),
@@ -135,18 +116,23 @@ def train_segmenter(
         small_segmenter(len(names), width=recipe.width),
         splits[0],
         task=task,
-        optimizer=optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=optim.mask_by_name),
-        workdir=options.workdir,
+        optimizer=warm_adamw(recipe, steps),
+        workdir=workdir,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         validation=splits[1],
         test=splits[2],
         early_stopping=None if validation is None else EarlyStopping(2**31 - 1, mode="max"),
         monitor="mIoU",
-        prepare=per_example(compose(*changes)),
+        prepare=random_changes(recipe, mean, mask_fill=source.void),
         seed=recipe.seed,
         meta={"segmenter": info},
-        settings={"recipe": asdict(replace(recipe))},
+        settings={
+            "recipe": asdict(recipe),
+            "class_names": list(names),
+            "size": list(source.size),
+            "void": source.void,
+        },
         title="segmenter",
         options=options,
     )

@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from jaxnets.data.text import Pairs
 from jaxnets.tasks.translator import Translator, Vocabularies, bleu_score, encode_pairs
-from jaxnets.tasks.writing_training import train_writer
+from jaxnets.tasks.writing_training import directory_of, train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -68,9 +68,7 @@ def train_translator(
     Traceback (most recent call last):
     ValueError: options: no workdir; expected the directory of the run
     """
-    if options.workdir is None:
-        raise ValueError("options: no workdir; expected the directory of the run")
-    workdir = options.workdir
+    workdir = directory_of(options)
     limits = {"buckets": buckets, "longest": longest}
     source, left_out = encode_pairs(corpus["train"], vocabularies, **limits)
     held_out, _ = encode_pairs(corpus["validation"], vocabularies, **limits)

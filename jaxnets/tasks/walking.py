@@ -13,7 +13,7 @@ from jaxnets.data.text import END, START, TextTokenizer
 from jaxnets.data.worlds import ACTIONS, World
 from jaxnets.models.sequence import Walker
 from jaxnets.tasks.writing import READS, write
-from jaxnets.tasks.writing_training import train_writer
+from jaxnets.tasks.writing_training import directory_of, train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -116,9 +116,7 @@ def train_walker(
     Traceback (most recent call last):
     ValueError: options: no workdir; expected the directory of the run
     """
-    if options.workdir is None:
-        raise ValueError("options: no workdir; expected the directory of the run")
-    workdir, world = options.workdir, model.world
+    workdir, world = directory_of(options), model.world
     source = encode_walks(training, tokenizer, buckets=buckets)
     order = shuffle.permutation(len(source), 0, use=shuffle.VALIDATION)
     held = max(1, len(source) // 10)

@@ -1,6 +1,7 @@
 """Training of any network that writes: the recipe that translation, speech and walks share."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -67,8 +68,7 @@ def train_writer(
     Traceback (most recent call last):
     ValueError: options: no workdir; expected the directory of the run
     """
-    if options.workdir is None:
-        raise ValueError("options: no workdir; expected the directory of the run")
+    workdir = directory_of(options)
     steps = epochs * (len(source) // batch_size)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
     return fit(
@@ -76,7 +76,7 @@ def train_writer(
         source,
         task=sequence_to_sequence(reads=reads, label_smoothing=label_smoothing, score=score),
         optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
-        workdir=options.workdir,
+        workdir=workdir,
         epochs=epochs,
         batch_size=batch_size,
         validation=held_out,
@@ -97,3 +97,17 @@ def train_writer(
         title=f"{type(model).__name__}, {len(source.buckets)} buckets",
         options=options,
     )
+
+
+def directory_of(options: RunOptions) -> Path:
+    """The directory of the run, asked for before anything is read or made.
+
+    Raises:
+        ValueError: there is none.
+
+    >>> directory_of(RunOptions(workdir=Path("runs/mine"))).name
+    'mine'
+    """
+    if options.workdir is None:
+        raise ValueError("options: no workdir; expected the directory of the run")
+    return options.workdir

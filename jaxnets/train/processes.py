@@ -57,14 +57,6 @@ class LostProcessError(JaxnetsError):
     """Another process of this run has ended; what remains cannot go on without it."""
 
 
-class StoppedTogether(KeyboardInterrupt):
-    """Ctrl-C, heard by one process and obeyed by all at the same step, their work saved.
-
-    Whoever ends by it leaves in order, and meets the others at JAX's last barrier; a process that
-    is simply gone would abort them there.
-    """
-
-
 def join(processes: Processes) -> None:
     """Connect this process to its run; does nothing for a run of one process, or a second time.
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnets.data import Batches, prefetch_to_device
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, StoppedTogether
 from jaxnets.train.arrays import named_leaves, restore_state, state_arrays, tree_sha256
 from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.early_stopping import EarlyStoppingHook
@@ -23,7 +23,6 @@ from jaxnets.train.options import RunOptions, say
 from jaxnets.train.parallel import DataParallel
 from jaxnets.train.processes import (
     LostProcessError,
-    StoppedTogether,
     StopRequest,
     agree,
     from_main,

@@ -8,7 +8,7 @@ import pytest
 
 from jaxnets import command, commands
 from jaxnets.commands import models, predict, train
-from jaxnets.errors import JaxnetsError
+from jaxnets.errors import JaxnetsError, StoppedTogether
 from jaxnets.models import list_models
 from jaxnets.tasks import apply_recipe, list_recipes
 from jaxnets.tasks.default_recipes import describe_recipe
@@ -206,3 +206,24 @@ def np_zeros():
     import numpy as np
 
     return np.zeros((8, 8, 1), np.uint8)
+
+
+@pytest.mark.parametrize(("stop", "orderly"), [(KeyboardInterrupt, False), (StoppedTogether, True)])
+def test_ctrl_c_ends_at_once_unless_others_wait(monkeypatch, capsys, stop, orderly):
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        seed: int = 0
+
+    def main(config):
+        raise stop
+
+    class GoneError(Exception):
+        """In place of the end of this process."""
+
+    def end(status):
+        raise GoneError(status)
+
+    monkeypatch.setattr(command, "_end", end)
+    with pytest.raises(SystemExit if orderly else GoneError) as caught:
+        command.run(main, Config, [])
+    assert caught.value.args == (130,) and capsys.readouterr().err == "interrupted\n"

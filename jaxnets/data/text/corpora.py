@@ -1,9 +1,8 @@
 """Published corpora of sentence pairs."""
 
-import tarfile
-import tempfile
 from pathlib import Path
 
+from jaxnets.data.archives import unpacked
 from jaxnets.data.text.files import Pairs, read_pairs
 from jaxnets.errors import JaxnetsError
 
@@ -34,25 +33,17 @@ def read_multi30k(
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: no Multi30k at /nowhere; expected a folder or a .tar.gz ...
     """
-    path = Path(path)
-    if path.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                with tarfile.open(path) as archive:
-                    archive.extractall(folder, filter="data")
-            except (tarfile.TarError, OSError) as error:
-                raise JaxnetsError(f"cannot unpack {path}: {error}") from None
-            return read_multi30k(folder, source=source, target=target, tokenized=tokenized)
-    kind = "lc.norm.tok." if tokenized else ""
-    found = sorted(path.rglob(f"{_SPLITS['validation']}.{kind}{source}")) if path.is_dir() else []
-    if not found:
-        raise JaxnetsError(
-            f"no Multi30k at {path}; expected a folder or a .tar.gz with "
-            f"{_SPLITS['validation']}.{kind}{source}"
-        )
-    folder = found[0].parent
-    return {
-        split: read_pairs(folder / f"{name}.{kind}{source}", folder / f"{name}.{kind}{target}")
-        for split, name in _SPLITS.items()
-        if tokenized or (folder / f"{name}.{kind}{source}").exists()
-    }
+    with unpacked(path) as folder:
+        kind = "lc.norm.tok." if tokenized else ""
+        found = sorted(folder.rglob(f"{_SPLITS['validation']}.{kind}{source}"))
+        if not found:
+            raise JaxnetsError(
+                f"no Multi30k at {path}; expected a folder or a .tar.gz with "
+                f"{_SPLITS['validation']}.{kind}{source}"
+            )
+        folder = found[0].parent
+        return {
+            split: read_pairs(folder / f"{name}.{kind}{source}", folder / f"{name}.{kind}{target}")
+            for split, name in _SPLITS.items()
+            if tokenized or (folder / f"{name}.{kind}{source}").exists()
+        }

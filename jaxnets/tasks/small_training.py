@@ -1,0 +1,133 @@
+"""What the recipes of small detectors and segmenters share: checks, changes of images, AdamW."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxnets import optim
+from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
+from jaxnets.errors import JaxnetsError
+from jaxnets.train import RunOptions
+
+
+class ImageRecipe(Protocol):
+    """The fields that are read here."""
+
+    learning_rate: Any
+    weight_decay: Any
+    scales: Any
+    jitter: Any
+
+
+def check_recipe(recipe: Any, counts: Sequence[str]) -> None:
+    """Refuse values that no training can have.
+
+    Args:
+        recipe: with a ``learning_rate``.
+        counts: names of its fields that are 1 or more.
+
+    Raises:
+        JaxnetsError: one that is less, or a rate that is not above 0.
+
+    >>> from types import SimpleNamespace
+    >>> check_recipe(SimpleNamespace(epochs=3, learning_rate=0.0), ["epochs"])
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: learning_rate must be above 0, got 0.0
+    """
+    for name in counts:
+        if getattr(recipe, name) < 1:
+            raise JaxnetsError(f"{name} must be at least 1, got {getattr(recipe, name)}")
+    if not recipe.learning_rate > 0:
+        raise JaxnetsError(f"learning_rate must be above 0, got {recipe.learning_rate}")
+
+
+def workdir_of(options: RunOptions) -> Path:
+    """The directory of the run.
+
+    Raises:
+        JaxnetsError: there is none.
+
+    >>> workdir_of(RunOptions())
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
+    """
+    if options.workdir is None:
+        raise JaxnetsError("workdir: got none; a run needs a directory, --workdir DIRECTORY")
+    return options.workdir
+
+
+def color_statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each channel, to a hundredth of a gray level.
+
+    Args:
+        pixels: (N, H, W, C).
+
+    Returns:
+        Two of (C,), float64; the deviation is 1 at least.
+
+    >>> [part.tolist() for part in color_statistics(np.full((1, 2, 2, 1), 7))]
+    [[7.0], [1.0]]
+    """
+    pixels = pixels.astype(np.float64)
+    return pixels.mean((0, 1, 2)).round(2), np.maximum(pixels.std((0, 1, 2)), 1.0).round(2)
+
+
+def random_changes(
+    recipe: ImageRecipe, mean: Any, *, flip: bool = True, **fill: Any
+) -> Callable[..., Any]:
+    """Random changes of training examples, with all that is marked in them: scale, mirror, colors.
+
+    Args:
+        recipe: how far.
+        mean: the color of what comes into view.
+        flip: mirror half of the images.
+        fill: further arguments of `jaxnets.augment.random_scale`.
+
+    Returns:
+        (key, batch, example_ids) → batch.
+
+    >>> import jax
+    >>> from types import SimpleNamespace
+    >>> recipe = SimpleNamespace(scales=(1.0, 1.0), jitter=0.0)
+    >>> batch = {"image": jnp.zeros((1, 4, 4, 3), jnp.uint8)}
+    >>> change = random_changes(recipe, (0.0, 0.0, 0.0))
+    >>> change(jax.random.key(0), batch, jnp.arange(1))["image"].shape
+    (1, 4, 4, 3)
+    """
+    color = jnp.asarray(mean, jnp.float32)
+    changes = [partial(random_scale, scales=recipe.scales, fill=color, **fill)]
+    if flip:
+        changes.append(random_flip)
+    if recipe.jitter:
+        amount = dict.fromkeys(("brightness", "contrast", "saturation"), recipe.jitter)
+        changes.append(partial(color_jitter, **amount))
+    return per_example(compose(*changes))
+
+
+def warm_adamw(recipe: ImageRecipe, steps: int) -> optax.GradientTransformation:
+    """AdamW whose rate rises over the first twentieth of the updates and falls along a cosine.
+
+    Args:
+        recipe: its highest rate and its decay, of kernels.
+        steps: updates in all.
+
+    Returns:
+        The transformation.
+
+    >>> from types import SimpleNamespace
+    >>> rule = warm_adamw(SimpleNamespace(learning_rate=0.1, weight_decay=0.0), 40)
+    >>> params = {"kernel": jnp.ones((1, 1))}
+    >>> updates, _ = rule.update(params, rule.init(params), params)
+    >>> round(updates["kernel"].item(), 3)  # the first of two steps of the rise
+    -0.05
+    """
+    warm = max(1, steps // 20)
+    schedule = optim.schedules.warm_up(
+        optim.schedules.cosine(recipe.learning_rate, max(1, steps - warm)), warm
+    )
+    return optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=optim.mask_by_name)
