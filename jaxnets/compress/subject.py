@@ -95,7 +95,7 @@ def trained_subject(
     >>> recipe = CompressionRecipe(batch_size=50)
     >>> trained_subject("nothing", "digits", recipe=recipe, epochs=1, workdir="runs/x")
     Traceback (most recent call last):
-    jaxnets.errors.UnknownNameError: unknown model 'nothing'. ...
+    jaxnets.errors.UnknownNameError: unknown network 'nothing'. ...
     """
     network = create_model(model)
     data = load_dataset(dataset, data_dir=data_dir)

@@ -185,6 +185,7 @@ def augmentation(recipe: DetectorRecipe, info: DetectorInfo) -> Any:
     Returns:
         (key, batch, example_ids) → batch.
 
+    >>> import jax.numpy as jnp
     >>> info = DetectorInfo(("cell",), (8, 8), (128.0,) * 3, (64.0,) * 3, (((4.0, 4.0),),) * 3, 4)
     >>> batch = {"image": jnp.zeros((1, 8, 8, 3), jnp.uint8), "boxes": jnp.ones((1, 1, 4))}
     >>> changed = augmentation(DetectorRecipe(), info)(jax.random.key(0), batch, jnp.arange(1))

@@ -147,6 +147,7 @@ class Segmenter:
         size: (H, W) of the canvas that images are fitted into.
         scores: images uint8 (B, H, W, 3) → (B, H, W, K).
 
+    >>> import jax.numpy as jnp
     >>> segmenter = Segmenter(("road", "sky"), (8, 8), lambda x: jnp.zeros((*x.shape[:3], 2)))
     >>> segmenter.label(np.zeros((4, 6, 3), np.uint8)).shape
     (4, 6)

@@ -122,8 +122,9 @@ def warm_adamw(recipe: ImageRecipe, steps: int) -> optax.GradientTransformation:
     >>> from types import SimpleNamespace
     >>> rule = warm_adamw(SimpleNamespace(learning_rate=0.1, weight_decay=0.0), 40)
     >>> params = {"kernel": jnp.ones((1, 1))}
-    >>> updates, _ = rule.update(params, rule.init(params), params)
-    >>> round(updates["kernel"].item(), 3)  # the first of two steps of the rise
+    >>> _, state = rule.update(params, rule.init(params), params)  # the rate begins at 0
+    >>> updates, _ = rule.update(params, state, params)
+    >>> round(updates["kernel"].item(), 3)  # halfway up
     -0.05
     """
     warm = max(1, steps // 20)
