@@ -18,6 +18,7 @@ from jaxnets.tasks.distillation_terms import (
 )
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
+from jaxnets.tasks.localization import temporal_localization
 from jaxnets.tasks.recipe import Recipe
 from jaxnets.tasks.segmentation import segmentation
 from jaxnets.tasks.segmenter import (
@@ -70,6 +71,7 @@ __all__ = [
     "soft_targets",
     "student_network",
     "student_variables",
+    "temporal_localization",
     "tolerant_classification",
     "train_classifier",
     "train_detector",

@@ -1,6 +1,8 @@
 """Videos: files decoded to arrays, lists of data sets, clips out of videos, generated clips."""
 
+from jaxnets.data.video.activities import activity_sequences, read_features, stretch
 from jaxnets.data.video.decode import Video, VideoError, cached_video, read_video, write_video
+from jaxnets.data.video.events import synthetic_events
 from jaxnets.data.video.lists import (
     LabeledVideo,
     VideoList,
@@ -31,6 +33,7 @@ __all__ = [
     "Video",
     "VideoError",
     "VideoList",
+    "activity_sequences",
     "cached_video",
     "clip_indices",
     "dense_starts",
@@ -40,6 +43,7 @@ __all__ = [
     "random_start",
     "read_activitynet",
     "read_ava",
+    "read_features",
     "read_hmdb51",
     "read_kinetics",
     "read_ucf101",
@@ -47,6 +51,8 @@ __all__ = [
     "read_video_folder",
     "read_weizmann",
     "segment_indices",
+    "stretch",
+    "synthetic_events",
     "uniform_starts",
     "write_video",
 ]

@@ -11,6 +11,8 @@ from jaxnets.models.video.resnet3d import VideoResNet
 from jaxnets.models.video.s3d import S3D
 from jaxnets.models.video.slow import Slow
 from jaxnets.models.video.slowfast import SlowFast, slow_frames
+from jaxnets.models.video.tal_losses import tal_detections, tal_losses
+from jaxnets.models.video.tal_net import Localized, SegmentTower, TALNet
 from jaxnets.models.video.two_stream import FrameCNN, TwoStream, flow_stack
 
 __all__ = [
@@ -22,9 +24,12 @@ __all__ = [
     "FrameCNN",
     "FrameFusion",
     "Inflated",
+    "Localized",
     "NonLocal",
+    "SegmentTower",
     "Slow",
     "SlowFast",
+    "TALNet",
     "TwoStream",
     "VideoResNet",
     "flow_stack",
@@ -33,5 +38,7 @@ __all__ = [
     "inflate_kernel",
     "log_mean_softmax",
     "slow_frames",
+    "tal_detections",
+    "tal_losses",
     "video_descriptor",
 ]
