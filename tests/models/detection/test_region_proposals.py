@@ -1,5 +1,8 @@
 """Region proposals: the published counts, a loop in NumPy, images with and without objects."""
 
+import runpy
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +19,8 @@ from jaxnets.models.detection import (
 )
 from jaxnets.ops import boxes
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+MADE = runpy.run_path(str(GOLDEN / "make_region_proposals.py"))
 ANCHORS = tuple(
     boxes.grid_anchors(boxes.cell_anchors((2 * s,), (0.5, 1.0, 2.0)), (64 // s, 64 // s), s)
     for s in (8, 16)
@@ -122,3 +127,22 @@ def test_gradients_are_finite_for_strange_objects_and_none(corners, there):
         # Background is learned from, and no offset is.
         assert sum((each > 0).sum() for each in slopes[0]) == 2 * 240
         assert not any(each.any() for each in slopes[1])
+
+
+def test_regions_and_losses_are_those_of_torchvision():
+    """tests/golden/make_region_proposals.py stored them, computed in float64."""
+    stored = np.load(GOLDEN / "region_proposals.npz")
+    logits, deltas = (tuple(jnp.float32(a) for a in parts) for parts in MADE["outputs"]())
+    outputs = RPNOutputs(logits, deltas, ANCHORS, jnp.full(2, 64.0))
+    found = jax.tree.map(np.asarray, propose(outputs, candidates=100, max_outputs=100))
+    for i in range(2):
+        count = len(stored[f"scores{i}"])
+        assert count > 50 and found.mask[i].sum() == count
+        np.testing.assert_allclose(found.scores[i][:count], stored[f"scores{i}"], atol=1e-6)
+        np.testing.assert_allclose(found.boxes[i][:count], stored[f"boxes{i}"], atol=1e-3)
+    truth = {"boxes": MADE["objects"](), "box_label": np.zeros((2, 3), int)}
+    truth["box_mask"] = np.ones((2, 3))
+    sampled = jnp.stack([stored["sampled0"], stored["sampled1"]])
+    losses = mean_losses(rpn_losses(jax.random.key(0), outputs, truth, count=64, sampled=sampled))
+    for name, value in losses.items():
+        np.testing.assert_allclose(value, stored[name], rtol=1e-4, err_msg=name)
