@@ -68,7 +68,7 @@ def pool_segments(
     inside = (time >= 0) & (time <= length)
     position = jnp.clip(time - 0.5, 0, length - 1)
     low = jnp.floor(position).astype(jnp.int32)
-    share = (position - low)[..., None].astype(x.dtype)
+    share = (position - jnp.floor(position))[..., None].astype(x.dtype)
     take = jax.vmap(lambda features, index: features[index])
     found = (1 - share) * take(x, low) + share * take(x, jnp.minimum(low + 1, length - 1))
     found = jnp.where(inside[..., None], found, 0)

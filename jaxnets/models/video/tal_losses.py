@@ -86,7 +86,7 @@ def _of_one(outputs: Localized, segments, labels, mask):
 
 
 def _mean(values, mask):
-    return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(mask.sum(), 1)
+    return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(mask.sum(dtype=values.dtype), 1)
 
 
 def _balanced(values, positive, negative, share):
