@@ -4,8 +4,8 @@ Command:  python -m experiments.ensembles.views
           python -m experiments.ensembles.views --networks 3 --keys 1
 Time:     a quarter of an hour on two CPU cores for three keys.
 Result:   runs/views/: summary.json, accuracy.json, views.png: top-1 and top-5 accuracy of one
-          network and of seven by the number of views, and the gains over one network with one view; the
-          figures are in docs/results.md.
+          network and of seven by the number of views, and the gains over one network with one
+          view; the figures are in docs/results.md.
 
 The networks differ in their first weights and in the order of the images, as GoogLeNet's seven did.
 They learn from random windows of the images; tested are the window in the middle, the corners,
