@@ -6,8 +6,8 @@ Command:  python -m experiments.compression.compress --model lenet_300_100
           python -m experiments.compression.compress --weights compressed_SqueezeNet.net
 Time:     LeNets on MNIST 3 and 15 minutes on two CPU cores, a ResNet-20 an hour; on one accelerator
           one and five minutes; the published SqueezeNet 2 seconds.
-Result:   runs/compress/DATASET-MODEL/: MODEL.jxnc, table.md by layer, compression.png, summary.json: bytes on the
-          disk and accuracy before and after; the figures are in docs/results.md.
+Result:   runs/compress/DATASET-MODEL/: MODEL.jxnc, table.md by layer, compression.png,
+          summary.json: bytes on the disk and accuracy before and after; see docs/results.md.
 
 Without --weights the network is trained here first. The same command goes on where it stopped.
 """
