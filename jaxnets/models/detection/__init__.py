@@ -12,6 +12,13 @@ from jaxnets.models.detection.fcos import (
 )
 from jaxnets.models.detection.levels import best_of_levels
 from jaxnets.models.detection.pyramid import FeaturePyramid, resnet_pyramid
+from jaxnets.models.detection.region_proposals import (
+    Proposals,
+    RegionProposalNetwork,
+    RPNOutputs,
+    propose,
+    rpn_losses,
+)
 from jaxnets.models.detection.retinanet import (
     RetinaNet,
     RetinaNetOutputs,
@@ -35,6 +42,9 @@ __all__ = [
     "DefaultBoxes",
     "FCOSOutputs",
     "FeaturePyramid",
+    "Proposals",
+    "RPNOutputs",
+    "RegionProposalNetwork",
     "RetinaNet",
     "RetinaNetOutputs",
     "SSDLiteMobileNet",
@@ -50,10 +60,12 @@ __all__ = [
     "focal_loss",
     "mean_losses",
     "parse_cfg",
+    "propose",
     "resnet_pyramid",
     "retinanet_detections",
     "retinanet_losses",
     "retinanet_resnet50_fpn",
+    "rpn_losses",
     "small_ssd",
     "ssd300_vgg16",
     "ssd_detections",

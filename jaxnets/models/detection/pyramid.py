@@ -21,6 +21,7 @@ class FeaturePyramid(nn.Module):
         network: images → ordered mapping of maps, the finest first.
         features: channels of all maps.
         coarser: two more maps by 3×3 convolutions of stride 2, RetinaNet's P6 and P7.
+        pooled: one more map, every second position of the coarsest, for large anchors.
         frozen: the network's normalizations use their running statistics in training, too.
         dtype: compute dtype.
 
@@ -36,6 +37,7 @@ class FeaturePyramid(nn.Module):
     network: nn.Module
     features: int = 256
     coarser: bool = True
+    pooled: bool = False
     frozen: bool = False
     dtype: Any = None
 
@@ -60,6 +62,8 @@ class FeaturePyramid(nn.Module):
                     y if name == "p6" else relu(y)
                 )
                 found[name] = y
+        if self.pooled:
+            found["pool"] = next(reversed(found.values()))[:, ::2, ::2]
         return found
 
 
