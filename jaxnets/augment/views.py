@@ -165,7 +165,8 @@ def googlenet_144_crops(image: jax.Array, size: int = 224) -> jax.Array:
     check_image(image)
     resized = {scale: resize_shorter(image, scale) for scale in _scales(size)}
     crops = []
-    for view in googlenet_144_boxes(*image.shape[:2], size):
+    height, width = image.shape[:2]
+    for view in googlenet_144_boxes(height, width, size):
         if view.mirrored:
             # Its unmirrored twin stands right before it.
             crops.append(crops[-1][:, ::-1])
