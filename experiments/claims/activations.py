@@ -8,20 +8,21 @@ CLAIMS = (
         name="relu_is_fast",
         sentence="ReLU trains faster than tanh, and sigmoid is the slowest of all",
         source="Krizhevsky, Sutskever and Hinton (2012), section 3.1 and figure 1",
-        experiment="Four dense hidden layers with each of seven activations, momentum 0.9, each "
-        "at the fastest of the same rates; counted are the steps until the training error falls "
-        "to a limit. AlexNet's figure 1 found ReLU six times faster than tanh in a convolutional "
-        "network on CIFAR-10. Same batches for all.",
+        experiment="Three convolutions with stride 2 and each of seven activations, momentum 0.9, "
+        "each at the fastest of the same rates; counted are the steps until the training error on "
+        "CIFAR-10 falls to 25 %. AlexNet's figure 1 found ReLU six times faster than tanh in a "
+        "network of four convolutions. Same batches for all.",
         measure=activations.race,
         full=activations.Race(
-            dataset="mnist",
+            dataset="cifar10",
             train=5000,
             test=1000,
-            keys=5,
-            rates=(0.003, 0.01, 0.03, 0.1, 0.3),
-            steps=600,
-            evaluations=60,
-            error=0.05,
+            keys=4,
+            kind="convolutional",
+            widths=(32, 32, 64),
+            rates=(0.003, 0.01, 0.03, 0.1),
+            steps=1500,
+            evaluations=50,
         ),
         quick=activations.Race(
             activations=("ReLU", "tanh", "sigmoid"), keys=3, steps=80, evaluations=16

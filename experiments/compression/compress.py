@@ -6,13 +6,13 @@ Command:  python -m experiments.compression.compress --model lenet_300_100
           python -m experiments.compression.compress --weights compressed_SqueezeNet.net
 Time:     LeNets on MNIST 3 and 15 minutes on two CPU cores, a ResNet-20 an hour; on one accelerator
           one and five minutes; the published SqueezeNet 2 seconds.
-Result:   runs/compress/: MODEL.jxnc, table.md by layer, compression.png, summary.json: bytes on the
-          disk and accuracy before and after; the figures are in docs/results.md.
+Result:   runs/compress/DATASET-MODEL/: MODEL.jxnc, table.md by layer, compression.png,
+          summary.json: bytes on the disk and accuracy before and after; see docs/results.md.
 
 Without --weights the network is trained here first. The same command goes on where it stopped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Config(CompressionRecipe):
         train_epochs: passes of the first training, where there are no weights.
         train_examples: training images, equally many of each class (default: all).
         data_dir: where prepared TFDS data sets lie (default: $TFDS_DATA_DIR).
-        workdir: where runs and results go.
+        workdir: where runs and results go (default: runs/compress/DATASET-MODEL).
     """
 
     model: str = "lenet_300_100"
@@ -58,7 +58,7 @@ class Config(CompressionRecipe):
     train_epochs: int = 20
     train_examples: int | None = None
     data_dir: Path | None = None
-    workdir: Path = Path("runs/compress")
+    workdir: Path | None = None
 
 
 def smoke() -> Config:
@@ -118,8 +118,11 @@ def finish(config: Config, found: Compressed) -> dict[str, Any]:
 
 def main(config: Config) -> dict[str, Any]:
     """Compress, draw, say what it came to."""
+    published = config.weights is not None and config.weights.suffix == ".net"
+    name = "squeezenet" if published else f"{config.dataset}-{config.model}"
+    config = replace(config, workdir=config.workdir or Path("runs/compress", name))
     workdir = write_settings(config)
-    if config.weights is not None and config.weights.suffix == ".net":
+    if published:
         summary = recompress(config)
     else:
         network = subject(config)

@@ -3,7 +3,8 @@
 `jaxnets.ensembles.predict_with_views` does the averaging.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import jax
@@ -89,7 +90,7 @@ def padded_ten_crop(images: jax.Array, padding: int = 4) -> jax.Array:
 
 
 class View(NamedTuple):
-    """A square in the image resized to a shorter side of ``scale``; it is resized to 224.
+    """A square in the image whose shorter side was resized; the network sees it at its own size.
 
     Attributes:
         scale: the shorter side that the image is resized to first.
@@ -108,15 +109,17 @@ class View(NamedTuple):
     mirrored: bool
 
 
-def googlenet_144_boxes(height: int, width: int) -> list[View]:
+def googlenet_144_boxes(height: int, width: int, size: int = 224) -> list[View]:
     """The 144 views with which GoogLeNet was tested.
 
     The shorter side is resized to 256, 288, 320 and 352; of each the left, center and right square
     (of portraits top, center and bottom) is taken; of each square the four corners and the center
-    of 224 pixels and the whole square resized to 224; each also mirrored: 4 · 3 · 6 · 2 = 144.
+    of 224 pixels and the whole square resized to 224; each also mirrored: 4 · 3 · 6 · 2 = 144. For
+    a network of another size all numbers of pixels shrink or grow with it.
 
     Args:
         height, width: of the image.
+        size: of the network's images.
 
     Returns:
         The views, in order: scales, squares, the six of each, mirror images.
@@ -131,46 +134,78 @@ def googlenet_144_boxes(height: int, width: int) -> list[View]:
     check_size("height", height)
     check_size("width", width)
     views = []
-    for scale in GOOGLENET_SCALES:
+    for scale in _scales(size):
         tall, wide = _resized(height, width, scale)
         extra = max(tall, wide) - scale
         for along in (0, round(extra / 2), extra):
             top, left = (along, 0) if tall > wide else (0, along)
-            places = [(top + y, left + x, 224) for y, x in _corners_and_center(scale, scale, 224)]
+            places = [(top + y, left + x, size) for y, x in _corners_and_center(scale, scale, size)]
             for place in [*places, (top, left, scale)]:
                 views += [View(scale, *place, mirrored) for mirrored in (False, True)]
     return views
 
 
-def googlenet_144_crops(image: jax.Array) -> jax.Array:
-    """The views of `googlenet_144_boxes` of one image: (H, W, C) → (144, 224, 224, C).
+def googlenet_144_crops(image: jax.Array, size: int = 224) -> jax.Array:
+    """The views of `googlenet_144_boxes` of one image: (H, W, C) → (144, size, size, C).
 
     Resized bilinearly with antialiasing; the image is uint8 or floating.
 
     Args:
         image: (H, W, C), uint8 or floating.
+        size: of the network's images.
 
     Returns:
-        (144, 224, 224, C), of the image's dtype.
+        (144, size, size, C), of the image's dtype.
+
+    Source: Szegedy et al. 2014, section 7.
 
     >>> jax.eval_shape(googlenet_144_crops, jnp.zeros((40, 50, 3))).shape
     (144, 224, 224, 3)
     """
     check_image(image)
-    resized = {scale: resize_shorter(image, scale) for scale in GOOGLENET_SCALES}
+    resized = {scale: resize_shorter(image, scale) for scale in _scales(size)}
     crops = []
-    for view in googlenet_144_boxes(*image.shape[:2]):
+    height, width = image.shape[:2]
+    for view in googlenet_144_boxes(height, width, size):
         if view.mirrored:
             # Its unmirrored twin stands right before it.
             crops.append(crops[-1][:, ::-1])
             continue
         part = (view.top, view.left, view.side, view.side)
-        if view.side == 224:
+        if view.side == size:
             whole = resized[view.scale]
-            crops.append(jax.lax.dynamic_slice(whole, (*part[:2], 0), (224, 224, whole.shape[2])))
+            crops.append(jax.lax.dynamic_slice(whole, (*part[:2], 0), (size, size, whole.shape[2])))
         else:
-            crops.append(resample(resized[view.scale], part, (224, 224)))
+            crops.append(resample(resized[view.scale], part, (size, size)))
     return jnp.stack(crops)
+
+
+def views_by_number(size: int) -> dict[int, Callable[[jax.Array], jax.Array]]:
+    """The middle, AlexNet's ten views and GoogLeNet's 144, for networks of one size.
+
+    Args:
+        size: of the network's images.
+
+    Returns:
+        Number of views V → a function, images (B, H, W, C) → views (V, B, size, size, C).
+
+    Source: Szegedy et al. 2014, section 7 and table 3.
+
+    >>> makers = views_by_number(6)
+    >>> [make(jnp.zeros((2, 8, 8, 3))).shape[0] for make in makers.values()]
+    [1, 10, 144]
+    """
+
+    def middle(images):
+        _check_batch(images)
+        check_size("size", size, min(images.shape[1:3]))
+        top, left = _corners_and_center(*images.shape[1:3], size)[-1]
+        return images[None, :, top : top + size, left : left + size]
+
+    def many(images):
+        return jax.vmap(partial(googlenet_144_crops, size=size), out_axes=1)(images)
+
+    return {1: middle, 10: partial(ten_crop, size=size), 144: many}
 
 
 def multi_scale(
@@ -200,6 +235,11 @@ def multi_scale(
         resized = jax.vmap(lambda image, scale=scale: resize_shorter(image, scale))(images)
         views += [resized, resized[:, :, ::-1]] if mirrored else [resized]
     return views
+
+
+def _scales(size: int) -> tuple[int, ...]:
+    check_size("size", size)
+    return tuple(round(scale * size / 224) for scale in GOOGLENET_SCALES)
 
 
 def _corners_and_center(height: int, width: int, size: int) -> list[tuple[int, int]]:

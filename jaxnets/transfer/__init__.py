@@ -24,6 +24,7 @@ from jaxnets.transfer.layers import (
     layers_up_to,
 )
 from jaxnets.transfer.linear import LinearClassifier
+from jaxnets.transfer.neighbors import nearest_neighbors
 from jaxnets.transfer.probe import cross_validate, fit_linear_probe
 from jaxnets.transfer.rates import layerwise_factors, scale_layers, unfreezing_phases
 from jaxnets.transfer.similarity import measure_similarity
@@ -50,6 +51,7 @@ __all__ = [
     "layers_up_to",
     "layerwise_factors",
     "measure_similarity",
+    "nearest_neighbors",
     "scale_layers",
     "set_head",
     "transfer_state",

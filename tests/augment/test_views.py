@@ -51,6 +51,18 @@ def test_144_crops_are_these_boxes():
         np.testing.assert_allclose(crops[i], expected, atol=1e-5)
 
 
+def test_144_views_of_small_networks_are_those_of_large_ones_in_small():
+    large, small = views.googlenet_144_boxes(480, 640), views.googlenet_144_boxes(60, 80, size=28)
+    for a, b in zip(large, small, strict=True):
+        np.testing.assert_allclose(np.array(a[:4]) / 8, b[:4], atol=1)
+        assert a.mirrored == b.mirrored and a.scale == 8 * b.scale
+    image = np.arange(32 * 40.0).reshape(32, 40, 1)
+    crops = np.asarray(jax.jit(views.googlenet_144_crops, static_argnums=1)(image, 28))
+    assert crops.shape == (144, 28, 28, 1)
+    np.testing.assert_allclose(crops[0], image[:28, :28], atol=1e-3)
+    np.testing.assert_allclose(crops[1], image[:28, 27::-1], atol=1e-3)
+
+
 def test_a_constant_image_has_equal_views():
     crops = jax.jit(views.googlenet_144_crops)(np.full((40, 50, 1), 7, np.uint8))
     assert (np.asarray(crops) == 7).all()

@@ -178,7 +178,7 @@ def overlay(module, config, words: list[str]):
     given = {word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words}
     keep = given | {"workdir", "dataset", "weights", "image", "images", "layers"}
     if given & {"workdir", "weights"}:  # of these the network is
-        keep |= {"model"}
+        keep |= {"model", "teacher"}
     small = getattr(module, "smoke", lambda: None)()
     values = {} if small is None else vars(small)
     changes = {

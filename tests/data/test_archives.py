@@ -29,7 +29,7 @@ def test_an_archive_is_a_folder_for_a_while(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/tmp/outside.txt"])
-def test_nothing_is_written_outside(tmp_path, name):
+def test_nothing_lands_outside(tmp_path, name):
     write_archive(tmp_path / "set.tar.gz", name)
     try:
         with unpacked(tmp_path / "set.tar.gz") as folder:

@@ -1,20 +1,18 @@
 """How activations train, and what becomes of gradients and units behind them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from experiments.claims.measures.small_networks import ACTIVATIONS, Kind, SmallNetwork
 from jaxnets import optim
 from jaxnets.losses import cross_entropy
 from jaxnets.metrics.dead_units import alive_units
 from jaxnets.models.mlp import MLP
-from jaxnets.nn import Dense, Maxout, PReLU
-from jaxnets.ops import elu, he_normal, leaky_relu, relu, sigmoid, tanh, xavier_normal
+from jaxnets.ops import he_normal, relu, sigmoid, tanh, xavier_normal
 from jaxnets.ops.activation_analysis import one_sided_share
 from jaxnets.study.claims import Outcome, Settings, TrainingSettings
 from jaxnets.study.effects import above, below, effect, points, ratio
@@ -22,52 +20,19 @@ from jaxnets.study.figures import COLORS, band, curves_and_dots, new_figure
 from jaxnets.study.sweep import make_keys
 from jaxnets.study.training import steps_to
 
-ACTIVATIONS: dict[str, Callable] = {
-    "ReLU": relu,
-    "leaky ReLU": leaky_relu,
-    "ELU": elu,
-    "PReLU": None,
-    "Maxout": None,
-    "tanh": tanh,
-    "sigmoid": sigmoid,
-}
-
-
-class ActivationNet(nn.Module):
-    """Dense hidden layers with the named activation.
-
-    Maxout has two pieces a unit. Weights after He, behind tanh and sigmoid after Xavier.
-    """
-
-    activation: str
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, x, *, train: bool = False):
-        saturates = self.activation in ("tanh", "sigmoid")
-        init = xavier_normal if saturates else he_normal
-        x = x.reshape(x.shape[0], -1)
-        for i, width in enumerate(self.widths):
-            options = {"kernel_init": init, "name": f"hidden{i}"}
-            if self.activation == "Maxout":
-                x = Maxout(width, pieces=2, **options)(x)
-                continue
-            x = Dense(width, **options)(x)
-            function = ACTIVATIONS[self.activation]
-            x = PReLU(name=f"prelu{i}")(x) if function is None else function(x)
-        return Dense(10, name="classifier")(x)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Race(TrainingSettings):
     """Every activation gets the rate at which it is fastest.
 
     Attributes:
+        kind, widths: of the network, see `SmallNetwork`.
         activations: of `ACTIVATIONS`; ReLU, tanh and sigmoid must be among them.
         error: training error to reach.
     """
 
     activations: tuple[str, ...] = tuple(ACTIVATIONS)
+    kind: Kind = "dense"
     widths: tuple[int, ...] = (64, 64, 64, 64)
     rates: tuple[float, ...] = (0.03, 0.3)
     steps: int = 1000
@@ -80,7 +45,7 @@ def race(settings: Race) -> Outcome:
     needed, curves = {}, {}
     for name in settings.activations:
         runs = settings.runs(
-            ActivationNet(name, settings.widths),
+            SmallNetwork(settings.kind, settings.widths, name),
             optim.momentum,
             np.float32(settings.rates),
         )

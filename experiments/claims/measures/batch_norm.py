@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import flax.linen as nn
 import jax
 import numpy as np
 
+from experiments.claims.measures.small_networks import Kind, SmallNetwork
 from jaxnets import optim
-from jaxnets.nn import BatchNorm, Dense
-from jaxnets.ops import relu
 from jaxnets.study.claims import Outcome, TrainingSettings
 from jaxnets.study.effects import above, at_least, below, effect, points, ratio
 from jaxnets.study.figures import COLORS, curves_and_dots, dots, new_figure
@@ -17,28 +15,17 @@ from jaxnets.study.training import Runs, best, steps_to
 NAMES = {True: "with BN", False: "without"}
 
 
-class Net(nn.Module):
-    """Dense, batch norm (or none), ReLU, several times."""
-
-    norm: bool
-    width: int = 64
-    depth: int = 4
-
-    @nn.compact
-    def __call__(self, x, *, train: bool = False):
-        x = x.reshape(x.shape[0], -1)
-        for i in range(self.depth):
-            x = Dense(self.width, name=f"fc{i}")(x)
-            if self.norm:
-                x = BatchNorm(name=f"bn{i}")(x, train=train)
-            x = relu(x)
-        return Dense(10, name="classifier")(x)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sweep(TrainingSettings):
-    """Learning rates and factors on He's initial weights, in pairs."""
+    """Learning rates and factors on He's initial weights, in pairs.
 
+    Attributes:
+        kind, widths: of the network, see `SmallNetwork`.
+        rates, scales: as many of the one as of the other, or one.
+    """
+
+    kind: Kind = "dense"
+    widths: tuple[int, ...] = (64, 64, 64, 64)
     rates: tuple[float, ...] = tuple(float(0.05 * 2**k) for k in range(12))
     scales: tuple[float, ...] = (1.0,)
     steps: int = 400
@@ -53,7 +40,7 @@ def _scaled(params, value):
     """Every hidden layer's weights × scale."""
     return {
         name: jax.tree.map(lambda w: w * value["scale"] if w.ndim > 1 else w, layer)
-        if name.startswith("fc")
+        if name.startswith("hidden")
         else layer
         for name, layer in params.items()
     }
@@ -66,7 +53,8 @@ def train(settings: Sweep, norm: bool) -> Runs:
         "rate": np.broadcast_to(np.float32(settings.rates), (count,)),
         "scale": np.broadcast_to(np.float32(settings.scales), (count,)),
     }
-    return settings.runs(Net(norm), _sgd, values, start=_scaled)
+    network = SmallNetwork(settings.kind, settings.widths, norm=norm)
+    return settings.runs(network, _sgd, values, start=_scaled)
 
 
 @dataclass(frozen=True, kw_only=True)
