@@ -170,6 +170,21 @@ def test_a_mesh_divides_images_and_output_channels_and_gathers_nothing():
 
 
 @here
+def test_an_algorithm_with_constants_beside_onednn_on_a_mesh():
+    """Winograd's matrices had no place in the divided call: LeNet-5 on several devices failed."""
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    rng = np.random.default_rng(0)
+    x, kernel = (
+        rng.standard_normal(s).astype(np.float32) for s in ((256, 32, 32, 1), (5, 5, 1, 6))
+    )
+    problem = make_problem(x, kernel)
+    program = jax.jit(apply, static_argnums=(2, 3))
+    got = program(jax.device_put(x, place), kernel, problem, Plan("winograd", "onednn", "onednn"))
+    np.testing.assert_allclose(got, program(x, kernel, problem, DIRECT), atol=1e-3)
+
+
+@here
 def test_devices_that_have_their_part_already_call_it_as_they_are():
     x, kernel = arrays()
     summed = lambda x, k: jax.lax.psum(jax.grad(loss, 1)(x, k, ONEDNN, ALONE), "i")  # noqa: E731

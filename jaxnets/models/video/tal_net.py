@@ -196,7 +196,8 @@ class TALNet(nn.Module):
         said = [self._propose(tower, f"stream{i}") for i, tower in enumerate(towers)]
         said = jnp.mean(jnp.stack(said), 0).astype(jnp.float32).reshape(x.shape[0], -1, 3)
         objectness, deltas = said[..., 0], said[..., 1:]
-        proposals, mask = self._choose(anchors, *map(lax.stop_gradient, (objectness, deltas)), x)
+        found = lax.stop_gradient((objectness, deltas))
+        proposals, mask = self._choose(anchors, found[0], found[1], x)
         if segments is not None:
             proposals = jnp.concatenate((proposals, segments.astype(proposals.dtype)), 1)
             real = jnp.ones(segments.shape[:2]) if segment_mask is None else segment_mask
