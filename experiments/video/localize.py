@@ -3,11 +3,10 @@
 Command:  python -m experiments.video.localize
           python -m experiments.video.localize --dataset activitynet:FILE.json --features FOLDER
           python -m experiments.video.localize --input FILE.npy --duration 61.5
-Time:     minutes on two CPU cores for the generated events; no accuracy was measured yet.
+Time:     minutes on two CPU cores; no accuracy was measured yet.
 Result:   summary.json: mAP at a temporal IoU of .5, and the mean over .5, .55, …, .95.
 
-FOLDER holds ID.npy (T, C) of each video; --streams 1024 1024 where features of RGB and flow stand
-side by side. --input lists the actions of another video by the run in --workdir.
+FOLDER holds ID.npy (T, C); --input lists the actions of another video by the run in --workdir.
 """
 
 from dataclasses import dataclass
@@ -37,8 +36,7 @@ class Config(train.RunOptions):
         duration: of that video, in seconds; without, times are steps of its features.
         min_score: of the actions that are listed.
         streams: channels of each stream of features.
-        length: steps that every sequence is stretched to.
-        scales: lengths of the anchors, in steps.
+        length, scales: steps that every sequence is stretched to, and of the anchors.
         width, hidden: channels of the towers, units of the classifier.
         proposals: of each sequence.
         examples: generated sequences; 200 more for the test.

@@ -55,8 +55,8 @@ def test_the_published_resnet20_on_cifar10(published, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--weights", "w.pth"), "go together; give --model"),
-        (("--model", "resnet20"), "go together; give --weights"),
+        (("--weights", "w.pth"), "w.pth needs --model NAME"),
+        (("--model", "resnet20"), "is of --weights FILE; give both, or a run"),
         (("--weights", "w.pth", "--model", "resnet20"), "go together; give --dataset"),
         (
             ("--weights", "w.pth", "--model", "resnt20", "--dataset", "digits"),
