@@ -171,7 +171,7 @@ def test_a_mesh_divides_images_and_output_channels_and_gathers_nothing():
 
 @here
 def test_an_algorithm_with_constants_beside_onednn_on_a_mesh():
-    """Winograd's matrices had no place in the divided call: LeNet-5 on several devices failed."""
+    """Winograd's matrices have no place in a call that is divided by hand; XLA divides it."""
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     rng = np.random.default_rng(0)
@@ -180,7 +180,9 @@ def test_an_algorithm_with_constants_beside_onednn_on_a_mesh():
     )
     problem = make_problem(x, kernel)
     program = jax.jit(apply, static_argnums=(2, 3))
-    got = program(jax.device_put(x, place), kernel, problem, Plan("winograd", "onednn", "onednn"))
+    operands = jax.device_put(x, place), kernel, problem, Plan("winograd", "onednn", "onednn")
+    assert "CustomSPMDPartitioning" not in program.lower(*operands).as_text()
+    got = program(*operands)
     np.testing.assert_allclose(got, program(x, kernel, problem, DIRECT), atol=1e-3)
 
 
