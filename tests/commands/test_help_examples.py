@@ -162,6 +162,7 @@ def missing(words: list[str], root: Path) -> str | None:
             return f"a detection set or a trained detector ({word})"
     # tests/tasks tries these on sets that it makes.
     sets = ("multi30k_ende.tar.gz", "train.de", "fsdd.flac", "sail.tar.gz", "FILE", "--input")
+    sets += ("easy_vqa", "questions.json")
     for word in sets:
         if word in words:
             return f"a set of sentences or sounds, or a network trained on one ({word})"
