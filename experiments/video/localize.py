@@ -1,11 +1,11 @@
 """Find where in a sequence each action begins and ends: TAL-Net on features of videos.
 
 Command:  python -m experiments.video.localize
-          python -m experiments.video.localize --dataset activitynet:FILE.json --features FOLDER
+          python -m experiments.video.localize --dataset activitynet:FILE.json \\
+              --features FOLDER --workdir runs/activities
           python -m experiments.video.localize --input FILE.npy --duration 61.5
 Time:     minutes on two CPU cores; no accuracy was measured yet.
 Result:   summary.json: mAP at a temporal IoU of .5, and the mean over .5, .55, …, .95.
-
 FOLDER holds ID.npy (T, C); --input lists the actions of another video by the run in --workdir.
 """
 
