@@ -198,6 +198,7 @@ MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.sequence.spell": sounds,
     "experiments.sequence.walk": instructions,
     "experiments.sequence.bake_off": letters,
+    "experiments.search.search_cell": letters,
     "experiments.video": films,
 }
 
