@@ -1,8 +1,9 @@
 """Find where in a sequence each action begins and ends: TAL-Net on features of videos.
 
 Command:  python -m experiments.video.localize
-          python -m experiments.video.localize --without motion
-          python -m experiments.video.localize --dataset activitynet:FILE.json --features FOLDER
+          python -m experiments.video.localize --without motion --workdir runs/one_stream
+          python -m experiments.video.localize --dataset activitynet:FILE.json \\
+              --features FOLDER --workdir runs/activities
           python -m experiments.video.localize --input FILE.npy --duration 61.5
 Time:     a minute and a half on two CPU cores.
 Result:   summary.json: mAP at a temporal IoU of .5 (on generated events 99 %, 52 % --without one
