@@ -2,10 +2,12 @@
 
 Command:  python -m experiments.search.search_architecture --table nas_bench_macro.npz
           python -m experiments.search.search_architecture --space digits
-Time:     the table 2 minutes for 20 keys on two CPU cores, digits 3; an accelerator helps digits.
-Result:   runs/search/SPACE/: summary.json, search.png, table.md, for digits found.png and search.db
-          (Optuna's): mean of the last 50 of 500 queries on the table above 92.6 by REINFORCE; the
-          found child beside random ones with an interval. The figures are in docs/results.md.
+          python -m experiments.search.search_architecture --space digits --strategy darts \\
+              --workdir runs/darts
+          python -m experiments.search.search_architecture --space cifar10 --wider 4
+Time:     the table 2 minutes for 20 keys on two CPU cores, digits 3, CIFAR-10 15.
+Result:   runs/search/SPACE/: summary.json, search.png, table.md; for children found.png, search.db
+          (Optuna's) and the found child beside random ones with an interval; see docs/results.md.
 
 The same command goes on where it stopped.
 """
@@ -16,22 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxnets import command
+from jaxnets import command, nas
 from jaxnets.errors import JaxnetsError
-from jaxnets.nas import (
-    decode_conv,
-    draw_conv,
-    draw_search,
-    load_macro_table,
-    make_strategy,
-    search_children,
-    search_over_keys,
-    search_table,
-    small_space,
-    summarize_searches,
-)
 from jaxnets.nas.report import STRATEGIES
-from jaxnets.study.data import load
+from jaxnets.study.data import available, load
 from jaxnets.study.summaries import json_values, write_settings
 from jaxnets.train.run_directory import write_json
 
@@ -41,10 +31,10 @@ class Config:
     """What to search, and how.
 
     Attributes:
-        space: "macro", the table, or "digits", convolutional children.
+        space: "macro", the table, or "digits", "cifar10": convolutional children.
         table: NAS-Bench-Macro's file.
         strategies: of the table's searches.
-        strategy: of the search for a child.
+        strategy: of the search for a child, or "darts".
         queries: architectures of a search (default: 500 of the table, 40 children).
         together: architectures between two updates; children train side by side.
         keys: searches of the table, or trainings of the found child (default: 20, 5).
@@ -53,11 +43,12 @@ class Config:
         layers: of the children.
         steps: updates of a child.
         random_children: drawn evenly, to compare with.
+        wider: how many times more filters the networks of the comparison have.
         seed: of the search for a child.
         workdir: where results go.
     """
 
-    space: Literal["macro", "digits"] = "macro"
+    space: Literal["macro", "digits", "cifar10"] = "macro"
     table: Path | None = None
     strategies: tuple[str, ...] = STRATEGIES
     strategy: str = "evolution"
@@ -69,6 +60,7 @@ class Config:
     layers: int = 3
     steps: int = 120
     random_children: int = 9
+    wider: int = 1
     seed: int = 0
     workdir: Path = Path("runs/search")
 
@@ -82,38 +74,43 @@ def smoke() -> Config:
 def on_the_table(config: Config, workdir: Path) -> dict[str, Any]:
     """Each strategy from several keys."""
     if config.table is None:
-        raise JaxnetsError(
-            "--space macro needs --table nas_bench_macro.npz, NAS-Bench-Macro's file"
-        )
-    table = load_macro_table(config.table)
+        raise JaxnetsError("--space macro needs --table nas_bench_macro.npz, its file")
+    table = nas.load_macro_table(config.table)
     rates = {"learning_rate": config.learning_rate, "entropy_weight": config.entropy_weight}
+    sizes = {"keys": config.keys or 20, "queries": config.queries or 500}
     rewards = {
-        name: search_over_keys(
-            lambda key, name=name: make_strategy(name, table.space, seed=key, **rates),
+        name: nas.search_over_keys(
+            lambda key, name=name: nas.make_strategy(name, table.space, seed=key, **rates),
             table.reward,
-            keys=config.keys or 20,
-            queries=config.queries or 500,
             together=config.together,
             folder=workdir / "searches",
             name=name,
+            **sizes,
         )
         for name in config.strategies
     }
-    summary = summarize_searches(rewards)
-    text = search_table(summary)
+    summary = nas.summarize_searches(rewards)
+    text = nas.search_table(summary)
     (workdir / "table.md").write_text(text + "\n")
     print(text)
-    draw_search(rewards, workdir / "search.png", unit="CIFAR-10 accuracy, %")
+    nas.draw_search(rewards, workdir / "search.png", unit="CIFAR-10 accuracy, %")
     return {"of_all": float(table.means.mean()), **summary}
 
 
 def with_children(config: Config, workdir: Path) -> dict[str, Any]:
     """A search with real children, and the found one against chance."""
-    sizes = {"population": 20, "sample": 5}
-    strategy = make_strategy(config.strategy, small_space(config.layers), seed=config.seed, **sizes)
-    found = search_children(
+    if available(config.space) != config.space:
+        raise JaxnetsError("--space cifar10 needs CIFAR-10; set TFDS_DATA_DIR to where it lies")
+    data = load("digits") if config.space == "digits" else load("cifar10", train=5000, test=1000)
+    space, strategy = nas.small_space(config.layers), None
+    if config.strategy != "darts":
+        options = {"seed": config.seed, "population": 20, "sample": 5}
+        strategy = nas.make_strategy(config.strategy, space, **options)
+    found = nas.search_children(
         strategy,
-        load("digits"),
+        data,
+        space=space,
+        compare_in=nas.small_space(config.layers, wider=config.wider),
         queries=config.queries or 40,
         together=config.together,
         steps=config.steps,
@@ -122,9 +119,10 @@ def with_children(config: Config, workdir: Path) -> dict[str, Any]:
         seed=config.seed,
         store=workdir / "search.db",
     )
-    draw_conv(decode_conv(found.space, found.history.best), workdir / "found.png")
-    rewards = {config.strategy: found.history.rewards[None]}
-    draw_search(rewards, workdir / "search.png", unit="accuracy, %")
+    nas.draw_conv(nas.decode_conv(found.space, found.history.best), workdir / "found.png")
+    if strategy is not None:
+        rewards = {config.strategy: found.history.rewards[None]}
+        nas.draw_search(rewards, workdir / "search.png", unit="accuracy, %")
     summary = {
         "architecture": found.space.to_text(found.history.best),
         "found": found.compared.found.tolist(),

@@ -1,7 +1,8 @@
 """Train a small segmenter on images with label images: a narrow residual network with a pyramid.
 
 Command:  python -m experiments.segmentation.train_segmenter --data FOLDER --classes road sky …
-          python -m experiments.segmentation.train_segmenter --data camvid --size 180 240 --void 11
+          python -m experiments.segmentation.train_segmenter --data camvid --size 180 240 \\
+              --void 11 --workdir runs/camvid
 Time:     CamVid (367 images of 240×180) about fifteen minutes on two CPU cores.
 Result:   runs/train_segmenter/: mean IoU on the test images in summary.json, and segmented.png:
           images, what is there and what was found. CamVid: see docs/results.md.

@@ -1,7 +1,8 @@
 """Translate: a network without attention, RNNsearch and a small Transformer on pairs of sentences.
 
 Command:  python -m experiments.sequence.translate --dataset multi30k_ende.tar.gz
-          python -m experiments.sequence.translate --source train.de --target train.en
+          python -m experiments.sequence.translate --source train.de --target train.en \\
+              --workdir runs/own_pairs
           python -m experiments.sequence.translate --input "ein hund läuft im schnee ."
 Time:     about fifteen CPU minutes for each network.
 Result:   summary.json: BLEU on Multi30k's test2016, German to English, greedy and by beam search;

@@ -1,7 +1,8 @@
 """Listen, attend and walk: instructions in English become walks through a world of corridors.
 
 Command:  python -m experiments.sequence.walk --dataset sail.tar.gz
-          python -m experiments.sequence.walk --input "go to the sofa" --at "grid 3 5 0"
+          python -m experiments.sequence.walk --dataset sail.tar.gz --input "go to the sofa" \\
+              --at "grid 3 5 0"
 Time:     a few CPU minutes for each of SAIL's three folds.
 Result:   summary.json: the share of walks that end at the right place and facing the right way, on
           the map that was not trained on; see docs/results.md; attention.png.

@@ -93,6 +93,12 @@ def main(config: Config) -> dict[str, Any]:
     info, workdir = model_info(config.model), write_settings(config)
     data = load_images(config, info.input_size)
     whole = Split(*(np.concatenate(parts) for parts in zip(data.train, data.test, strict=True)))
+    fewest = int(np.bincount(whole.labels).min())
+    if config.per_class >= fewest:
+        raise JaxnetsError(
+            f"--per-class {config.per_class}: a class has {fewest} images in all, and what is not "
+            f"learned from is the test; choose less than {fewest}"
+        )
     network = create_model(config.model, num_classes=data.num_classes)
     shape = (*whole.images.shape[1:3], info.channels)
     normalize = Standardization(255 * np.array(info.mean), 255 * np.array(info.std)).apply

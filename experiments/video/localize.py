@@ -1,28 +1,35 @@
 """Find where in a sequence each action begins and ends: TAL-Net on features of videos.
 
 Command:  python -m experiments.video.localize
-          python -m experiments.video.localize --dataset activitynet:FILE.json --features FOLDER
+          python -m experiments.video.localize --without motion --workdir runs/one_stream
+          python -m experiments.video.localize --dataset activitynet:FILE.json \\
+              --features FOLDER --workdir runs/activities
           python -m experiments.video.localize --input FILE.npy --duration 61.5
-Time:     minutes on two CPU cores; no accuracy was measured yet.
-Result:   summary.json: mAP at a temporal IoU of .5, and the mean over .5, .55, …, .95.
+Time:     a minute and a half on two CPU cores.
+Result:   summary.json: mAP at a temporal IoU of .5 (on generated events 99 %, 52 % --without one
+          of the streams), and the mean over .5, .55, …, .95.
 
 FOLDER holds ID.npy (T, C); --input lists the actions of another video by the run in --workdir.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import optax
 
 from jaxnets import command, train
-from jaxnets.data import ArraySource
-from jaxnets.data.video import activity_sequences, read_features, stretch, synthetic_events
-from jaxnets.errors import JaxnetsError
+from jaxnets.data.video import read_features, stretch
 from jaxnets.models.video import TALNet, tal_detections
+from jaxnets.study.event_sets import read_sequences
 from jaxnets.tasks import temporal_localization
 
-DECIDES = ("dataset", "streams", "length", "scales", "width", "hidden", "proposals", "examples")
+# What a run that goes on must have had at its start, beside what `fit` keeps itself.
+DECIDES = (
+    *("dataset", "streams", "length", "scales", "width", "hidden", "proposals", "examples"),
+    "without",
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,12 @@ class Config(train.RunOptions):
         duration: of that video, in seconds; without, times are steps of its features.
         min_score: of the actions that are listed.
         streams: channels of each stream of features.
-        length, scales: steps that every sequence is stretched to, and of the anchors.
+        length, scales: steps of every sequence, and of the anchors, best multiples of 6 up to the
+            longest action; for ActivityNet up to the length.
         width, hidden: channels of the towers, units of the classifier.
         proposals: of each sequence.
         examples: generated sequences; 200 more for the test.
+        without: of generated events, the stream that is 0, a control.
         epochs, batch_size, learning_rate, seed: of training, by Adam; the rate falls to 0.
         workdir: where the run lives.
     """
@@ -56,6 +65,7 @@ class Config(train.RunOptions):
     hidden: int = 64
     proposals: int = 40
     examples: int = 2000
+    without: Literal["appearance", "motion"] | None = None
     epochs: int = 10
     batch_size: int = 32
     learning_rate: float = 2e-3
@@ -67,27 +77,6 @@ def smoke() -> Config:
     """A few sequences, one epoch."""
     small = {"examples": 16, "epochs": 1, "batch_size": 8, "width": 4, "hidden": 8}
     return Config(scales=(6, 24), proposals=8, **small)
-
-
-def read(config: Config) -> tuple[ArraySource, ArraySource, tuple[str, ...]]:
-    """Training and test sequences, and the names of the classes."""
-    kind, _, path = config.dataset.partition(":")
-    if kind == "events" and not path:
-        if len(config.streams) != 2 or len(set(config.streams)) != 1:
-            raise JaxnetsError("--dataset events has two equal streams, such as --streams 8 8")
-        rng = np.random.default_rng(config.seed)
-        options = {"length": config.length, "channels": config.streams[0]}
-        made = [synthetic_events(rng, n, **options) for n in (config.examples, 200)]
-        names = tuple(f"appearance {a}, motion {b}" for a in (0, 1) for b in (0, 1))
-        return ArraySource(made[0]), ArraySource(made[1]), names
-    if kind != "activitynet" or not path:
-        raise JaxnetsError(f"--dataset: got {config.dataset!r}; expected events, activitynet:FILE")
-    if config.features is None:
-        raise JaxnetsError("--dataset activitynet needs --features FOLDER with an .npy a video")
-    options = {"length": config.length, "channels": sum(config.streams)}
-    first, names = activity_sequences(path, config.features, subset="training", **options)
-    second, _ = activity_sequences(path, config.features, subset="validation", **options)
-    return ArraySource(first), ArraySource(second), names
 
 
 def build(config: Config, classes: int) -> TALNet:
@@ -127,7 +116,15 @@ def main(config: Config) -> dict:
     """Train or go on and measure; or look at one video."""
     if config.input is not None:
         return look(config)
-    source, test, names = read(config)
+    source, test, names = read_sequences(
+        config.dataset,
+        streams=config.streams,
+        length=config.length,
+        features=config.features,
+        examples=config.examples,
+        seed=config.seed,
+        without=config.without,
+    )
     steps = max(config.epochs * (len(source) // config.batch_size), 1)
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps)
     fitted = train.fit(

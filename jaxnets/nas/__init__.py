@@ -1,13 +1,16 @@
 """Searching for networks: spaces as data, a controller taught by rewards, and what it is beside."""
 
+from jaxnets.nas.cell_search import FoundCell, search_cells
 from jaxnets.nas.cell_space import cell_space, decode_cells, encode_cells
 from jaxnets.nas.children_search import FoundChild, search_children, small_space
 from jaxnets.nas.controller import Written, init_controller, read, write
 from jaxnets.nas.conv_child import ConvChild, ConvLayer, ConvPlan, decode_conv
 from jaxnets.nas.darts import architecture_gradient, discretize, mixture
+from jaxnets.nas.darts_search import darts_architecture
 from jaxnets.nas.draw import draw_conv, draw_search, draw_tree
 from jaxnets.nas.halving import Rung, successive_halving
 from jaxnets.nas.macro_table import MacroTable, load_macro_table
+from jaxnets.nas.masked_cells import MaskedCells
 from jaxnets.nas.masked_children import MaskedChildren, Masks
 from jaxnets.nas.parameter_server import Simulated, simulate_parameter_server
 from jaxnets.nas.report import (
@@ -43,9 +46,11 @@ __all__ = [
     "ConvChild",
     "ConvLayer",
     "ConvPlan",
+    "FoundCell",
     "FoundChild",
     "History",
     "MacroTable",
+    "MaskedCells",
     "MaskedChildren",
     "Masks",
     "RandomSearch",
@@ -64,6 +69,7 @@ __all__ = [
     "architecture_gradient",
     "cell_space",
     "conv_space",
+    "darts_architecture",
     "decode_cell",
     "decode_cells",
     "decode_conv",
@@ -83,6 +89,7 @@ __all__ = [
     "reinforce_loss",
     "rnn_space",
     "run_search",
+    "search_cells",
     "search_children",
     "search_over_keys",
     "search_table",

@@ -217,9 +217,9 @@ def against_chance(
 
 
 def train_in_groups(
-    key: Any, children: MaskedChildren, those: Sequence[Architecture], data, together, **options
+    key: Any, children: Any, those: Sequence[Architecture], data, together, **options
 ) -> np.ndarray:
-    """Accuracies of children that are trained so many at a time; the last group is filled up."""
+    """What ``children.train`` finds, so many children at a time; the last group is filled up."""
     found: list[float] = []
     for start in range(0, len(those), together):
         group = list(those[start : start + together])

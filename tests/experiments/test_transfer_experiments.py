@@ -8,7 +8,7 @@ import pytest
 
 from experiments import train_classifier
 from experiments.ensembles import ensemble
-from experiments.transfer import transfer_strategies, transferability
+from experiments.transfer import fine_tune_few, transfer_strategies, transferability
 from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError
 from jaxnets.tasks import load_classifier
@@ -86,3 +86,9 @@ def test_mistakes_say_what_was_wrong(experiment, changes, message, tmp_path):
     config = replace(experiment.smoke(), workdir=tmp_path, **changes)
     with pytest.raises(JaxnetsError, match=message):
         experiment.main(config)
+
+
+def test_as_many_images_to_learn_from_as_there_are_leave_no_test(tmp_path):
+    config = replace(fine_tune_few.smoke(), per_class=1000, workdir=tmp_path)
+    with pytest.raises(JaxnetsError, match=r"--per-class 1000: a class has .* choose less than"):
+        fine_tune_few.main(config)

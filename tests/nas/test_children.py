@@ -14,12 +14,15 @@ from jaxnets.nas import (
     Masks,
     architecture_gradient,
     conv_space,
+    darts_architecture,
     decode_conv,
     discretize,
     draw_conv,
     mixture,
+    search_children,
 )
 from jaxnets.nas.conv_child import IMAGE, join
+from jaxnets.study.data import Data, Part
 
 SPACE = conv_space(3, heights=(1, 3), widths=(1, 2, 3), filters=(2, 4))
 
@@ -182,3 +185,31 @@ def test_darts_finds_the_useful_filter_size():
         space=space,
     )
     assert discretize(space, alphas - gradient) == (0, 1, 0)
+
+
+def test_darts_from_end_to_end_finds_the_rows_that_tell():
+    """The classes differ in how neighboring columns agree, which 1 × 1 windows cannot see."""
+    space = conv_space(1, heights=(1,), widths=(1, 3), filters=(2,))
+    children = MaskedChildren(space, channels=1, num_classes=2)
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 400)
+    signs = random.choice([-1.0, 1.0], (400, 4, 8, 1)).astype(np.float32)
+    agreeing = np.broadcast_to(signs[:, :, :1], signs.shape)
+    images = np.where(labels[:, None, None, None] == 1, agreeing, signs)
+    halves = images[:200], labels[:200], images[200:], labels[200:]
+    key = jax.random.key(0)
+    found, shares = darts_architecture(key, children, *halves, steps=150)
+    assert found == (0, 1, 0) and shares[1, 1] > 0.8
+    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
+    second, _ = darts_architecture(key, children, *halves, steps=100, second_order=True)
+    assert second == (0, 1, 0)
+    data = Data("made", Part(images[:300], labels[:300]), Part(images[300:], labels[300:]), 2)
+    sizes = {"queries": 4, "together": 2, "steps": 80, "keys": 2, "random": 3}
+    wide = conv_space(1, heights=(1,), widths=(1, 3), filters=(6,))
+    result = search_children(None, data, space=space, compare_in=wide, **sizes)
+    assert result.history.best == (0, 1, 0)
+    assert (result.compared.found > 90).all()
+    with pytest.raises(ValueError, match="needs the space"):
+        search_children(None, data, **sizes)
+    with pytest.raises(ValueError, match="has other choices"):
+        search_children(None, data, space=space, compare_in=SPACE, **sizes)

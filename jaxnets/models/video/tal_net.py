@@ -138,7 +138,9 @@ class TALNet(nn.Module):
         num_classes: K, without background; None returns the endpoints, each stream's features of
             the towers.
         streams: channels of each stream, one behind the other in the input's last axis.
-        scales: anchors' lengths, in steps of the features.
+        scales: anchors' lengths, in steps of the features. Those that 6 divides have a tower that
+            sees exactly what the anchor spans; the paper's, which are the default, are short ones:
+            all below 9 have the smallest tower, of 7 steps, 13 with context.
         features: channels of the towers.
         hidden: units of the two layers that classify.
         context: towers that see twice their anchor, and proposals pooled with half their length
