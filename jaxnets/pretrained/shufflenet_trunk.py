@@ -57,8 +57,7 @@ def read_trunk(path: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
     >>> read_trunk({})
     Traceback (most recent call last):
-    jaxnets.errors.JaxnetsError: the given state dict: no first_conv.0.weight; expected the weights
-    of a ShuffleNetV2 with half the channels, as FastestDet has it
+    jaxnets.errors.JaxnetsError: the given state dict: no ...
     """
     where = "the given state dict" if isinstance(path, Mapping) else str(path)
     weights = dict(path) if isinstance(path, Mapping) else read_state_dict(path)

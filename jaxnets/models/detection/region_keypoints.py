@@ -93,8 +93,8 @@ def keypoint_loss(
         chosen = jnp.take_along_axis(logs, cell[:, None], 1)[:, 0]
         return jnp.where(counts, -chosen, 0.0).sum(), counts.sum()
 
-    few = (part[:, :number] for part in (drawn.boxes, drawn.positive, drawn.matched))
-    sums, counts = jax.vmap(one)(*few, logits, objects, jnp.asarray(keypoints))
+    few = [part[:, :number] for part in (drawn.boxes, drawn.positive, drawn.matched)]
+    sums, counts = jax.vmap(one)(few[0], few[1], few[2], logits, objects, jnp.asarray(keypoints))
     return jnp.where(there, sums, 0).sum(), jnp.where(there, counts, 0).sum()
 
 

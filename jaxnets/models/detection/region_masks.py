@@ -83,8 +83,8 @@ def mask_loss(
         losses = jax.nn.softplus(logits) - wanted * logits
         return jnp.where(positive[:, None, None], losses, 0.0).sum(), positive.sum() * side**2
 
-    few = (part[:, :number] for part in (drawn.boxes, drawn.positive, drawn.matched))
-    sums, counts = jax.vmap(one)(*few, logits, objects, masks)
+    few = [part[:, :number] for part in (drawn.boxes, drawn.positive, drawn.matched)]
+    sums, counts = jax.vmap(one)(few[0], few[1], few[2], logits, objects, masks)
     return jnp.where(there, sums, 0).sum(), jnp.where(there, counts, 0).sum()
 
 
