@@ -129,6 +129,7 @@ def run(name):
         losses = model(list(x), targets)
     out = {f"found/{k}": v for k, v in found.items() if k != "masks"}
     if "masks" in found:
+        # Laid over the image: what follows the heads writes into what they found.
         out["found/masks"] = found["masks"][:12, 0]
     out |= {f"loss/{k}": v.numpy() for k, v in losses.items()}
     out |= {f"anchors{i}": drawn[i].astype(np.int32) for i in range(2)}
