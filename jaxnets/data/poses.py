@@ -125,7 +125,8 @@ def read_leeds_poses(folder: Path | str, *, size: int | None = None) -> PoseSpli
     if len({image.shape for image in images}) > 1:
         raise AnnotationError(f"{folder}: images of several sizes; give a size")
     points = np.concatenate((joints, np.ones((*joints.shape[:2], 1), np.float32)), -1)[:, None]
-    return PoseSplits(*(_source(np.stack(images), points, part) for part in (~test, test)), LEEDS)
+    stacked = np.stack(images)
+    return PoseSplits(_source(stacked, points, ~test), _source(stacked, points, test), LEEDS)
 
 
 def read_people(
@@ -180,11 +181,9 @@ def read_people(
     test = np.array(owners) >= first
     if test.all() or not test.any():
         test = np.arange(len(owners)) >= max(1, round((1 - test_share) * len(owners)))
-    parts = (
-        _source(np.stack(squares), np.stack(poses)[:, None], part.astype(bool))
-        for part in (~test, test)
-    )
-    return PoseSplits(*parts, skeletons[joints])
+    stacked, marked = np.stack(squares), np.stack(poses)[:, None]
+    train, held = _source(stacked, marked, ~test), _source(stacked, marked, test)
+    return PoseSplits(train, held, skeletons[joints])
 
 
 def _cut(image, box, points, size, margin):

@@ -81,6 +81,9 @@ def stick_figure_splits(count: int, *, size: int = 64, seed: int = 0) -> PoseSpl
     2
     """
     rng = np.random.default_rng(seed)
-    made = [stick_figures(rng, n, size=size) for n in (count, max(count // 4, 1))]
-    parts = [ArraySource({"image": x, "keypoints": y}) for x, y in made]
-    return PoseSplits(*parts, LEEDS)
+
+    def draw(number):
+        images, keypoints = stick_figures(rng, number, size=size)
+        return ArraySource({"image": images, "keypoints": keypoints})
+
+    return PoseSplits(draw(count), draw(max(count // 4, 1)), LEEDS)
