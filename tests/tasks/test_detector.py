@@ -123,7 +123,7 @@ def test_masks_and_key_points_come_back_in_the_pixels_of_each_image(tmp_path):
         rows, columns = np.nonzero(one.masks[0])
         # The left half of the lower right quarter, to a pixel.
         assert abs(rows.min() - height / 2) <= 1 and rows.max() == height - 1
-        assert abs(columns.min() - width / 2) <= 1 and abs(columns.max() - 0.75 * width) <= 1
+        assert abs(columns.min() - width / 2) <= 1 and abs(columns.max() + 1 - 0.75 * width) <= 1
         np.testing.assert_allclose(one.keypoints[0, 0], [width / 2, height / 2, 3])
         entry = json.loads(json.dumps(one.to_json()))["objects"][0]
         np.testing.assert_array_equal(object_mask(entry["mask"], (height, width)), one.masks[0])
