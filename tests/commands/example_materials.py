@@ -143,6 +143,36 @@ def instructions(words: list[str]) -> dict[str, str]:
     return {"sail.tar.gz": str(folder)}
 
 
+def questions(words: list[str]) -> dict[str, str]:
+    """Drawn pictures as easy-VQA and as files of the VQA challenge; one of them as a picture."""
+    from PIL import Image
+
+    from jaxnets.data.questions import drawn_questions
+
+    folder, challenge = Path("easy_vqa"), Path("train2014")
+    for path in (folder, challenge):
+        path.mkdir(exist_ok=True)
+    asked = drawn_questions(16)
+    arrays = {"images": asked.pictures, "image_id": asked.picture, "question": asked.texts}
+    for split in ("train", "test"):
+        answers = [people[0] for people in asked.answers]
+        np.savez(folder / f"easy_vqa_{split}.npz", answer=answers, **arrays)
+    for number, picture in enumerate(asked.pictures):
+        Image.fromarray(picture).save(challenge / f"COCO_train2014_{number:012d}.png")
+    Image.fromarray(asked.pictures[0]).save("picture.png")
+    entries: dict[str, list] = {"questions": [], "annotations": []}
+    for number, (picture, text) in enumerate(zip(asked.picture, asked.texts, strict=True)):
+        question = {"question_id": number, "image_id": int(picture), "question": text}
+        said = [{"answer": asked.answers[number][0]}] * 10
+        entries["questions"].append(question)
+        entries["annotations"].append({"question_id": number, "answers": said})
+    for key, found in entries.items():
+        Path(f"{key}.json").write_text(json.dumps({key: found}))
+    if "--input" in words:
+        finished_run("experiments.sequence.answer")
+    return {}
+
+
 def letters(words: list[str]) -> dict[str, str]:
     """A text."""
     Path("text.txt").write_text("to be or not to be, that is the question\n" * 40)
@@ -216,6 +246,7 @@ MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.sequence.translate": sentences,
     "experiments.sequence.spell": sounds,
     "experiments.sequence.walk": instructions,
+    "experiments.sequence.answer": questions,
     "experiments.sequence.bake_off": letters,
     "experiments.search.search_cell": letters,
     "experiments.video": films,
