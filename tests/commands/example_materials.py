@@ -173,6 +173,30 @@ def questions(words: list[str]) -> dict[str, str]:
     return {}
 
 
+def people(words: list[str]) -> dict[str, str]:
+    """Leeds' poses and COCO's people, as few as can be; a network for poses."""
+    from PIL import Image
+
+    for name in ("a", "b", "c", "d"):
+        path = Path("lspet14", "images", f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (90, 60, 30)).save(path)
+    points = np.random.default_rng(0).uniform(4, 28, (4, 14, 2))
+    test = np.array([False, False, False, True])
+    np.savez("lspet14/joints.npz", name=[f"{n}.png" for n in "abcd"], joints=points, test=test)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    for number in range(4):
+        file = f"lspet14/images/{'abcd'[number]}.png"
+        content["images"].append({"id": number, "file_name": file, "width": 32, "height": 32})
+        joints = [value for x, y in points[number].tolist() for value in (x, y, 2)]
+        one = {"id": number, "image_id": number, "category_id": 1, "bbox": [2, 2, 28, 28]}
+        content["annotations"].append({**one, "area": 784, "keypoints": joints})
+    Path("people.json").write_text(json.dumps(content))
+    if "--input" in words:
+        finished_run("experiments.pose.train_pose")
+    return {}
+
+
 def letters(words: list[str]) -> dict[str, str]:
     """A text."""
     Path("text.txt").write_text("to be or not to be, that is the question\n" * 40)
@@ -242,6 +266,7 @@ def people_in_films() -> dict[str, str]:
 MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.detection": shapes,
     "experiments.segmentation": squares,
+    "experiments.pose": people,
     "experiments.super_resolution": pictures_to_enlarge,
     "experiments.sequence.translate": sentences,
     "experiments.sequence.spell": sounds,
