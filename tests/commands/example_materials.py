@@ -205,7 +205,7 @@ def letters(words: list[str]) -> dict[str, str]:
 
 
 def films(words: list[str]) -> dict[str, str]:
-    """Videos of two classes, silhouettes, and features of videos with their actions."""
+    """Videos of two classes, silhouettes, features of videos with their actions, people in them."""
     from jaxnets.data.video import write_video
 
     rng = np.random.default_rng(0)
@@ -234,13 +234,32 @@ def films(words: list[str]) -> dict[str, str]:
     Path("activities.json").write_text(json.dumps({"database": database}))
     if "--input" in words:
         finished_run("experiments.video.localize")
-    return {
+    if "RUN" in words:
+        finished_run("experiments.video.train_actions")
+    return people_in_films() | {
         "VIDEO": str(Path("videos", "run", "0.mp4")),
         "folder:VIDEOS": "folder:videos",
         "weizmann:weizmann_masks.npz": "weizmann:weizmann_masks.npz",
         "activitynet:FILE.json": "activitynet:activities.json",
         "FOLDER": str(features),
         "FILE.npy": str(features / "video0.npy"),
+    }
+
+
+def people_in_films() -> dict[str, str]:
+    """A folder in AVA's form, and the boxes of one video."""
+    folder = Path("ava")
+    shutil.copytree(Path("videos", "run"), folder / "videos", dirs_exist_ok=True)
+    lines = [f"{n},1,0.1,0.1,0.{5 + n % 3},0.9,{1 + n % 2},0\n" for n in range(5)]
+    for split in ("train", "val"):
+        (folder / f"{split}.csv").write_text("".join(lines))
+    (folder / "actions.txt").write_text("run\nwave\n")
+    Path("boxes.json").write_text('[{"second": 1, "box": [0.1, 0.1, 0.6, 0.9]}]')
+    boxes = str(folder / "val.csv")
+    run = str(Path("runs", "train_actions"))
+    return {
+        **{"RUN": run, "BOXES.csv": boxes, "VAL.csv": boxes, "FILE.json": "boxes.json"},
+        "ava:FOLDER": f"ava:{folder}",
     }
 
 
