@@ -267,6 +267,8 @@ OPS = [
     Op("dot_scores", ops.dot_scores, ((2, 4), (3, 4)), "wide"),
     Op("multiplicative_scores", ops.multiplicative_scores, ((2, 2), (3, 4), (2, 4)), "wide"),
     Op("additive_scores", ops.additive_scores, ((2, 4), (3, 4), (4,)), "wide"),
+    Op("additive_scores_glimpses", ops.additive_scores, ((2, 4), (3, 4), (4, 2)), "wide"),
+    Op("best_word_scores", ops.best_word_scores, ((2, 4), (3, 4)), "wide"),
     Op("masked_softmax", ops.masked_softmax, ((3, 4),)),
     Op("split_heads", lambda x: ops.split_heads(x, 2), ((3, 4),)),
     Op("join_heads", ops.join_heads, ((2, 3, 4),)),
@@ -577,6 +579,7 @@ MODULES = [
     ),
     Module("Recurrent_gru", lambda **kw: First(nn.Recurrent(3, "gru", **kw)), (2, 3, 4)),
     Module("Attend", lambda **kw: First(nn.Attend("additive", **kw), 2), (2, 3, 4)),
+    Module("Attend_best_word", lambda **kw: First(nn.Attend("best_word", **kw), 2), (2, 3, 4)),
     Module("Attend_product", lambda **kw: First(nn.Attend("multiplicative", **kw), 2), (2, 3, 4)),
     # A bias of the keys adds the same to all scores of a query: it has no gradient.
     Module(

@@ -1,5 +1,6 @@
 """Attention layers: one module for every kind of score, and multi-head attention on top of it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -8,10 +9,15 @@ import jax.numpy as jnp
 
 from jaxnets.nn.dense import Dense
 from jaxnets.ops.attention import attend, join_heads, split_heads
-from jaxnets.ops.attention_scores import additive_scores, dot_scores, multiplicative_scores
+from jaxnets.ops.attention_scores import (
+    additive_scores,
+    best_word_scores,
+    dot_scores,
+    multiplicative_scores,
+)
 from jaxnets.ops.positions import sinusoidal_positions
 
-SCORES = ("scaled_dot", "dot", "multiplicative", "additive")
+SCORES = ("scaled_dot", "dot", "multiplicative", "additive", "best_word")
 
 
 class Attend(nn.Module):
@@ -24,10 +30,15 @@ class Attend(nn.Module):
     Attributes:
         score: "scaled_dot" and "dot" have no parameters, "multiplicative" has ``kernel``
             (d_q, d_k), "additive" has ``query_kernel`` (d_q, units), ``key_kernel`` (d_k, units),
-            ``bias`` (units,) and ``energy`` (units,).
+            ``bias`` (units,) and ``energy`` (units,). "best_word" has none: each key counts by the
+            query that it answers best, so there is one row of weights for all queries.
         units: of the hidden layer of "additive" scores; the query's features where None.
         project_key: whether "additive" scores project the keys; False for keys of ``units``
             features that a decoder has projected once for all of its steps.
+        glimpses: rows of weights of each query, for "additive" scores; ``energy`` is (units,
+            glimpses) then, with an ``energy_bias`` (glimpses,), which the softmax cancels and
+            published networks have.
+        activation: of "additive" scores.
         dtype: compute dtype (None: that of the inputs and parameters together).
         param_dtype: dtype of the parameters.
         kernel_init: initializer.
@@ -48,6 +59,8 @@ class Attend(nn.Module):
     score: str = "scaled_dot"
     units: int | None = None
     project_key: bool = True
+    glimpses: int | None = None
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh
     dtype: Any = None
     param_dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
@@ -72,12 +85,18 @@ class Attend(nn.Module):
             query = Dense(units, **fields, name="query")(query)
             if self.project_key:
                 key = Dense(units, use_bias=False, **fields, name="key")(key)
+            rows = () if self.glimpses is None else (self.glimpses,)
             energy = self.param(
-                "energy", nn.initializers.normal(units**-0.5), (units,), self.param_dtype
+                "energy", nn.initializers.normal(units**-0.5), (units, *rows), self.param_dtype
             )
+            offset: Any = 0.0
+            if rows:
+                offset = self.param("energy_bias", nn.initializers.zeros, rows, self.param_dtype)
+                offset = jnp.tile(offset, query.shape[-2])[:, None]
 
             def scores(q, k):
-                return additive_scores(q, k, energy.astype(q.dtype))
+                found = additive_scores(q, k, energy.astype(q.dtype), activation=self.activation)
+                return found + offset
         elif self.score == "multiplicative":
             shape = (query.shape[-1], key.shape[-1])
             kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
@@ -89,6 +108,12 @@ class Attend(nn.Module):
 
             def scores(q, k):
                 return dot_scores(q, k, scale=scale)
+        elif self.score == "best_word":
+            words = mask
+            mask = None if mask is None else mask.any(-2, keepdims=True)
+
+            def scores(q, k):
+                return best_word_scores(q, k, mask=words)
         else:
             raise ValueError(f"score: got {self.score!r}; expected one of {', '.join(SCORES)}")
         context, weights = attend(

@@ -24,15 +24,15 @@ class Recurrent(nn.Module):
         dropout: rate between the layers.
         forget_bias: added to the bias of an LSTM's forget gates at the start, so that a fresh
             network remembers.
-        recurrent_bias: a bias inside the reset gate, for "gru" only: PyTorch, cuDNN and Keras have
-            it.
+        recurrent_bias: of a "gru" a bias inside the reset gate, which PyTorch, cuDNN and Keras
+            have; of other cells a second bias that adds to the first, as PyTorch counts it.
         dtype: compute dtype (None: that of the input and parameters together).
         param_dtype: dtype of the parameters.
         input_init, recurrent_init, bias_init: initializers.
 
     Parameters: for each layer and direction, such as ``layer0_forward``: ``input_kernel``
     (d, gates · features), ``recurrent_kernel`` (features, gates · features), ``bias``
-    (gates · features,), perhaps ``recurrent_bias`` (features,). `jaxnets.pretrained` has those of
+    (gates · features,), perhaps ``recurrent_bias``. `jaxnets.pretrained` has those of
     PyTorch, Keras and TensorFlow in this order.
 
     A call with (x (B, T, d), carry, mask (B, T)) returns (outputs (B, T, features or twice that),
@@ -147,10 +147,12 @@ class DirectionWeights(nn.Module):
             value = self.bias_init(key, shape, dtype)
             return value.at[h : 2 * h].add(self.forget_bias) if self.cell == "lstm" else value
 
-        own = None
+        second = None
+        inside = find_cell(self.cell).recurrent_bias
         if self.recurrent_bias:
-            own = self.param("recurrent_bias", self.bias_init, (h,), self.param_dtype)
-        return RecurrentWeights(
+            shape = (h,) if inside else (gates * h,)
+            second = self.param("recurrent_bias", self.bias_init, shape, self.param_dtype)
+        weights = RecurrentWeights(
             self.param(
                 "input_kernel", by_gate(self.input_init), (inputs, gates * h), self.param_dtype
             ),
@@ -158,5 +160,8 @@ class DirectionWeights(nn.Module):
                 "recurrent_kernel", by_gate(self.recurrent_init), (h, gates * h), self.param_dtype
             ),
             self.param("bias", bias, (gates * h,), self.param_dtype),
-            own,
+            second,
         )
+        if second is None or inside:
+            return weights
+        return weights._replace(bias=weights.bias + second, recurrent_bias=None)

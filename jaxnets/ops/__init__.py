@@ -24,7 +24,12 @@ from jaxnets.ops.attention import (
     join_heads,
     split_heads,
 )
-from jaxnets.ops.attention_scores import additive_scores, dot_scores, multiplicative_scores
+from jaxnets.ops.attention_scores import (
+    additive_scores,
+    best_word_scores,
+    dot_scores,
+    multiplicative_scores,
+)
 from jaxnets.ops.attention_softmax import masked_softmax
 from jaxnets.ops.batch_norm import batch_norm, batch_norm_inference, fold_batch_norm
 from jaxnets.ops.beam_search import beam_search
@@ -73,6 +78,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_inference",
     "beam_search",
+    "best_word_scores",
     "causal_mask",
     "conv",
     "conv_gru",

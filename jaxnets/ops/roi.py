@@ -22,7 +22,7 @@ def roi_align(
     strides: float | Sequence[float],
     levels: jax.Array | None = None,
     mask: jax.Array | None = None,
-    samples: int = 2,
+    samples: int | None = 2,
     aligned: bool = False,
 ) -> jax.Array:
     """Bilinear samples of a feature map in each cell of a grid over each region, averaged.
@@ -39,7 +39,10 @@ def roi_align(
         levels: integer (B, R), which map each region is taken from, as `assign_levels` chooses; by
             default the first.
         mask: (B, R), true for a region; padding gives 0. By default all are regions.
-        samples: S, samples of a cell in each direction.
+        samples: S, samples of a cell in each direction; None: as many as positions of the map that
+            the cell spans, rounded up, for each region (``sampling_ratio=0`` of torchvision and
+            detectron2; regions should not be larger than the map, and cost as if they were as
+            large).
         aligned: pixel centers at ½, as a continuous image has them (detectron2's
             ``ROIAlignV2``); otherwise at whole numbers, with regions at least a pixel wide, as in
             torchvision's published detectors.
@@ -58,7 +61,8 @@ def roi_align(
            [10.5, 12.5]], dtype=float32)
     """
     maps, strides = _checked(features, boxes, output_size, strides, levels, mask)
-    check_count("samples", samples)
+    if samples is not None:
+        check_count("samples", samples)
     batch, regions = boxes.shape[:2]
     if regions == 0 or any(0 in x.shape for x in maps):
         shape = (batch, regions, output_size, output_size, maps[0].shape[-1])
@@ -71,7 +75,6 @@ def roi_align(
 def _roi_align(maps, boxes, levels, mask, strides, output_size, samples, aligned):
     batch, regions = boxes.shape[:2]
     channels, dtype = maps[0].shape[-1], maps[0].dtype
-    points = output_size * samples
     table = jnp.concatenate([x.reshape(batch, -1, channels) for x in maps], 1)
     height, width, first, factor = _levels_of(maps, strides, levels, (batch, regions))
     wide = at_least_float32(boxes)
@@ -82,13 +85,19 @@ def _roi_align(maps, boxes, levels, mask, strides, output_size, samples, aligned
     if not aligned:
         size = jnp.maximum(size, 1.0)
     # (B, R, points): one below and one above, and the share of the one above.
-    x = _neighbors(corners[..., 0], size[..., 0], width, output_size, samples)
-    y = _neighbors(corners[..., 1], size[..., 1], height, output_size, samples)
+    spans = [max(x.shape[axis] for x in maps) for axis in (1, 2)]
+    most = [samples or -(-span // output_size) for span in spans]
+    own = [
+        None if samples else jnp.clip(jnp.ceil(size[..., axis] / output_size), 0, most[1 - axis])
+        for axis in (0, 1)
+    ]
+    x = _neighbors(corners[..., 0], size[..., 0], width, output_size, most[1], own[0])
+    y = _neighbors(corners[..., 1], size[..., 1], height, output_size, most[0], own[1])
     rows = [first[..., None] + side * width[..., None] for side in y[:2]]
     weights = [(1 - y[2]) * y[3], y[2] * y[3]], [(1 - x[2]) * x[3], x[2] * x[3]]
     if mask is not None:
         weights[0][:] = [w * as_bool(mask).astype(w.dtype)[..., None] for w in weights[0]]
-    shape = (batch, regions, points, points)
+    shape = (batch, regions, output_size * most[0], output_size * most[1])
     total: jax.Array | float = 0.0
     for row, weight_y in zip(rows, weights[0], strict=True):
         for column, weight_x in zip(x[:2], weights[1], strict=True):
@@ -97,7 +106,7 @@ def _roi_align(maps, boxes, levels, mask, strides, output_size, samples, aligned
             weight = weight_y[..., :, None] * weight_x[..., None, :]
             values = at_least_float32(values).reshape(*shape, channels)
             total = total + values * weight.astype(values.dtype)[..., None]
-    grid = (batch, regions, output_size, samples, output_size, samples, channels)
+    grid = (batch, regions, output_size, most[0], output_size, most[1], channels)
     return total.reshape(grid).mean((3, 5)).astype(dtype)
 
 
@@ -289,15 +298,19 @@ def _resize_matrix(start, extent, pixels, side):
     return jnp.where(inside[..., None], weights, 0.0)
 
 
-def _neighbors(start, size, extent, cells, samples):
+def _neighbors(start, size, extent, cells, samples, own=None):
     """Of the samples along one axis, (B, R, cells·samples) each: the position below and above, the
     share of the one above, and 1 for those inside the map.
+
+    With ``own`` (B, R) of the ``samples`` a region has only so many, the others have weight 0.
     """
     length = size / _divisor(cells, size)
-    number, within = jnp.divmod(jnp.arange(cells * samples), samples)
-    number, within = (part.astype(start.dtype)[None, None] for part in (number, within))
+    number, index = jnp.divmod(jnp.arange(cells * samples), samples)
+    number, index = (part.astype(start.dtype)[None, None] for part in (number, index))
     place = start[..., None] + materialize(number * length[..., None])
-    within = (within + 0.5) * length[..., None] / _divisor(samples, length)[..., None]
+    # A region without extent has no samples at all.
+    count = _divisor(samples, length) if own is None else jnp.maximum(own, 1)
+    within = (index + 0.5) * length[..., None] / count[..., None]
     place = place + materialize(within)
     last = (extent - 1)[..., None]
     inside = (place >= -1) & (place <= extent[..., None].astype(place.dtype))
@@ -307,7 +320,10 @@ def _neighbors(start, size, extent, cells, samples):
     low = below.astype(jnp.int32)
     # At the last position both neighbors are the same.
     share = jnp.where(low >= last, 0.0, share)
-    return low, jnp.minimum(low + 1, last), share, inside.astype(place.dtype)
+    weight = inside.astype(place.dtype)
+    if own is not None:
+        weight = weight * jnp.where(index < own[..., None], samples / count[..., None], 0)
+    return low, jnp.minimum(low + 1, last), share, weight
 
 
 def _divisor(number, like):

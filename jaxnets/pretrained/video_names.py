@@ -92,6 +92,12 @@ def pyslowfast(model: nn.Module) -> Rules:
     return table
 
 
+def action_detector(model: nn.Module) -> Rules:
+    """PySlowFast: the video network's own names, beside the head."""
+    table = [(f"backbone/{ours}", theirs) for ours, theirs in pyslowfast(model.backbone())]
+    return [("head", "head.projection"), *table]
+
+
 def c3d(model: nn.Module) -> Rules:
     """mmaction2: the convolutions in a backbone, the classifier in a head."""
     return (
@@ -107,6 +113,7 @@ VIDEO_MAPS: dict[str, tuple[NameMap, ...]] = {
     "i3d": (NameMap("piergiaj", i3d),),
     "slow": (NameMap("pyslowfast", pyslowfast),),
     "slowfast": (NameMap("pyslowfast", pyslowfast),),
+    "action_detector": (NameMap("pyslowfast", action_detector),),
     "c3d": (
         NameMap(
             "mmaction2",

@@ -159,23 +159,41 @@ class Detector:
         """
         for start in range(0, len(paths), batch_size):
             part = paths[start : start + batch_size]
-            canvas = np.zeros((min(batch_size, len(paths)), *self.size, 3), np.uint8)
-            sizes, insides = [], []
-            for place, path in enumerate(part):
-                image = read_image(path)
-                sizes.append(image.shape[:2])
-                insides.append(self.size if self.stretched else fitted_size(sizes[-1], self.size))
+            images = [read_image(path) for path in part]
+            found = self.find_in(images, batch_size=min(batch_size, len(paths)))
+            for path, one in zip(part, found, strict=True):
+                yield one._replace(path=path)
+
+    def find_in(self, images: Sequence[np.ndarray], *, batch_size: int = 8) -> list[FoundObjects]:
+        """The objects in uint8 images (H, W, 3), of any sizes; their paths are empty.
+
+        Args:
+            images: such as frames of a video.
+            batch_size: see `find`.
+
+        Returns:
+            `FoundObjects` of each.
+        """
+        results = []
+        for start in range(0, len(images), batch_size):
+            part = images[start : start + batch_size]
+            canvas = np.zeros((batch_size, *self.size, 3), np.uint8)
+            insides = []
+            for place, image in enumerate(part):
+                size = image.shape[:2]
+                insides.append(self.size if self.stretched else fitted_size(size, self.size))
                 height, width = insides[-1]
                 canvas[place, :height, :width] = resize(image, insides[-1])
             found = jax.tree.map(np.asarray, self(canvas))
-            for i, path in enumerate(part):
-                there = found.mask[i]
-                factors = np.asarray(sizes[i], np.float32) / np.asarray(insides[i], np.float32)
+            for i, image in enumerate(part):
+                size, there = image.shape[:2], found.mask[i]
+                factors = np.asarray(size, np.float32) / np.asarray(insides[i], np.float32)
                 corners = found.boxes[i][there] * np.tile(factors[::-1], 2)
-                limit = np.tile(np.asarray(sizes[i], np.float32)[::-1], 2)
+                limit = np.tile(np.asarray(size, np.float32)[::-1], 2)
                 labels = tuple(self.class_names[k] for k in found.labels[i][there])
                 corners = np.clip(corners, 0, limit)
-                yield FoundObjects(path, sizes[i], corners, found.scores[i][there], labels)
+                results.append(FoundObjects(Path(), size, corners, found.scores[i][there], labels))
+        return results
 
 
 def load_detector(workdir: str | Path, *, notify: Callable[[str], None] = print) -> Detector:

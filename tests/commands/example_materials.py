@@ -143,6 +143,60 @@ def instructions(words: list[str]) -> dict[str, str]:
     return {"sail.tar.gz": str(folder)}
 
 
+def questions(words: list[str]) -> dict[str, str]:
+    """Drawn pictures as easy-VQA and as files of the VQA challenge; one of them as a picture."""
+    from PIL import Image
+
+    from jaxnets.data.questions import drawn_questions
+
+    folder, challenge = Path("easy_vqa"), Path("train2014")
+    for path in (folder, challenge):
+        path.mkdir(exist_ok=True)
+    asked = drawn_questions(16)
+    arrays = {"images": asked.pictures, "image_id": asked.picture, "question": asked.texts}
+    for split in ("train", "test"):
+        answers = [people[0] for people in asked.answers]
+        np.savez(folder / f"easy_vqa_{split}.npz", answer=answers, **arrays)
+    for number, picture in enumerate(asked.pictures):
+        Image.fromarray(picture).save(challenge / f"COCO_train2014_{number:012d}.png")
+    Image.fromarray(asked.pictures[0]).save("picture.png")
+    entries: dict[str, list] = {"questions": [], "annotations": []}
+    for number, (picture, text) in enumerate(zip(asked.picture, asked.texts, strict=True)):
+        question = {"question_id": number, "image_id": int(picture), "question": text}
+        said = [{"answer": asked.answers[number][0]}] * 10
+        entries["questions"].append(question)
+        entries["annotations"].append({"question_id": number, "answers": said})
+    for key, found in entries.items():
+        Path(f"{key}.json").write_text(json.dumps({key: found}))
+    if "--input" in words:
+        finished_run("experiments.sequence.answer")
+    return {}
+
+
+def people(words: list[str]) -> dict[str, str]:
+    """Leeds' poses and COCO's people, as few as can be; a network for poses."""
+    from PIL import Image
+
+    for name in ("a", "b", "c", "d"):
+        path = Path("lspet14", "images", f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (90, 60, 30)).save(path)
+    points = np.random.default_rng(0).uniform(4, 28, (4, 14, 2))
+    test = np.array([False, False, False, True])
+    np.savez("lspet14/joints.npz", name=[f"{n}.png" for n in "abcd"], joints=points, test=test)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    for number in range(4):
+        file = f"lspet14/images/{'abcd'[number]}.png"
+        content["images"].append({"id": number, "file_name": file, "width": 32, "height": 32})
+        joints = [value for x, y in points[number].tolist() for value in (x, y, 2)]
+        one = {"id": number, "image_id": number, "category_id": 1, "bbox": [2, 2, 28, 28]}
+        content["annotations"].append({**one, "area": 784, "keypoints": joints})
+    Path("people.json").write_text(json.dumps(content))
+    if "--input" in words:
+        finished_run("experiments.pose.train_pose")
+    return {}
+
+
 def letters(words: list[str]) -> dict[str, str]:
     """A text."""
     Path("text.txt").write_text("to be or not to be, that is the question\n" * 40)
@@ -150,7 +204,7 @@ def letters(words: list[str]) -> dict[str, str]:
 
 
 def films(words: list[str]) -> dict[str, str]:
-    """Videos of two classes, silhouettes, and features of videos with their actions."""
+    """Videos of two classes, silhouettes, features of videos with their actions, people in them."""
     from jaxnets.data.video import write_video
 
     rng = np.random.default_rng(0)
@@ -179,7 +233,9 @@ def films(words: list[str]) -> dict[str, str]:
     Path("activities.json").write_text(json.dumps({"database": database}))
     if "--input" in words:
         finished_run("experiments.video.localize")
-    return {
+    if "RUN" in words:
+        finished_run("experiments.video.train_actions")
+    return people_in_films() | {
         "VIDEO": str(Path("videos", "run", "0.mp4")),
         "folder:VIDEOS": "folder:videos",
         "weizmann:weizmann_masks.npz": "weizmann:weizmann_masks.npz",
@@ -189,14 +245,33 @@ def films(words: list[str]) -> dict[str, str]:
     }
 
 
+def people_in_films() -> dict[str, str]:
+    """A folder in AVA's form, and the boxes of one video."""
+    folder = Path("ava")
+    shutil.copytree(Path("videos", "run"), folder / "videos", dirs_exist_ok=True)
+    lines = [f"{n},1,0.1,0.1,0.{5 + n % 3},0.9,{1 + n % 2},0\n" for n in range(5)]
+    for split in ("train", "val"):
+        (folder / f"{split}.csv").write_text("".join(lines))
+    (folder / "actions.txt").write_text("run\nwave\n")
+    Path("boxes.json").write_text('[{"second": 1, "box": [0.1, 0.1, 0.6, 0.9]}]')
+    boxes = str(folder / "val.csv")
+    run = str(Path("runs", "train_actions"))
+    return {
+        **{"RUN": run, "BOXES.csv": boxes, "VAL.csv": boxes, "FILE.json": "boxes.json"},
+        "ava:FOLDER": f"ava:{folder}",
+    }
+
+
 # Module, or the beginning of its name → what makes its materials.
 MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.detection": shapes,
     "experiments.segmentation": squares,
+    "experiments.pose": people,
     "experiments.super_resolution": pictures_to_enlarge,
     "experiments.sequence.translate": sentences,
     "experiments.sequence.spell": sounds,
     "experiments.sequence.walk": instructions,
+    "experiments.sequence.answer": questions,
     "experiments.sequence.bake_off": letters,
     "experiments.search.search_cell": letters,
     "experiments.video": films,

@@ -66,10 +66,10 @@ def region_results(function):
 
 
 for aligned in (False, True):
-    for samples in (1, 2):
+    for samples in (1, 2, None):
         arrays[f"roi_align_{aligned}_{samples}"] = region_results(
             lambda x, r, a=aligned, s=samples: ops.roi_align(
-                x, r, box_sets.CELLS, spatial_scale=0.5, sampling_ratio=s, aligned=a
+                x, r, box_sets.CELLS, spatial_scale=0.5, sampling_ratio=s or -1, aligned=a
             )
         )
 arrays["roi_pool"] = region_results(lambda x, r: ops.roi_pool(x, r, box_sets.CELLS, 0.5))

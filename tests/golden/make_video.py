@@ -34,10 +34,10 @@ class Net:
             self.tensors[name] = torch.tensor(seeded.value(name, shape)).double()
         return self.tensors[name]
 
-    def conv(self, x, name, out, kernel, stride=1, padding=0, bias=False):
+    def conv(self, x, name, out, kernel, stride=1, padding=0, bias=False, dilation=1):
         w = self.tensor(f"{name}.weight", out, x.shape[1], *kernel)
         b = self.tensor(f"{name}.bias", out) if bias else None
-        return F.conv3d(x, w, b, stride, padding)
+        return F.conv3d(x, w, b, stride, padding, dilation)
 
     def linear(self, x, name, out):
         w = self.tensor(f"{name}.weight", out, x.shape[1])
@@ -53,10 +53,11 @@ class Net:
 # ---- SlowFast and Slow, with PySlowFast's names --------------------------------------------------
 
 
-def bottleneck(net, x, name, inner, out, t, stride):
+def bottleneck(net, x, name, inner, out, t, stride, dilation=1):
     y = net.conv(x, f"{name}.branch2.a", inner, (t, 1, 1), 1, (t // 2, 0, 0))
     y = F.relu(net.norm(y, f"{name}.branch2.a_bn"))
-    y = net.conv(y, f"{name}.branch2.b", inner, (1, 3, 3), (1, stride, stride), (0, 1, 1))
+    strides, d = (1, stride, stride), dilation
+    y = net.conv(y, f"{name}.branch2.b", inner, (1, 3, 3), strides, (0, d, d), dilation=(1, d, d))
     y = F.relu(net.norm(y, f"{name}.branch2.b_bn"))
     y = net.norm(net.conv(y, f"{name}.branch2.c", out, (1, 1, 1)), f"{name}.branch2.c_bn")
     if stride != 1 or x.shape[1] != out:
@@ -77,12 +78,13 @@ def non_local(net, x, name):
     return x + net.norm(y, f"{name}.bn")
 
 
-def stage(net, x, s, p, depth, width, kernel, nonlocals):
+def stage(net, x, s, p, depth, width, kernel, nonlocals, dilation=1):
     i = s - 2
     for j in range(depth):
         name = f"s{s}.pathway{p}_res{j}"
-        stride = 2 if i and j == 0 else 1
-        x = bottleneck(net, x, name, width * 2**i, width * 2 ** (i + 2), kernel, stride)
+        stride = 2 if i and j == 0 and dilation == 1 else 1
+        out = width * 2 ** (i + 2)
+        x = bottleneck(net, x, name, width * 2**i, out, kernel, stride, dilation)
         if j in nonlocals:
             x = non_local(net, x, f"s{s}.pathway{p}_nonlocal{j}")
     return x
@@ -94,7 +96,7 @@ def stem(net, x, p, width, t):
     return F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1))
 
 
-def slowfast(net, x, *, depths, width, alpha, k, nonlocals):
+def slowfast(net, x, *, depths, width, alpha, k, nonlocals, boxes=None):
     slow = x[:, :, np.linspace(0, x.shape[2] - 1, x.shape[2] // alpha).astype(int)]
     xs = [stem(net, slow, 0, width, 1), stem(net, x, 1, width // 8, 5)]
 
@@ -112,11 +114,20 @@ def slowfast(net, x, *, depths, width, alpha, k, nonlocals):
     fuse(1)
     for s in range(2, 6):
         temporal = (1, 1, 3, 3)[s - 2]
-        xs[0] = stage(net, xs[0], s, 0, depths[s - 2], width, temporal, nonlocals[s - 2])
-        xs[1] = stage(net, xs[1], s, 1, depths[s - 2], width // 8, 3, ())
+        d = 2 if s == 5 and boxes is not None else 1
+        xs[0] = stage(net, xs[0], s, 0, depths[s - 2], width, temporal, nonlocals[s - 2], d)
+        xs[1] = stage(net, xs[1], s, 1, depths[s - 2], width // 8, 3, (), d)
         if s < 5:
             fuse(s)
-    return net.linear(torch.cat([y.mean((2, 3, 4)) for y in xs], 1), "head.projection", 7)
+    if boxes is None:
+        return net.linear(torch.cat([y.mean((2, 3, 4)) for y in xs], 1), "head.projection", 7)
+    from torchvision.ops import roi_align
+
+    # The actions of people: RoIAlign of PySlowFast's settings, 2×2 in place of 7×7 cells.
+    given = list(torch.tensor(boxes).double())
+    regions = [roi_align(y.mean(2), given, 2, 1 / 16, -1, aligned=True) for y in xs]
+    y = torch.cat([region.amax((2, 3)) for region in regions], 1)
+    return net.linear(y, "head.projection", 7).reshape(len(x), -1, 7)
 
 
 def i3d_r50(net, x, *, depths, width, nonlocals):
@@ -204,7 +215,16 @@ def c3d(net, x, *, stages, fc_width):
 # Registered name, fields of ours, function, its arguments, shape of the clip.
 NON_LOCAL = ((), (1,), (0,), ())
 C3D_STAGES = ((2,), (3,), (4, 4), (4,), (6,))
+BOXES = (((0, 0, 90, 60), (20, 5, 33.5, 64)), ((1, 2, 10, 20), (40, 30, 96, 50)))
 CASES = {
+    "ava": (
+        "ava_slowfast_8x8_r50",
+        {"output_size": 2},
+        lambda net, x: slowfast(
+            net, x, depths=(1, 1, 1, 2), width=16, alpha=4, k=7, nonlocals=((),) * 4, boxes=BOXES
+        ),
+        (2, 8, 64, 96, 3),
+    ),
     "slowfast": (
         "slowfast_4x16_r50",
         {"stages": (1, 2, 1, 1), "width": 16, "alpha": 4, "non_local": NON_LOCAL},
@@ -241,8 +261,6 @@ TORCHVISION = {
 
 
 def torchvision_logits(name, x):
-    with contextlib.suppress(ImportError):
-        import tvshim  # noqa: F401  (where torchvision's wheel is a CUDA build)
     from torchvision.models import video
 
     model = getattr(video, name)().double().eval()
@@ -255,6 +273,8 @@ def torchvision_logits(name, x):
 
 
 def main():
+    with contextlib.suppress(ImportError):
+        import tvshim  # noqa: F401  (where torchvision's wheel is a CUDA build)
     out = {}
     cases = {name: (name, {}, None, shape) for name, shape in TORCHVISION.items()} | CASES
     for case, (name, fields, function, shape) in cases.items():
@@ -267,6 +287,7 @@ def main():
                 tensors, logits = net.tensors, function(net, x)
         out[f"{case}/logits"] = logits.numpy().astype(np.float32)
         about = {"model": name, "fields": fields, "clip": shape}
+        about |= {"boxes": BOXES} if case == "ava" else {}
         about["tensors"] = {k: list(v.shape) for k, v in tensors.items()}
         out[f"{case}/about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
         print(case, len(tensors), logits.flatten()[:3].tolist())

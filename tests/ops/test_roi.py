@@ -47,7 +47,7 @@ def value_and_gradient(function, sets):
 
 
 @pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("samples", [1, 2, None])
 def test_roi_align_is_torchvisions(aligned, samples, sets, torchvision, x64):
     found = value_and_gradient(
         lambda x, r: roi.roi_align(
@@ -55,8 +55,15 @@ def test_roi_align_is_torchvisions(aligned, samples, sets, torchvision, x64):
         ),
         sets,
     )
+    expected = torchvision[f"roi_align_{aligned}_{samples}"]
+    if samples is None:
+        # As many samples as the map has positions are enough where regions are no larger than it.
+        sides = (sets[1][..., 2:] - sets[1][..., :2]) / 2.0
+        fits = (sides <= np.array(box_sets.MAP[1::-1])).all((1, 2))
+        assert fits.sum() > 50
+        found, expected = found[fits], expected[fits]
     # Both in float64: sums of some hundred terms of order one.
-    np.testing.assert_allclose(found, torchvision[f"roi_align_{aligned}_{samples}"], atol=1e-10)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
 def test_roi_pool_is_torchvisions(sets, torchvision, x64):

@@ -1,5 +1,6 @@
 """Networks that read and write sequences of tokens."""
 
+from jaxnets.models.sequence.answerers import GlimpseAnswerer, PictureGrid, SpatialMemory
 from jaxnets.models.sequence.encoder_decoder import EncoderDecoder
 from jaxnets.models.sequence.language_model import LanguageModel
 from jaxnets.models.sequence.regressor import SequenceRegressor
@@ -10,9 +11,12 @@ from jaxnets.models.sequence.walker import Walker
 
 __all__ = [
     "EncoderDecoder",
+    "GlimpseAnswerer",
     "LanguageModel",
+    "PictureGrid",
     "RNNSearch",
     "SequenceRegressor",
+    "SpatialMemory",
     "Speller",
     "Transformer",
     "Walker",

@@ -1,5 +1,6 @@
 """Networks for clips (N, T, H, W, C): from single frames to SlowFast."""
 
+from jaxnets.models.video.action_detector import ActionDetector
 from jaxnets.models.video.c3d import C3D, video_descriptor
 from jaxnets.models.video.fusion import FrameFusion, frames_seen, log_mean_softmax
 from jaxnets.models.video.gru_rcn import GRURCN
@@ -21,6 +22,7 @@ __all__ = [
     "I3D",
     "LRCN",
     "S3D",
+    "ActionDetector",
     "FrameCNN",
     "FrameFusion",
     "Inflated",

@@ -49,6 +49,7 @@ class Bottleneck3D(nn.Module):
         stride: of the 1×3×3 in space.
         zero_gamma: start the last normalization at zero.
         norm, conv: layers.
+        dilation: of the 1×3×3 in space.
     """
 
     inner: int
@@ -58,6 +59,7 @@ class Bottleneck3D(nn.Module):
     zero_gamma: bool
     norm: Callable[..., nn.Module]
     conv: Callable[..., nn.Module]
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -67,9 +69,14 @@ class Bottleneck3D(nn.Module):
         strides = (1, self.stride, self.stride)
         y = self.conv(self.inner, first, padding=centered(first), name="conv1")(x)
         y = relu(self.norm(name="bn1")(y, train=train))
-        y = self.conv(self.inner, second, strides=strides, padding=centered(second), name="conv2")(
-            y
-        )
+        y = self.conv(
+            self.inner,
+            second,
+            strides=strides,
+            padding=(0, self.dilation, self.dilation),
+            dilation=(1, self.dilation, self.dilation),
+            name="conv2",
+        )(y)
         y = relu(self.norm(name="bn2")(y, train=train))
         y = self.conv(self.features, (1, 1, 1), name="conv3")(y)
         y = self.norm(scale_init=init, name="bn3")(y, train=train)
@@ -90,6 +97,7 @@ class PathwayStage(nn.Module):
         stride: of the first block in space.
         non_local: numbers of the blocks that a non-local block follows.
         block: makes a non-local block, called with ``name``.
+        dilation: of all blocks in space.
     """
 
     depth: int
@@ -103,6 +111,7 @@ class PathwayStage(nn.Module):
     zero_gamma: bool
     norm: Callable[..., nn.Module]
     conv: Callable[..., nn.Module]
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -117,6 +126,7 @@ class PathwayStage(nn.Module):
                 self.zero_gamma,
                 self.norm,
                 self.conv,
+                self.dilation,
                 name=f"block{j}",
             )(x, train)
             if j in self.non_local:
@@ -136,6 +146,8 @@ class Slow(nn.Module):
         width: channels of the stem; the stages put out 4, 8, 16, 32 times as many.
         non_local: for each stage the numbers of the blocks that a non-local block follows.
         non_local_block: makes it, called with ``name``, ``norm``, ``conv`` and ``dtype``.
+        output_stride: 32, or 16: the last stage keeps its maps' size, its kernels dilated by two,
+            as for the detection of actions.
         zero_gamma: start the last normalization of each block at zero.
         dropout_rate: in front of the head.
         norm, conv: layers.
@@ -158,6 +170,7 @@ class Slow(nn.Module):
     width: int = 64
     non_local: Sequence[Sequence[int]] = ((), (), (), ())
     non_local_block: Callable[..., nn.Module] = partial(NonLocal, scale=True)
+    output_stride: int = 32
     zero_gamma: bool = True
     dropout_rate: float = 0.5
     norm: Callable[..., nn.Module] = BatchNorm
@@ -167,6 +180,7 @@ class Slow(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
         check_clips(self, x, smallest=2, frames=self.time_pool, stem="stem/conv")
+        strides, dilations = stage_strides(self)
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         block = partial(self.non_local_block, norm=self.norm, conv=self.conv, dtype=self.dtype)
@@ -182,12 +196,13 @@ class Slow(nn.Module):
                 self.width * 2 ** (i + 2),
                 self.time_kernels[1][i],
                 None,
-                2 if i else 1,
+                strides[i],
                 self.non_local[i],
                 block,
                 self.zero_gamma,
                 norm,
                 conv,
+                dilations[i],
                 name=f"stage{i + 1}",
             )
             x = endpoints[f"stage{i + 1}"] = stage(x, train)
@@ -197,6 +212,20 @@ class Slow(nn.Module):
             return endpoints
         x = Dropout(self.dropout_rate, name="dropout")(global_avg_pool(x), train=train)
         return Dense(self.num_classes, dtype=self.dtype, name="head")(x).astype(jnp.float32)
+
+
+def stage_strides(network: nn.Module) -> tuple[list[int], list[int]]:
+    """Strides and dilations in space of the stages, by the network's ``output_stride``.
+
+    >>> stage_strides(Slow(output_stride=16))
+    ([1, 2, 2, 1], [1, 1, 1, 2])
+    """
+    if network.output_stride not in (16, 32):
+        raise ValueError(
+            f"{type(network).__name__}: output_stride must be 16 or 32, got {network.output_stride}"
+        )
+    dilated = [network.output_stride == 16 and i == 3 for i in range(len(network.stages))]
+    return [2 if i and not d else 1 for i, d in enumerate(dilated)], [1 + d for d in dilated]
 
 
 def video_stem(

@@ -26,6 +26,7 @@ from jaxnets.models.video.slow import (
     SLOWFAST_MEAN,
     SLOWFAST_STD,
     PathwayStage,
+    stage_strides,
     video_stem,
 )
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
@@ -72,6 +73,8 @@ class SlowFast(nn.Module):
         width: channels of the slow stem.
         non_local: for each stage the numbers of the slow blocks that a non-local block follows.
         non_local_block: makes it, called with ``name``, ``norm``, ``conv`` and ``dtype``.
+        output_stride: 32, or 16: the last stage keeps its maps' size, its kernels dilated by two,
+            as for the detection of actions.
         zero_gamma: start the last normalization of each block at zero.
         dropout_rate: in front of the head.
         norm, conv: layers.
@@ -98,6 +101,7 @@ class SlowFast(nn.Module):
     width: int = 64
     non_local: Sequence[Sequence[int]] = ((), (), (), ())
     non_local_block: Callable[..., nn.Module] = partial(NonLocal, scale=True)
+    output_stride: int = 32
     zero_gamma: bool = True
     dropout_rate: float = 0.5
     norm: Callable[..., nn.Module] = BatchNorm
@@ -112,6 +116,7 @@ class SlowFast(nn.Module):
                 f"SlowFast: expected a number of frames that α = {self.alpha} divides, got "
                 f"{x.shape[1]} (shape {x.shape})"
             )
+        strides, dilations = stage_strides(self)
         conv = partial(self.conv, use_bias=False, dtype=self.dtype)
         norm = partial(self.norm, dtype=self.dtype)
         widths = {"slow": self.width, "fast": self.width // self.beta_inverse}
@@ -133,12 +138,13 @@ class SlowFast(nn.Module):
                     widths[path] * 2 ** (i + 2),
                     (kernels[path][1][i],),
                     None if self.temporal is None else self.temporal[i],
-                    2 if i else 1,
+                    strides[i],
                     self.non_local[i] if path == "slow" else (),
                     partial(self.non_local_block, norm=self.norm, conv=self.conv, dtype=self.dtype),
                     self.zero_gamma,
                     norm,
                     conv,
+                    dilations[i],
                     name=name,
                 )(maps[path], train)
             if i < len(self.stages) - 1:

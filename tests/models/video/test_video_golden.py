@@ -6,6 +6,7 @@ names, layouts and order of the layers are all held.
 
 import json
 import runpy
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxnets.models import create_model, list_models, model_info
+from jaxnets.models.video import SlowFast
 from jaxnets.pretrained import load, save
 from jaxnets.pretrained.state_dict import read_state_dict
 
@@ -28,14 +30,24 @@ def tuples(value):
     return tuple(map(tuples, value)) if isinstance(value, list) else value
 
 
+def small_ava():
+    """SlowFast as `make_video.py` re-states it for the actions of people."""
+    stages = {"stages": (1, 1, 1, 2), "width": 16}
+    return partial(SlowFast, alpha=4, fusion_kernel=7, output_stride=16, **stages)
+
+
 def case(name):
-    """(registered name, fields, state dict, clip, logits)."""
+    """(registered name, fields, state dict, clip and boxes, logits)."""
     about = json.loads(STORED[f"{name}/about"].tobytes())
     tensors = {k: SEEDED["value"](k, tuple(shape)) for k, shape in about["tensors"].items()}
     logits = STORED[f"{name}/logits"]
     fields = {k: tuples(v) for k, v in about["fields"].items()}
-    fields |= {} if logits.shape[1] == 400 else {"num_classes": logits.shape[1]}
-    return about["model"], fields, tensors, SEEDED["clip"](tuple(about["clip"])), logits
+    fields |= {} if logits.shape[-1] == 400 else {"num_classes": logits.shape[-1]}
+    x = [SEEDED["clip"](tuple(about["clip"]))]
+    if "boxes" in about:
+        fields["backbone"] = small_ava()
+        x.append(np.array(about["boxes"], np.float32))
+    return about["model"], fields, tensors, x, logits
 
 
 @pytest.mark.parametrize(
@@ -44,16 +56,16 @@ def case(name):
 def test_logits_are_those_of_pytorch(name, quick_jit):
     model_name, fields, tensors, clip, expected = case(name)
     model, variables = load(model_name, tensors, **fields)
-    logits = quick_jit(model.apply)(variables, clip)
+    logits = quick_jit(model.apply)(variables, *clip)
     # float32 against float64, relative to the largest: sums of thousands of products.
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1, np.abs(expected).max()))
     # One clip alone is the first of the two: pooling of a batch of one is where XLA went wrong.
-    alone = quick_jit(model.apply)(variables, clip[:1])
+    alone = quick_jit(model.apply)(variables, *(x[:1] for x in clip))
     np.testing.assert_allclose(alone, expected[:1], atol=1e-4 * max(1, np.abs(expected).max()))
 
 
 def test_weights_go_back_to_the_same_file(tmp_path):
-    for name in ("slowfast", "c3d"):
+    for name in ("slowfast", "c3d", "ava"):
         model_name, fields, tensors, _, _ = case(name)
         _, variables = load(model_name, tensors, **fields)
         if name == "c3d":
@@ -71,7 +83,8 @@ def test_every_video_network_with_weights_has_a_case():
     covered = {model_info(about["model"]).family for about in abouts}
     promised = {
         model_info(name).family
-        for name in list_models(task="video classification")
+        for task in ("video classification", "action detection")
+        for name in list_models(task=task)
         if model_info(name).weights
     }
     assert promised - covered == set()

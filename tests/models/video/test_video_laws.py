@@ -1,18 +1,23 @@
 """What holds exactly for video networks: fixed points, symmetries, special cases of one another."""
 
+from functools import partial
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxnets.models import create_model, features, list_models, model_info
-from jaxnets.models.counting import abstract_variables, count_macs
+from jaxnets.models.counting import abstract_variables, count_macs, jaxpr_macs, run_direct
 from jaxnets.models.vgg import VGG
 from jaxnets.models.video import (
+    ActionDetector,
     FrameCNN,
     FrameFusion,
     Inflated,
     NonLocal,
+    SlowFast,
     TwoStream,
     VideoResNet,
     flow_stack,
@@ -371,3 +376,59 @@ def test_every_video_network_makes_what_create_model_makes():
         model = create_model(name, num_classes=7, dtype=jnp.bfloat16)
         assert (model.num_classes, model.dtype) == (7, jnp.bfloat16)
         assert model_info(name).paper.year >= 2014
+
+
+# ---- actions of people ---------------------------------------------------------------------------
+
+AVA = {
+    "ava_slow_4x16_r50": 31_814_811_648,
+    "ava_slowfast_8x8_r50": 74_181_120_000,
+    "ava_slowfast_8x8_r101": 111_913_472_000,
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if "fast" in n else ()) for n in AVA]
+)
+def test_actions_of_five_people_cost_what_pyslowfast_counts(name):
+    model, shape = create_model(name), model_info(name).input_shape
+    variables = abstract_variables(model, shape)
+    x, boxes = (jax.ShapeDtypeStruct((1, *s), jnp.float32) for s in (shape, (5, 4)))
+    with nn.intercept_methods(run_direct):
+        traced = jax.make_jaxpr(model.apply)(variables, x, boxes)
+    assert jaxpr_macs(traced.jaxpr) == AVA[name]
+    assert [aval.shape for aval in traced.out_avals] == [(1, 5, 80)]
+
+
+@pytest.fixture(scope="module")
+def small_actions():
+    backbone = partial(SlowFast, stages=(1, 1, 1, 1), width=16, alpha=4, output_stride=16)
+    network = ActionDetector(num_classes=3, backbone=backbone)
+    x = jnp.asarray(clip(1, 4, 64, 48, 3))
+    return network, lively(abstract_variables(network, x.shape[1:])), x
+
+
+def test_people_are_looked_at_one_by_one(small_actions):
+    network, variables, x = small_actions
+    boxes = jnp.array([[[0.0, 0, 48, 64], [4, 4, 30, 40], [20, 8, 40, 60]]])
+    run = jax.jit(network.apply)
+    together = run(variables, x, boxes)
+    for order in ([2, 0, 1], [1, 2, 0]):
+        # Sums in another order are rounded otherwise.
+        np.testing.assert_allclose(
+            run(variables, x, boxes[:, order]), together[:, order], rtol=1e-4
+        )
+    np.testing.assert_allclose(run(variables, x), together[:, :1], rtol=1e-4)
+    mask = jnp.array([[True, False, True]])
+    masked = run(variables, x, boxes, box_mask=mask)
+    np.testing.assert_allclose(masked[:, ::2], together[:, ::2], rtol=1e-4)
+    # Of padding the head says its bias.
+    np.testing.assert_allclose(masked[0, 1], variables["params"]["head"]["bias"], rtol=1e-4)
+
+
+def test_boxes_that_do_not_fit_are_said(small_actions):
+    network, variables, x = small_actions
+    with pytest.raises(ValueError, match=r"expected boxes \(1, R, 4\), some of each clip"):
+        jax.eval_shape(network.apply, variables, x, jnp.zeros((2, 3, 4)))
+    with pytest.raises(ValueError, match="output_stride must be 16 or 32, got 8"):
+        create_model("slow_4x16_r50", output_stride=8).init(jax.random.key(0), x)
