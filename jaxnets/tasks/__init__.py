@@ -1,5 +1,14 @@
 """What to train for: one task a file, with its recipe, its report and its predictor."""
 
+from jaxnets.tasks.action_finder import (
+    ActionFinder,
+    ActionInfo,
+    PersonActions,
+    read_action_finder,
+    small_action_detector,
+)
+from jaxnets.tasks.action_training import ActionRecipe, train_actions
+from jaxnets.tasks.actions import action_detection
 from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
@@ -34,6 +43,9 @@ from jaxnets.tasks.training import Start, train_classifier
 from jaxnets.tasks.video import VideoScores, score_videos, video_classification
 
 __all__ = [
+    "ActionFinder",
+    "ActionInfo",
+    "ActionRecipe",
     "CachedTeacher",
     "Classifier",
     "ClassifierInfo",
@@ -41,6 +53,7 @@ __all__ = [
     "DetectorInfo",
     "DetectorRecipe",
     "FoundObjects",
+    "PersonActions",
     "Recipe",
     "Segmenter",
     "SegmenterRecipe",
@@ -48,6 +61,7 @@ __all__ = [
     "Teacher",
     "Term",
     "VideoScores",
+    "action_detection",
     "apply_recipe",
     "attention",
     "choose_recipe",
@@ -62,17 +76,20 @@ __all__ = [
     "load_classifier",
     "load_detector",
     "load_segmenter",
+    "read_action_finder",
     "read_detector",
     "relational",
     "score_videos",
     "segmentation",
     "sequence_labeling",
     "sequence_regression",
+    "small_action_detector",
     "soft_targets",
     "student_network",
     "student_variables",
     "temporal_localization",
     "tolerant_classification",
+    "train_actions",
     "train_classifier",
     "train_detector",
     "train_fitnet",

@@ -43,6 +43,7 @@ def shapes(words: list[str]) -> dict[str, str]:
         zeros("ssd300_vgg16", 300, Path("ssd300.safetensors"))
         shutil.move("ssd300.safetensors", "ssd300.pth")
     found = {"IMAGE": str(images / "test0.png"), "bccd": str(folder), "FOLDER": str(folder)}
+    found["pennfudan"] = str(folder)
     if "ssd300.pth" in words:
         few = Path("few")
         few.mkdir(exist_ok=True)
@@ -193,6 +194,30 @@ def photographs(words: list[str]) -> dict[str, str]:
     return {"flickr8k_1000.tar.gz": str(folder)}
 
 
+def people(words: list[str]) -> dict[str, str]:
+    """Leeds' poses and COCO's people, as few as can be; a network for poses."""
+    from PIL import Image
+
+    for name in ("a", "b", "c", "d"):
+        path = Path("lspet14", "images", f"{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (90, 60, 30)).save(path)
+    points = np.random.default_rng(0).uniform(4, 28, (4, 14, 2))
+    test = np.array([False, False, False, True])
+    np.savez("lspet14/joints.npz", name=[f"{n}.png" for n in "abcd"], joints=points, test=test)
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
+    for number in range(4):
+        file = f"lspet14/images/{'abcd'[number]}.png"
+        content["images"].append({"id": number, "file_name": file, "width": 32, "height": 32})
+        joints = [value for x, y in points[number].tolist() for value in (x, y, 2)]
+        one = {"id": number, "image_id": number, "category_id": 1, "bbox": [2, 2, 28, 28]}
+        content["annotations"].append({**one, "area": 784, "keypoints": joints})
+    Path("people.json").write_text(json.dumps(content))
+    if "--input" in words:
+        finished_run("experiments.pose.train_pose")
+    return {}
+
+
 def letters(words: list[str]) -> dict[str, str]:
     """A text."""
     Path("text.txt").write_text("to be or not to be, that is the question\n" * 40)
@@ -200,7 +225,7 @@ def letters(words: list[str]) -> dict[str, str]:
 
 
 def films(words: list[str]) -> dict[str, str]:
-    """Videos of two classes, silhouettes, and features of videos with their actions."""
+    """Videos of two classes, silhouettes, features of videos with their actions, people in them."""
     from jaxnets.data.video import write_video
 
     rng = np.random.default_rng(0)
@@ -229,7 +254,9 @@ def films(words: list[str]) -> dict[str, str]:
     Path("activities.json").write_text(json.dumps({"database": database}))
     if "--input" in words:
         finished_run("experiments.video.localize")
-    return {
+    if "RUN" in words:
+        finished_run("experiments.video.train_actions")
+    return people_in_films() | {
         "VIDEO": str(Path("videos", "run", "0.mp4")),
         "folder:VIDEOS": "folder:videos",
         "weizmann:weizmann_masks.npz": "weizmann:weizmann_masks.npz",
@@ -239,10 +266,28 @@ def films(words: list[str]) -> dict[str, str]:
     }
 
 
+def people_in_films() -> dict[str, str]:
+    """A folder in AVA's form, and the boxes of one video."""
+    folder = Path("ava")
+    shutil.copytree(Path("videos", "run"), folder / "videos", dirs_exist_ok=True)
+    lines = [f"{n},1,0.1,0.1,0.{5 + n % 3},0.9,{1 + n % 2},0\n" for n in range(5)]
+    for split in ("train", "val"):
+        (folder / f"{split}.csv").write_text("".join(lines))
+    (folder / "actions.txt").write_text("run\nwave\n")
+    Path("boxes.json").write_text('[{"second": 1, "box": [0.1, 0.1, 0.6, 0.9]}]')
+    boxes = str(folder / "val.csv")
+    run = str(Path("runs", "train_actions"))
+    return {
+        **{"RUN": run, "BOXES.csv": boxes, "VAL.csv": boxes, "FILE.json": "boxes.json"},
+        "ava:FOLDER": f"ava:{folder}",
+    }
+
+
 # Module, or the beginning of its name → what makes its materials.
 MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.detection": shapes,
     "experiments.segmentation": squares,
+    "experiments.pose": people,
     "experiments.super_resolution": pictures_to_enlarge,
     "experiments.sequence.translate": sentences,
     "experiments.sequence.spell": sounds,

@@ -177,6 +177,12 @@ def overlay(module, config, words: list[str]):
         for name, value in values.items()
         if name not in keep and value != getattr(type(small)(), name, value)
     }
+    # Options of a recipe, such as --recipe.network.
+    options = {word.partition("=")[0][2:] for word in words if word.startswith("--")}
+    for option in (name for name in options if "." in name):
+        group, field = option.replace("-", "_").split(".")
+        own = {field: getattr(getattr(config, group), field)}
+        changes[group] = dataclasses.replace(changes.get(group, getattr(config, group)), **own)
     return dataclasses.replace(config, **changes)
 
 

@@ -27,7 +27,8 @@ def test_all_experiments_but_those_on_finished_runs_have_a_smoke_configuration()
     missing = {last(name) for name in experiments_with("main") - set(NAMES)}
     # These need a trained run: test_train_classifier.py and tests/commands run them on one.
     # The claims (`__main__`) have --quick, which test_claims.py runs.
-    assert missing - {"__main__"} == {"evaluate", "explain", "predict"}
+    # test_video_experiments.py runs detect_actions.
+    assert missing - {"__main__"} == {"evaluate", "explain", "predict", "detect_actions"}
 
 
 # Half a minute or more of compiling, or run by the tests of their own as well:
@@ -38,7 +39,7 @@ SLOW = (
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "fine_tune_few"),
     *("ensemble", "distill", "compress", "search_architecture"),
-    *("train_detector", "train_segmenter"),
+    *("train_detector", "train_segmenter", "train_actions"),
     # Whole systems, which tests/tasks trains on small problems.
     *("translate", "spell", "answer", "caption"),
 )

@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SLOW = ("looking_inside", "own_pictures")  # a minute of compilation
+SLOW = ("looking_inside", "own_pictures", "moving_pictures")  # a minute of compilation
 DATA = Path(os.environ.get("JAXNETS_TEST_DATA") or FOLDER.parents[1] / "shared" / "data")
 
 

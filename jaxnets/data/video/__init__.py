@@ -3,6 +3,7 @@
 from jaxnets.data.video.activities import activity_sequences, read_features, stretch
 from jaxnets.data.video.decode import Video, VideoError, cached_video, read_video, write_video
 from jaxnets.data.video.events import synthetic_events
+from jaxnets.data.video.keyframes import KeyframeSource, keyframe_indices, read_action_names
 from jaxnets.data.video.lists import (
     LabeledVideo,
     VideoList,
@@ -13,6 +14,7 @@ from jaxnets.data.video.lists import (
     read_ucf101,
     read_video_folder,
 )
+from jaxnets.data.video.people import PEOPLE_ACTIONS, synthetic_people
 from jaxnets.data.video.sampling import (
     clip_indices,
     dense_starts,
@@ -27,7 +29,9 @@ from jaxnets.data.video.synthetic import DIRECTIONS, motion_suite, moving_digits
 
 __all__ = [
     "DIRECTIONS",
+    "PEOPLE_ACTIONS",
     "ClipSource",
+    "KeyframeSource",
     "LabeledVideo",
     "Silhouettes",
     "Video",
@@ -37,10 +41,12 @@ __all__ = [
     "cached_video",
     "clip_indices",
     "dense_starts",
+    "keyframe_indices",
     "last_start",
     "motion_suite",
     "moving_digits",
     "random_start",
+    "read_action_names",
     "read_activitynet",
     "read_ava",
     "read_features",
@@ -53,6 +59,7 @@ __all__ = [
     "segment_indices",
     "stretch",
     "synthetic_events",
+    "synthetic_people",
     "uniform_starts",
     "write_video",
 ]
