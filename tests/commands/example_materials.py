@@ -43,6 +43,7 @@ def shapes(words: list[str]) -> dict[str, str]:
         zeros("ssd300_vgg16", 300, Path("ssd300.safetensors"))
         shutil.move("ssd300.safetensors", "ssd300.pth")
     found = {"IMAGE": str(images / "test0.png"), "bccd": str(folder), "FOLDER": str(folder)}
+    found["pennfudan"] = str(folder)
     if "ssd300.pth" in words:
         few = Path("few")
         few.mkdir(exist_ok=True)
