@@ -123,6 +123,13 @@ FCOS = Paper("Tian, Shen, Chen, He", "FCOS: Fully Convolutional One-Stage Object
 SRCNN = Paper(
     "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014
 )
+YOLO_V1 = Paper(
+    "Redmon, Divvala, Girshick, Farhadi",
+    "You Only Look Once: Unified, Real-Time Object Detection",
+    2015,
+)
+YOLO_V2 = Paper("Redmon, Farhadi", "YOLO9000: Better, Faster, Stronger", 2016)
+YOLO_V3 = Paper("Redmon, Farhadi", "YOLOv3: An Incremental Improvement", 2018)
 SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",

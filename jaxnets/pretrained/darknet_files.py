@@ -10,11 +10,14 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import Darknet, Section, parse_cfg
 
 
-def read_darknet(cfg: Path | str, weights: Path | str) -> tuple[Darknet, dict[str, Any]]:
+def read_darknet(
+    cfg: Path | str | tuple[Section, ...], weights: Path | str
+) -> tuple[Darknet, dict[str, Any]]:
     """The network of a cfg file with the parameters of a weights file.
 
     Args:
-        cfg: path of the cfg file, or its text.
+        cfg: path of the cfg file, its text, or its sections, such as those of
+            ``create_model("yolov3")``.
         weights: path of the weights file.
 
     Returns:
@@ -35,7 +38,7 @@ def read_darknet(cfg: Path | str, weights: Path | str) -> tuple[Darknet, dict[st
     >>> network.apply(variables, jnp.ones((1, 1, 1, 1))).tolist()
     [[[[2.5]]]]
     """
-    sections = parse_cfg(cfg)
+    sections = cfg if isinstance(cfg, tuple) else parse_cfg(cfg)
     try:
         content = Path(weights).read_bytes()
     except OSError as error:

@@ -70,6 +70,9 @@ PUBLISHED: Final = {
     ),
 }
 
+# Networks whose weights are darknet's files.
+DARKNET: Final = ("yolov2", "yolov3", "yolov3_tiny")
+
 
 def read_detector(
     weights: Path | str,
@@ -82,7 +85,7 @@ def read_detector(
 
     Args:
         weights: the directory of a run of `jaxnets.tasks.train_detector`; or a file of weights.
-        model: of torchvision's weights, such as "ssd300_vgg16".
+        model: of torchvision's weights, such as "ssd300_vgg16"; or of darknet's, such as "yolov3".
         cfg: of darknet's weights, its cfg file.
         classes: a text file with the classes' names, one a line; by default COCO's, where their
             number fits, or numbers.
@@ -102,6 +105,10 @@ def read_detector(
         raise JaxnetsError("--model is for torchvision's weights, --cfg for darknet's: give one")
     if cfg is not None:
         return _darknet(weights, cfg, classes)
+    if model in DARKNET:
+        kept = _names(classes, None, ()) if classes is not None else None
+        fields = {} if kept is None else {"num_classes": len(kept)}
+        return _darknet(weights, models.create_model(model, **fields).sections, classes)
     if model is not None:
         return _published(weights, model, classes)
     if Path(weights).is_dir():
@@ -115,9 +122,9 @@ def read_detector(
 def _darknet(weights, cfg, classes):
     network, variables = pretrained.read_darknet(cfg, weights)
     sections = network.sections
-    heads = [section for section in sections if section.kind == "yolo"]
+    heads = [section for section in sections if section.kind in ("yolo", "region")]
     if not heads:
-        raise JaxnetsError(f"{cfg} has no [yolo] section; expected a detector")
+        raise JaxnetsError(f"{cfg} has no [yolo] or [region] section; expected a detector")
     size = (sections[0].get("height", 416), sections[0].get("width", 416))
 
     def outputs(variables, images):
@@ -130,7 +137,8 @@ def _darknet(weights, cfg, classes):
 
 def _published(weights, model, classes):
     if model not in PUBLISHED:
-        raise JaxnetsError(f"--model: got {model!r}; expected one of {', '.join(PUBLISHED)}")
+        known = ", ".join((*PUBLISHED, *DARKNET))
+        raise JaxnetsError(f"--model: got {model!r}; expected one of {known}")
     published = PUBLISHED[model]
     kept = _names(classes, None, ()) if classes is not None else None
     fields = {} if kept is None else {"num_classes": len(kept) + 1}

@@ -78,6 +78,8 @@ ORACLES = {
     **{f"fcn_resnet{d}": f"tv/fcn_resnet{d}" for d in (50, 101)},
     **{f"deeplabv3_resnet{d}": f"tv/deeplabv3_resnet{d}" for d in (50, 101)},
     "deeplabv3_mobilenet_v3_large": "tv/deeplabv3_mobilenet_v3_large",
+    "yolov1": "hand/yolov1_paper_24conv_2fc",
+    **{name.replace("-", "_"): f"darknet/{name}" for name in ("yolov2", "yolov3", "yolov3-tiny")},
     **{f"srcnn_9_{k}_5": f"hand/srcnn_9_{k}_5" for k in (1, 5)},
     "lraspp_mobilenet_v3_large": "tv/lraspp_mobilenet_v3_large",
     "plain18": "darknet/resnet18",

@@ -57,12 +57,22 @@ from jaxnets.models.detection.ssd import SSD, SSDOutputs, ssd_detections, ssd_lo
 from jaxnets.models.detection.ssd300 import SSDVGG, ssd300_vgg16
 from jaxnets.models.detection.ssdlite import SSDLiteMobileNet, ssdlite320_mobilenet_v3_large
 from jaxnets.models.detection.targets import mean_losses
+from jaxnets.models.detection.yolo import YOLO, yolov2, yolov3, yolov3_tiny
+from jaxnets.models.detection.yolo_losses import yolo_losses
+from jaxnets.models.detection.yolo_v1 import (
+    YOLOv1,
+    yolo_v1_boxes,
+    yolo_v1_detections,
+    yolo_v1_losses,
+    yolov1,
+)
 
 __all__ = [
     "FCOS",
     "RCNN",
     "SSD",
     "SSDVGG",
+    "YOLO",
     "AnchorShapes",
     "BoxHead",
     "Darknet",
@@ -86,6 +96,7 @@ __all__ = [
     "SSDOutputs",
     "Section",
     "TopDown",
+    "YOLOv1",
     "best_of_levels",
     "crop_masks",
     "draw_regions",
@@ -126,4 +137,12 @@ __all__ = [
     "ssd_losses",
     "ssdlite320_mobilenet_v3_large",
     "yolo_detections",
+    "yolo_losses",
+    "yolo_v1_boxes",
+    "yolo_v1_detections",
+    "yolo_v1_losses",
+    "yolov1",
+    "yolov2",
+    "yolov3",
+    "yolov3_tiny",
 ]

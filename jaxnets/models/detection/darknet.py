@@ -1,5 +1,6 @@
 """Networks from darknet's cfg files, YOLO v3 and its relatives among them."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.errors import JaxnetsError, printable
-from jaxnets.models.detection.darknet_layers import SECTIONS, Layers
+from jaxnets.models.detection.darknet_layers import HEADS, SECTIONS, Layers
 from jaxnets.ops import boxes
 
 
@@ -103,11 +104,12 @@ class Darknet(Layers):
 
     Attributes:
         sections: of `parse_cfg`.
+        maps: numbers of layers whose results are returned instead, by their names.
         dtype: compute dtype.
 
-    Call: (N, H, W, C), red, green, blue from 0 to 1 → a tuple of the inputs of the [yolo] sections,
-    each (N, H', W', A, 5 + K): t_x, t_y, t_w, t_h, objectness and classes, all before σ. A network
-    without them gives the result of its last layer.
+    Call: (N, H, W, C), red, green, blue from 0 to 1 → a tuple of the inputs of the [yolo] and
+    [region] sections, each (N, H', W', A, 5 + K): t_x, t_y, t_w, t_h, objectness and classes, all
+    before σ or softmax. A network without them gives the result of its last layer.
 
     Raises:
         JaxnetsError: sections whose sizes do not fit.
@@ -121,6 +123,7 @@ class Darknet(Layers):
     """
 
     sections: tuple[Section, ...] = ()
+    maps: tuple[int, ...] = ()
     dtype: Any = None
 
     @nn.compact
@@ -128,19 +131,50 @@ class Darknet(Layers):
         results: list[jax.Array] = []
         heads: list[jax.Array] = []
         for number, section in enumerate(self.sections[1:]):
-            if section.kind == "yolo":
-                anchors = len(section.get("mask", (0.0,)))
-                wanted = anchors * (5 + section.get("classes", 20))
+            if section.kind in HEADS:
+                anchors, classes = len(anchors_of(section, 1.0)), section.get("classes", 20)
+                wanted = anchors * (5 + classes)
                 if x.shape[-1] != wanted:
                     raise JaxnetsError(
-                        f"[yolo] in line {section.line} gets {x.shape[-1]} channels; expected "
-                        f"{wanted}: {anchors} anchors of 5 + {section.get('classes', 20)} numbers"
+                        f"[{section.kind}] in line {section.line} gets {x.shape[-1]} channels; "
+                        f"expected {wanted}: {anchors} anchors of 5 + {classes} numbers"
                     )
                 heads.append(x.reshape(*x.shape[:3], anchors, -1))
             else:
                 x = self.layer(section, number, x, results, train)
             results.append(x)
+        if self.maps:
+            return OrderedDict((f"layer{number}", results[number]) for number in self.maps)
         return tuple(heads) if heads else x
+
+
+def anchors_of(section: Section, stride: float) -> list[list[float]]:
+    """Width and height in pixels of a head's anchors.
+
+    Args:
+        section: [yolo], some of whose anchors it names by ``mask``; or [region], whose anchors are
+            in cells.
+        stride: pixels to a cell.
+
+    Returns:
+        A pair for each.
+
+    >>> anchors_of(Section("region", 1, (("anchors", "1,2, 3,4"),)), 32.0)
+    [[32.0, 64.0], [96.0, 128.0]]
+    >>> anchors_of(Section("yolo", 1, (("anchors", "1,2, 3,4"), ("mask", "1"))), 32.0)
+    [[3.0, 4.0]]
+    """
+    numbers = section.get("anchors", (0.0, 0.0))
+    pairs = [list(pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
+    if section.kind == "region":
+        return [[stride * width, stride * height] for width, height in pairs]
+    chosen = [int(number) for number in section.get("mask", (0.0,))]
+    if any(not 0 <= number < len(pairs) for number in chosen):
+        raise JaxnetsError(
+            f"[yolo] in line {section.line}: mask names anchor {max(chosen)}; there are "
+            f"{len(pairs)}, counted from 0"
+        )
+    return [pairs[number] for number in chosen]
 
 
 def yolo_detections(
@@ -152,9 +186,10 @@ def yolo_detections(
     candidates: int = 200,
     max_outputs: int = 100,
 ) -> boxes.Detections:
-    """What a network with [yolo] sections found.
+    """What a network with [yolo] or [region] sections found.
 
-    A score is σ(objectness)·σ(class). Coordinates are in pixels of the network's input.
+    A score is σ(objectness)·σ(class), of [region] with softmax in place of the second σ.
+    Coordinates are in pixels of the network's input.
 
     Args:
         outputs: of `Darknet`, for a batch of images.
@@ -177,7 +212,7 @@ def yolo_detections(
     >>> found.boxes[0, 0].tolist(), float(found.scores[0, 0])
     ([0.0, 0.0, 8.0, 8.0], 0.25)
     """
-    heads = [section for section in sections if section.kind == "yolo"]
+    heads = [section for section in sections if section.kind in HEADS]
     if len(heads) != len(outputs) or not heads:
         raise JaxnetsError(
             f"outputs: got {len(outputs)}; expected one for each of {len(heads)} [yolo]"
@@ -185,8 +220,8 @@ def yolo_detections(
     width = sections[0].get("width", 416)
     corners, scores = [], []
     for raw, section in zip(outputs, heads, strict=True):
-        sizes = jnp.asarray(section.get("anchors", (0.0,))).reshape(-1, 2)
-        sizes = sizes[jnp.asarray([int(i) for i in section.get("mask", (0.0,))])]
+        stride = width / raw.shape[2]
+        sizes = jnp.asarray(anchors_of(section, stride))
         raw = raw.astype(jnp.float32)
         if section.get("new_coords", 0):
             raise JaxnetsError(
@@ -194,9 +229,11 @@ def yolo_detections(
                 "before σ, as those of YOLO v2 to v4 are"
             )
         spread = section.get("scale_x_y", 1.0)
-        decoded = boxes.decode_grid(raw[..., :4], sizes, width / raw.shape[2], spread=spread)
+        decoded = boxes.decode_grid(raw[..., :4], sizes, stride, spread=spread)
         corners.append(decoded.reshape(raw.shape[0], -1, 4))
-        score = jax.nn.sigmoid(raw[..., 4:5]) * jax.nn.sigmoid(raw[..., 5:])
+        softmax = section.kind == "region" and section.get("softmax", 0)
+        classes = (jax.nn.softmax if softmax else jax.nn.sigmoid)(raw[..., 5:])
+        score = jax.nn.sigmoid(raw[..., 4:5]) * classes
         scores.append(score.reshape(raw.shape[0], -1, score.shape[-1]))
 
     def select(corners, scores):

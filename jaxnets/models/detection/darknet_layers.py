@@ -24,8 +24,10 @@ ACTIVATIONS: Final = {
 }
 SECTIONS: Final = (
     *("net", "convolutional", "maxpool", "avgpool", "route", "shortcut", "upsample", "dropout"),
-    *("reorg", "softmax", "yolo"),
+    *("reorg", "softmax", "yolo", "region"),
 )
+# Sections that are a detector's outputs.
+HEADS: Final = ("yolo", "region")
 
 
 class Layers(nn.Module):
