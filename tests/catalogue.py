@@ -365,6 +365,8 @@ LOSSES = [
         ((3, 4),),
         "wide",
     ),
+    Op("doubly_stochastic", losses.doubly_stochastic, ((2, 3, 4),), "wide"),
+    Op("drawn_attention_loss", losses.drawn_attention_loss, ((3,), (3,)), "wide"),
     Op("entropy", losses.entropy, ((3, 4),), "wide"),
     Op("confidence_penalty", losses.confidence_penalty, ((3, 4),), "wide"),
     Op("soft_target_loss", losses.soft_target_loss, ((3, 4), (3, 4)), "wide"),
@@ -407,6 +409,7 @@ LOSSES = [
 ]
 
 METRICS = [
+    Op("diagonal_mass", metrics.diagonal_mass, ((3, 4),), "float32"),
     Op("accuracy", lambda z: metrics.accuracy(z, LABELS), ((3, 4),), "float32", False),
     Op(
         "top_k_accuracy",

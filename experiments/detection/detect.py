@@ -1,10 +1,10 @@
-"""Find objects in images: draws their boxes, or says them as JSON.
+"""Find objects in images: draws boxes, masks and key points, or says them as JSON.
 
 Command:  python -m experiments.detection.detect IMAGE --weights runs/train_detector
           python -m experiments.detection.detect FOLDER --weights ssd300.pth --model ssd300_vgg16
           python -m experiments.detection.detect IMAGE --weights yolo.weights --cfg yolo.cfg --json
 Time:     seconds on two CPU cores, most of it compilation.
-Result:   runs/detect/: each image with boxes, and summary.json with all of them.
+Result:   runs/detect/: each image with what was found, and summary.json with all of them.
 
 IMAGE is a file or a folder of images. --weights is the directory of a run of train_detector, a file
 of torchvision's weights, or one of darknet's.
@@ -72,15 +72,14 @@ def main(config: Config) -> dict[str, Any]:
         config.weights, model=config.model, cfg=config.cfg, classes=config.classes
     )
     results = []
-    for found in detector.find(paths):
-        kept = found.scores >= config.min_score
-        labels = tuple(name for name, there in zip(found.labels, kept, strict=True) if there)
-        found = found._replace(boxes=found.boxes[kept], scores=found.scores[kept], labels=labels)
+    for found in detector.find(paths, min_score=config.min_score):
+        labels = found.labels
         results.append(found.to_json())
         if config.json:
             continue
         place = config.workdir / f"{found.path.stem}.png"
-        save_objects(place, read_image(found.path), found.boxes, found.labels, found.scores)
+        drawn = (read_image(found.path), found.boxes, labels, found.scores)
+        save_objects(place, *drawn, masks=found.masks, keypoints=found.keypoints)
         print(f"{found.path}: {len(labels)} objects, {place}")
         for label, score, box in zip(labels, found.scores, found.boxes, strict=True):
             print(f"  {100 * score:5.1f} %  {label}  {np.round(box).astype(int).tolist()}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxnets import command
 from jaxnets.data import load_objects, read_image
+from jaxnets.data.object_masks import object_mask
 from jaxnets.errors import JaxnetsError
 from jaxnets.metrics import CocoEvaluator, VocEvaluator
 from jaxnets.study.object_pictures import save_objects
@@ -33,6 +34,7 @@ class Config:
         data: the folder of the data set, see `jaxnets.data.load_objects`.
         split: which of its splits.
         weights: a run's directory, or a file of weights.
+        masks: also measure masks, which the data set must have.
         model: of a file of torchvision's weights.
         cfg: of a file of darknet's weights.
         pictures: how many images to draw.
@@ -43,6 +45,7 @@ class Config:
     data: Path | None = None
     split: str = "test"
     weights: Path | None = None
+    masks: bool = False
     model: str | None = None
     cfg: Path | None = None
     pictures: int = 4
@@ -63,7 +66,9 @@ def main(config: Config) -> dict[str, Any]:
     if config.data is None or config.weights is None:
         raise JaxnetsError("give --data FOLDER and --weights WEIGHTS")
     detector = read_detector(config.weights, model=config.model, cfg=config.cfg)
-    source = load_objects(config.data, config.split, size=detector.size, ignored=True)
+    source = load_objects(
+        config.data, config.split, size=detector.size, ignored=True, masks=config.masks
+    )
     numbers = {name: i for i, name in enumerate(source.class_names)}
     if not set(detector.class_names) & set(numbers):
         if len(detector.class_names) != len(numbers):
@@ -75,6 +80,7 @@ def main(config: Config) -> dict[str, Any]:
         "coco": CocoEvaluator(source.class_names),
         "voc": VocEvaluator(source.class_names),
     }
+    painted = CocoEvaluator(source.class_names, kind="segm")
     found_all = detector.find([one.path for one in source.images])
     for number, (one, found) in enumerate(zip(source.images, found_all, strict=True)):
         # What the data set has no class for is neither right nor wrong.
@@ -92,6 +98,12 @@ def main(config: Config) -> dict[str, Any]:
         }
         for measure in measures.values():
             measure.add(truth, seen)
+        if config.masks:
+            if found.masks is None:
+                raise JaxnetsError("--masks: this detector paints none; expected a Mask R-CNN")
+            true_masks = [object_mask(mask, one.size) for mask in one.masks or ()]
+            truth["masks"] = np.array(true_masks, np.uint8).reshape(1, -1, *one.size)
+            painted.add(truth, seen | {"masks": found.masks[known][None]})
         if number < config.pictures:
             sure = found.scores >= config.picture_score
             labels = [name for name, there in zip(found.labels, sure, strict=True) if there]
@@ -102,6 +114,8 @@ def main(config: Config) -> dict[str, Any]:
             true = [source.class_names[label] for label in one.labels]
             save_objects(Path(f"{place}_true.png"), image, one.boxes, true)
     result = {**measures["coco"].summarize(), "mAP": measures["voc"].summarize()["mAP"]}
+    if config.masks:
+        result |= {f"mask_{name}": value for name, value in painted.summarize().items()}
     for name, value in result.items():
         print(f"{name:20} {value:.4f}")
     config.workdir.mkdir(parents=True, exist_ok=True)

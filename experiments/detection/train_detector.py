@@ -1,8 +1,10 @@
-"""Train a small detector on annotated images of your own: an SSD on a narrow residual network.
+"""Train a small detector on annotated images of your own: an SSD, a Faster or a Mask R-CNN.
 
 Command:  python -m experiments.detection.train_detector --data FOLDER
           python -m experiments.detection.train_detector --data bccd --size 240 320 \\
               --workdir runs/bccd
+          python -m experiments.detection.train_detector --data pennfudan --size 288 288 \\
+              --recipe.kind mask_rcnn --recipe.trunk fastestdet.pth --workdir runs/pennfudan
 Time:     BCCD (205 images of 320×240) ten to fifteen minutes on two CPU cores.
 Result:   runs/train_detector/: AP and AP50 on the test images, in summary.json; a run that
           experiments.detection.detect and evaluate_detector read. BCCD: see docs/results.md.
@@ -59,7 +61,8 @@ def smoke() -> Config:
 def load_split(config: Config, name: str, *, ignored: bool) -> ObjectSource | None:
     """A split of the data set, or None where it has no such split."""
     try:
-        return load_objects(config.data, name, size=config.size, ignored=ignored)
+        masks = config.recipe.kind == "mask_rcnn"
+        return load_objects(config.data, name, size=config.size, ignored=ignored, masks=masks)
     except AnnotationError as error:
         if name == config.split or "found neither" not in str(error):
             raise

@@ -34,6 +34,7 @@ class Config(train.RunOptions):
         strings: of three digits each, made of the training recordings, a set as large as the single
             digits; of the test's recordings a tenth as many.
         features, embedding, pyramid, dropout: of the network.
+        sampling: how often, at the end, a letter that it drew itself is fed in training.
         epochs, batch_size, learning_rate, seed: of training.
         buckets: of lengths; each is compiled once.
         beams: of the search in the test.
@@ -47,6 +48,7 @@ class Config(train.RunOptions):
     embedding: int = 32
     pyramid: int = 3
     dropout: float = 0.2
+    sampling: float = 0.0
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 3e-3
@@ -93,6 +95,7 @@ def train_network(config: Config) -> dict:
         epochs=config.epochs,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
+        sampling=config.sampling,
         seed=config.seed,
         buckets=config.buckets,
         beams=config.beams,

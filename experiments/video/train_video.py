@@ -15,6 +15,7 @@ A folder has one of video files for each class. The same command again resumes.
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jax.numpy as jnp
 import optax
@@ -29,7 +30,7 @@ from jaxnets.tasks import score_videos, video_classification
 # What a run that goes on must have had at its start, beside what `fit` keeps itself.
 DECISIVE = (
     *("dataset", "family", "held_out", "frames", "stride", "size", "views", "examples"),
-    "learning_rate",
+    *("learning_rate", "test_views", "crops"),
 )
 
 
@@ -44,6 +45,8 @@ class Config(train.RunOptions):
         frames, stride: of a clip.
         size: height and width, a divisor of 96.
         views: clips of each video, in training and in the test.
+        test_views, crops: in the test, clips in time of each video, if other than ``views``, and
+            squares in space of each along its longer side; SlowFast is measured with 10 and 3.
         examples: clips of generated motion; a fifth more for the test.
         epochs, batch_size, learning_rate, seed: of training, by Adam; the rate falls to 0.
         workdir: where the run lives.
@@ -56,6 +59,8 @@ class Config(train.RunOptions):
     stride: int = 2
     size: int = 32
     views: int = 8
+    test_views: int | None = None
+    crops: Literal[1, 3] = 1
     examples: int = 4000
     epochs: int = 6
     batch_size: int = 32
@@ -80,6 +85,8 @@ def main(config: Config) -> dict:
         stride=config.stride,
         size=config.size,
         views=config.views,
+        test_views=config.test_views,
+        crops=config.crops,
         held_out=config.held_out,
         examples=config.examples,
         seed=config.seed,
@@ -103,6 +110,7 @@ def main(config: Config) -> dict:
         prepare=per_example(changes) if config.dataset != "motion" else None,
         seed=config.seed,
         settings={name: getattr(config, name) for name in DECISIVE},
+        settings_before={"test_views": None, "crops": 1},
         summarize=lambda fitted: {
             f"{kind}_accuracy": value
             for kind, value in score_videos(

@@ -1,5 +1,6 @@
 """A folder of annotated images in whichever of the known layouts it is."""
 
+import json
 from pathlib import Path
 
 from jaxnets.data.coco_files import read_coco
@@ -35,7 +36,8 @@ def load_objects(
         split: "train", "val" and the like.
         size: (H, W) of the canvas that images are fitted into, or the side of a square.
         max_objects: M; by default the largest number of objects in an image.
-        masks: also give ``masks``.
+        masks: also give ``masks``; where the images of a JSON name a ``mask``, it is an image of
+            numbers in the folder ``masks``.
         keypoints: also give ``keypoints``; only COCO's JSON has them.
         ignored: also give crowds and difficult objects, marked in ``box_ignore``.
 
@@ -62,7 +64,10 @@ def load_objects(
     ]
     for path in annotations:
         if path.is_file():
-            return read_coco(path, masks=masks, keypoints=keypoints, ignored=ignored, **options)
+            options |= {"masks": masks, "keypoints": keypoints, "ignored": ignored}
+            if (folder / "masks").is_dir() and _names_masks(path):
+                options["instance_masks"] = folder / "masks"
+            return read_coco(path, **options)
     if keypoints:
         raise AnnotationError(f"{folder}: there is no JSON of {split}, which keypoints are read of")
     names = folder / "classes.txt"
@@ -93,3 +98,12 @@ def load_objects(
         f"{folder}: found neither COCO's JSON of {split}, nor VOC's Annotations, nor YOLO's images "
         f"and labels of {split}"
     )
+
+
+def _names_masks(path: Path) -> bool:
+    """Whether the images of a JSON name files of masks; what is wrong with it is said elsewhere."""
+    try:
+        images = json.loads(path.read_text())["images"]
+    except (ValueError, KeyError, TypeError, OSError):
+        return False
+    return isinstance(images, list) and any(isinstance(i, dict) and "mask" in i for i in images)

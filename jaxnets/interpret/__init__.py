@@ -30,6 +30,7 @@ from jaxnets.interpret.explain import Explanation, explain_picture
 from jaxnets.interpret.figures import as_picture, curves, mosaic, overlay, sheet
 from jaxnets.interpret.filters import FilterReport, filter_report, find_kernel, limit_filter_rms
 from jaxnets.interpret.maps import box_overlap, boxes_from_maps, resize_maps
+from jaxnets.interpret.motion import ClipVisualization, clip_variation, visualize_motion
 from jaxnets.interpret.occlusion import OcclusionMaps, occlusion_map
 from jaxnets.interpret.page import Section, write_page
 from jaxnets.interpret.probes import (
@@ -56,6 +57,7 @@ from jaxnets.interpret.visualize import Transformations, Visualization, visualiz
 
 __all__ = [
     "ClassActivation",
+    "ClipVisualization",
     "Correspondence",
     "Evolution",
     "Explanation",
@@ -75,6 +77,7 @@ __all__ = [
     "box_overlap",
     "boxes_from_maps",
     "class_activation_map",
+    "clip_variation",
     "correspondence",
     "crops",
     "curves",
@@ -114,6 +117,7 @@ __all__ = [
     "train_snapshots",
     "transform_images",
     "transform_sensitivity",
+    "visualize_motion",
     "visualize_unit",
     "write_page",
 ]

@@ -1,5 +1,6 @@
 """Metrics: predictions and labels in, numbers to report out."""
 
+from jaxnets.metrics.attention import diagonal_mass
 from jaxnets.metrics.calibration import (
     Reliability,
     expected_calibration_error,
@@ -48,6 +49,7 @@ __all__ = [
     "corpus_bleu",
     "dead_ratio",
     "detection_confusion",
+    "diagonal_mass",
     "evaluate_coco",
     "expected_calibration_error",
     "fit_temperature",

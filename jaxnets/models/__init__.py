@@ -30,7 +30,15 @@ from jaxnets.models import (  # noqa: F401
 )
 from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
-from jaxnets.models.detection import fcos, retinanet, ssd300, ssdlite  # noqa: F401
+from jaxnets.models.detection import (  # noqa: F401
+    fasterrcnn,
+    fcos,
+    keypointrcnn,
+    maskrcnn,
+    retinanet,
+    ssd300,
+    ssdlite,
+)
 from jaxnets.models.features import features
 from jaxnets.models.papers import Paper
 from jaxnets.models.registry import (

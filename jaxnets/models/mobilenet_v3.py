@@ -176,7 +176,7 @@ class MobileNetV3(nn.Module):
     Attributes:
         num_classes: width of the head; None returns the endpoints stage1…stage5 (strides 2, 4, 8,
             16, 32), "low" (stride 8: stage3's first block), "expanded" (stride 16: what stage5's
-            first depthwise convolution gets) and "last".
+            first depthwise convolution gets), "high" (stride 32: stage5's first block) and "last".
         rows: of table 1 or 2.
         width: multiplier of all channels.
         dilated: the last stage keeps stride 16 and has dilation 2.
@@ -218,6 +218,7 @@ class MobileNetV3(nn.Module):
             first, x, expanded = MobileNetV3Stage(rows, make, name=f"stage{i}")(x, train)
             if i == len(stages):
                 endpoints["expanded"] = expanded
+                endpoints["high"] = first
             if i == len(stages) - 2:
                 endpoints["low"] = first
             endpoints[f"stage{i}"] = x

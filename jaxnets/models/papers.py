@@ -113,6 +113,12 @@ DEEPLAB_V3 = Paper(
     2017,
 )
 RETINANET = Paper("Lin, Goyal, Girshick, He, Dollár", "Focal Loss for Dense Object Detection", 2017)
+FASTER_RCNN = Paper(
+    "Ren, He, Girshick, Sun",
+    "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
+    2015,
+)
+MASK_RCNN = Paper("He, Gkioxari, Dollár, Girshick", "Mask R-CNN", 2017)
 FCOS = Paper("Tian, Shen, Chen, He", "FCOS: Fully Convolutional One-Stage Object Detection", 2019)
 SRCNN = Paper(
     "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014

@@ -31,12 +31,14 @@ V2_CHANNELS = {
 class ShuffleUnitV2(nn.Module):
     """Half of the channels pass, the other half go through 1×1, depthwise 3×3, 1×1; shuffle.
 
-    With a stride both branches see all channels, and the first is a depthwise 3×3 and a 1×1.
+    With a stride both branches see all channels, and the first is a depthwise 3×3 and a 1×1. With
+    ``parity`` the even channels pass and there is no shuffle.
     """
 
     features: int
     strides: int
     layer: Callable[..., nn.Module]
+    parity: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -46,7 +48,8 @@ class ShuffleUnitV2(nn.Module):
             layer, kernel_size=(3, 3), strides=self.strides, padding=1, activation=None
         )
         if self.strides == 1:
-            left, x = jnp.split(x, 2, axis=-1)
+            halves = (x[..., ::2], x[..., 1::2]) if self.parity else jnp.split(x, 2, axis=-1)
+            left, x = halves
         else:
             c = x.shape[-1]
             left = depthwise(c, groups=c, name="left_depthwise")(x, train)
@@ -54,7 +57,8 @@ class ShuffleUnitV2(nn.Module):
         y = layer(half, name="reduce")(x, train)
         y = depthwise(half, groups=half, name="depthwise")(y, train)
         y = layer(half, name="expand")(y, train)
-        return channel_shuffle(jnp.concatenate([left, y], axis=-1), 2)
+        joined = jnp.concatenate([left, y], axis=-1)
+        return joined if self.parity else channel_shuffle(joined, 2)
 
 
 class ShuffleNetV2(nn.Module):
@@ -66,6 +70,8 @@ class ShuffleNetV2(nn.Module):
         channels: of each stage and of the last 1×1 convolution.
         stages: units in each stage.
         stem_width: channels of the first convolution.
+        parity: units split channels by parity instead of shuffling them, as the authors' code does;
+            weights of one kind do not fit the other.
         norm, conv: layers.
         dtype: compute dtype.
 
@@ -77,6 +83,7 @@ class ShuffleNetV2(nn.Module):
     channels: Sequence[int] = V2_CHANNELS[1.0]
     stages: Sequence[int] = STAGES
     stem_width: int = 24
+    parity: bool = False
     norm: Callable[..., nn.Module] = BatchNorm
     conv: Callable[..., nn.Module] = Conv
     dtype: Any = None
@@ -84,7 +91,7 @@ class ShuffleNetV2(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False):
         def units(i: int, layer: Callable[..., nn.Module]):
-            unit = partial(ShuffleUnitV2, self.channels[i - 2], layer=layer)
+            unit = partial(ShuffleUnitV2, self.channels[i - 2], layer=layer, parity=self.parity)
             return partial(unit, strides=2), partial(unit, strides=1)
 
         endpoints = stem_and_stages(self, x, train, units)

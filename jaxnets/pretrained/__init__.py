@@ -17,6 +17,7 @@ from jaxnets.pretrained.recurrent_layouts import (
     recurrent_to,
 )
 from jaxnets.pretrained.sequence_files import SequenceNetwork, load_char_rnn, load_g2p
+from jaxnets.pretrained.shufflenet_trunk import read_trunk
 from jaxnets.pretrained.srcnn_files import load_srcnn
 from jaxnets.pretrained.state_dict import read_state_dict
 
@@ -35,6 +36,7 @@ __all__ = [
     "read_darknet",
     "read_deep_compression",
     "read_state_dict",
+    "read_trunk",
     "recurrent_from",
     "recurrent_params",
     "recurrent_params_from_torch",

@@ -20,6 +20,7 @@ from jaxnets.pretrained.inception_names import (
     NASNET,
 )
 from jaxnets.pretrained.names import NameMap, Rules
+from jaxnets.pretrained.rcnn_names import RCNN
 from jaxnets.pretrained.retinanet_names import FCOS, RETINANET
 from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
@@ -280,6 +281,9 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
         NameMap("torchvision", mobilenet_v2_torchvision),
         NameMap("timm", mobilenet_v2_timm),
     ),
+    "fasterrcnn": (RCNN,),
+    "maskrcnn": (RCNN,),
+    "keypointrcnn": (RCNN,),
     "fcn": (FCN,),
     "fcos": (FCOS,),
     "deeplab": (DEEPLAB,),

@@ -3,6 +3,7 @@
 import colorsys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,15 +34,20 @@ def draw_objects(
     scores: np.ndarray | None = None,
     *,
     colors: Sequence[tuple[int, int, int]] | None = None,
+    masks: np.ndarray | None = None,
+    keypoints: np.ndarray | None = None,
 ) -> np.ndarray:
-    """An image with boxes around its objects, and their names above.
+    """An image with boxes around its objects, and their names above; masks tinted, joints dotted.
 
     Args:
         image: uint8 (H, W, 3).
         boxes: (n, 4), corners in pixels.
         labels: of each.
         scores: of each, or None.
-        colors: of each; by default by the order of the labels' names.
+        colors: of each; by default by the order of the labels' names, with masks or key points by
+            the order of the objects.
+        masks: bool (n, H, W), or None.
+        keypoints: (n, J, 2 or more), x and y first, in pixels, or None.
 
     Returns:
         uint8 (H, W, 3).
@@ -52,6 +58,12 @@ def draw_objects(
     """
     from PIL import Image, ImageDraw
 
+    if colors is None and (masks is not None or keypoints is not None):
+        colors = [class_color(i) for i in range(len(boxes))]
+    if masks is not None and colors is not None:
+        image = np.array(image)
+        for mask, color in zip(masks, colors, strict=True):
+            image[mask] = (image[mask] * 0.5 + 0.5 * np.array(color)).astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(image))
     draw = ImageDraw.Draw(picture)
     names = sorted(set(labels))
@@ -61,6 +73,8 @@ def draw_objects(
         color = colors[i] if colors is not None else class_color(names.index(labels[i]))
         x1, y1, x2, y2 = (float(v) for v in boxes[i])
         draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=color, width=line)
+        for x, y in () if keypoints is None else keypoints[i][:, :2]:
+            draw.ellipse((x - 2 * line, y - 2 * line, x + 2 * line, y + 2 * line), fill=color)
         text = labels[i] if scores is None else f"{labels[i]} {100 * float(scores[i]):.0f}"
         left, _top, right, bottom = draw.textbbox((0, 0), text)
         width, height = right - left + 2, bottom + 2
@@ -70,12 +84,13 @@ def draw_objects(
     return np.asarray(picture)
 
 
-def save_objects(path: Path, *drawn: tuple) -> None:
+def save_objects(path: Path, *drawn: Any, **more: Any) -> None:
     """Write `draw_objects` of its arguments to an image file.
 
     Args:
         path: where; its folder is made.
         *drawn: the arguments of `draw_objects`.
+        **more: its keywords.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp(), "a", "b.png")
@@ -86,4 +101,4 @@ def save_objects(path: Path, *drawn: tuple) -> None:
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_objects(*drawn)).save(path)
+    Image.fromarray(draw_objects(*drawn, **more)).save(path)

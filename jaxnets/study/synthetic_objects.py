@@ -11,7 +11,7 @@ NAMES = ("square", "disk")
 def write_shapes(
     rng: np.random.Generator, folder: Path | str, count: int, *, size: int = 64
 ) -> Path:
-    """Write images of squares and disks with COCO's JSON: splits train, val and test.
+    """Write images of squares and disks with COCO's JSON, outlines too: train, val and test.
 
     Args:
         rng: a NumPy generator.
@@ -43,12 +43,14 @@ def write_shapes(
                 y, x = rows - top - side / 2, columns - left - side / 2
                 distance = np.hypot(x, y) if label else np.maximum(abs(x), abs(y))
                 picture[distance < side / 2] = rng.integers(120, 256, 3)
+                outline = _outline(left + side / 2, top + side / 2, side / 2, label)
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
                         "image_id": number,
                         "category_id": label + 1,
                         "bbox": [left, top, side, side],
+                        "segmentation": [outline],
                     }
                 )
             name = f"{split}{number}.png"
@@ -58,6 +60,15 @@ def write_shapes(
         content = {"images": images, "annotations": annotations, "categories": categories}
         (folder / f"{split}.json").write_text(json.dumps(content))
     return folder
+
+
+def _outline(x: float, y: float, radius: float, label: int) -> list[float]:
+    """Corners of a square, or of a disk's polygon."""
+    count = 24 if label else 4
+    angles = 2 * np.pi * (np.arange(count) + 0.5) / count
+    reach = radius if label else radius * np.sqrt(2)
+    points = np.stack([x + reach * np.cos(angles), y + reach * np.sin(angles)], 1)
+    return np.round(points, 2).ravel().tolist()
 
 
 CFG = """[net]

@@ -22,6 +22,8 @@ def read_clips(
     stride: int = 1,
     size: int = 32,
     views: int = 1,
+    test_views: int | None = None,
+    crops: int = 1,
     held_out: str = "daria",
     examples: int = 4000,
     seed: int = 0,
@@ -35,6 +37,8 @@ def read_clips(
         frames, stride: of a clip.
         size: height and width.
         views: clips of each video.
+        test_views, crops: clips in time of each video of the test, default ``views``, and squares
+            in space of each, 1 or 3; SlowFast is measured with 10 and 3.
         held_out: the person of "weizmann" that is tested on.
         examples: clips of "motion"; a fifth more for the test.
         seed: of "motion".
@@ -66,8 +70,7 @@ def read_clips(
         test = found.people == found.names.index(held_out)
     elif kind == "folder" and place:
         listed = read_video_folder(place)
-        whole = [cached_video(v.path, short_side=size).frames for v in listed.videos]
-        videos = [_middle(video, size) for video in whole]
+        videos = [cached_video(v.path, short_side=size).frames for v in listed.videos]
         labels = np.array([v.label for v in listed.videos])
         classes = len(listed.classes)
         turn = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
@@ -78,11 +81,7 @@ def read_clips(
         raise JaxnetsError(
             f"--dataset must be motion, weizmann:FILE or folder:FOLDER, got {dataset!r}"
         )
-    clips = partial(ClipSource, frames=frames, stride=stride, views=views)
+    clips = partial(ClipSource, frames=frames, stride=stride, crop=size)
     parts = [([videos[i] for i in np.flatnonzero(r)], labels[r]) for r in (~test, test)]
-    return clips(*parts[0]), clips(*parts[1]), classes
-
-
-def _middle(frames: np.ndarray, size: int) -> np.ndarray:
-    top, left = (frames.shape[1] - size) // 2, (frames.shape[2] - size) // 2
-    return frames[:, top : top + size, left : left + size]
+    tested = clips(*parts[1], views=test_views or views, crops=crops)
+    return clips(*parts[0], views=views), tested, classes

@@ -13,10 +13,14 @@ from jaxnets.metrics import CocoEvaluator, VocEvaluator
 from jaxnets.models.detection.targets import mean_losses
 from jaxnets.ops.activations import identity
 from jaxnets.ops.boxes import Detections
+from jaxnets.ops.roi import paste_masks
 from jaxnets.train.task import Sums, Task
 
 # Of a batch: what evaluation compares detections with.
 TRUTH = ("boxes", "box_label", "box_mask", "box_ignore", "box_area", "image_size")
+
+# And what a network of two stages draws regions from.
+OBJECTS = ("boxes", "box_label", "box_mask")
 
 
 def detection(
@@ -26,6 +30,7 @@ def detection(
     detections: Callable[[Any], Detections],
     size: tuple[int, int],
     preprocess: Callable[[jax.Array], jax.Array] = identity,
+    two_stages: bool = False,
 ) -> Task:
     """The task of finding objects, on batches of an `jaxnets.data.ObjectSource`.
 
@@ -39,11 +44,13 @@ def detection(
         detections: the network's outputs → `jaxnets.ops.boxes.Detections` of the batch.
         size: (H, W) of the canvas that the images are fitted into.
         preprocess: images as stored → images as the network wants them.
+        two_stages: the network is called with the batch's ``objects``, too, to draw regions from.
 
     Returns:
         A `jaxnets.train.Task`. Its training metrics are the losses by name; evaluation gives them
         too, their sum as ``loss``, and ``AP``, ``AP50``, ``AP75``, ``AP/name`` of each class
-        (COCO's, with pycocotools installed) and ``mAP`` (PASCAL VOC's of 2010).
+        (COCO's, with pycocotools installed) and ``mAP`` (PASCAL VOC's of 2010); of a network that
+        paints masks also ``mask_AP``, ``mask_AP50`` and ``mask_AP75``, on the canvas.
 
     >>> from jaxnets.models.detection import AnchorShapes, small_ssd, ssd_detections, ssd_losses
     >>> from jaxnets import train
@@ -66,12 +73,19 @@ def detection(
         return sum(found.values()), found
 
     def collect(outputs, batch):
-        found = detections(outputs)._asdict()
-        truth = {f"true/{key}": batch[key] for key in TRUTH if key in batch}
+        found = {k: v for k, v in detections(outputs)._asdict().items() if v is not None}
+        wanted = TRUTH + tuple(key for key in ("masks",) if key in found)
+        truth = {f"true/{key}": batch[key] for key in wanted if key in batch}
         return {**found, **truth}
 
+    def inputs(batch):
+        x = preprocess(batch["image"])
+        if not two_stages:
+            return x
+        return {"x": x, "objects": {key: batch[key] for key in OBJECTS}}
+
     return Task(
-        inputs=lambda batch: preprocess(batch["image"]),
+        inputs=inputs,
         loss=loss,
         measure=losses,
         summarize=_summarize,
@@ -110,6 +124,9 @@ def score_detections(
     """
     truth = {k.removeprefix("true/"): np.asarray(v) for k, v in found.items() if "true/" in k}
     seen = {k: np.asarray(v) for k, v in found.items() if "true/" not in k}
+    painted = None
+    if "masks" in seen and "masks" in truth:
+        painted = seen.pop("masks"), truth.pop("masks"), seen["boxes"], truth["boxes"]
     if "image_size" in truth:
         sizes = truth.pop("image_size")
         for part in (truth, seen):
@@ -123,4 +140,21 @@ def score_detections(
     coco.add(truth, seen)
     measured = coco.summarize()
     kept = ("AP", "AP50", "AP75", *(f"AP/{name}" for name in class_names))
-    return results | {name: measured[name] for name in kept}
+    results |= {name: measured[name] for name in kept}
+    if painted is not None:
+        results |= _score_masks(truth, seen, *painted, class_names=class_names)
+    return results
+
+
+def _score_masks(truth, seen, masks, true_masks, corners, true_corners, *, class_names):
+    """COCO's averages of masks on the canvas, image by image: all at once would fill the memory."""
+    coco = CocoEvaluator(class_names, kind="segm")
+    paste = jax.jit(paste_masks, static_argnums=2)
+    for i in range(len(masks)):
+        large = np.asarray(paste(masks[i], corners[i], true_masks.shape[-2:])) >= 0.5
+        rows = {key: value[i : i + 1] for key, value in truth.items()}
+        rows |= {"masks": true_masks[i : i + 1], "boxes": true_corners[i : i + 1]}
+        found = {key: value[i : i + 1] for key, value in seen.items()}
+        coco.add(rows, found | {"masks": large[None], "boxes": corners[i : i + 1]})
+    measured = coco.summarize()
+    return {f"mask_{name}": measured[name] for name in ("AP", "AP50", "AP75")}

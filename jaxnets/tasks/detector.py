@@ -15,11 +15,24 @@ from jaxnets.data import read_image
 from jaxnets.data.object_source import fitted_size, resize
 from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
-from jaxnets.models.detection import AnchorShapes, small_ssd, ssd_detections
+from jaxnets.models.detection import (
+    AnchorShapes,
+    rcnn_detections,
+    rcnn_losses,
+    small_rcnn,
+    small_ssd,
+    ssd_detections,
+    ssd_losses,
+)
 from jaxnets.ops.boxes import Detections
+from jaxnets.ops.roi import paste_masks
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.reopen import reopen
 from jaxnets.train.state import network_functions
+
+# Pixels, to a multiple of which images are enlarged while masks are pasted.
+STEP = 128
+_paste_one = jax.jit(paste_masks, static_argnums=2)
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,9 @@ class DetectorInfo:
         anchors: (width, height) in pixels of each anchor, map by map.
         width: of the network, see `jaxnets.models.detection.small_ssd`.
         dtype: compute dtype.
+        kind: "ssd"; "faster_rcnn" or "mask_rcnn", see `jaxnets.models.detection.small_rcnn`.
+        ratios: height over width of an R-CNN's anchors.
+        trunk: an R-CNN stands on a ShuffleNetV2.
 
     >>> info = DetectorInfo(("cell",), (32, 32), (128.0,), (64.0,), (((8.0, 8.0),),) * 3, 4)
     >>> DetectorInfo.from_json(info.to_json()) == info
@@ -46,6 +62,9 @@ class DetectorInfo:
     anchors: tuple[tuple[tuple[float, float], ...], ...]
     width: int
     dtype: str = "float32"
+    kind: str = "ssd"
+    ratios: tuple[float, ...] = ()
+    trunk: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for a checkpoint."""
@@ -62,10 +81,22 @@ class DetectorInfo:
 
     def network(self) -> nn.Module:
         """The module, not yet initialized."""
-        classes = len(self.class_names) + 1
-        return small_ssd(
-            classes, AnchorShapes(self.anchors), width=self.width, dtype=jnp.dtype(self.dtype)
-        )
+        classes, common = len(self.class_names) + 1, {"width": self.width}
+        common["dtype"] = jnp.dtype(self.dtype)
+        if self.kind == "ssd":
+            return small_ssd(classes, AnchorShapes(self.anchors), **common)
+        masks = self.kind == "mask_rcnn"
+        return small_rcnn(classes, masks=masks, ratios=self.ratios, trunk=self.trunk, **common)
+
+    @property
+    def losses(self) -> Callable[..., Any]:
+        """Of the network's outputs and a batch."""
+        return ssd_losses if self.kind == "ssd" else rcnn_losses
+
+    @property
+    def detections(self) -> Callable[[Any], Any]:
+        """Of the network's outputs."""
+        return ssd_detections if self.kind == "ssd" else rcnn_detections
 
 
 class FoundObjects(NamedTuple):
@@ -77,6 +108,8 @@ class FoundObjects(NamedTuple):
         boxes: float32 (n, 4), corners in its pixels.
         scores: (n,).
         labels: names of classes.
+        masks: bool (n, H, W), the pixels of each; None where the network paints none.
+        keypoints: (n, J, 3), x and y in its pixels and a score; None where it finds none.
 
     >>> found = FoundObjects(Path("a.png"), (4, 4), np.zeros((1, 4)), np.ones(1), ("cat",))
     >>> found.to_json()["objects"]
@@ -88,14 +121,21 @@ class FoundObjects(NamedTuple):
     boxes: np.ndarray
     scores: np.ndarray
     labels: tuple[str, ...]
+    masks: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; masks as COCO's run lengths."""
         rows = zip(self.labels, self.scores, self.boxes, strict=True)
         objects = [
             {"label": label, "score": float(score), "box": np.round(box, 2).tolist()}
             for label, score, box in rows
         ]
+        for i, entry in enumerate(objects):
+            if self.masks is not None:
+                entry["mask"] = {"size": list(self.size), "counts": mask_runs(self.masks[i])}
+            if self.keypoints is not None:
+                entry["keypoints"] = np.round(self.keypoints[i].astype(float), 2).tolist()
         return {"image": str(self.path), "size": list(self.size), "objects": objects}
 
 
@@ -143,13 +183,16 @@ class Detector:
             )
         return self._run(self.variables, images)
 
-    def find(self, paths: Sequence[Path], *, batch_size: int = 8) -> Iterator[FoundObjects]:
+    def find(
+        self, paths: Sequence[Path], *, batch_size: int = 8, min_score: float = 0.0
+    ) -> Iterator[FoundObjects]:
         """The objects in image files, of any sizes.
 
         Args:
             paths: image files.
             batch_size: how many are looked at together; the last batch is filled up, so that all
                 have one shape.
+            min_score: what is less certain is left out.
 
         Returns:
             An iterator over `FoundObjects`, in the order of the files.
@@ -160,16 +203,19 @@ class Detector:
         for start in range(0, len(paths), batch_size):
             part = paths[start : start + batch_size]
             images = [read_image(path) for path in part]
-            found = self.find_in(images, batch_size=min(batch_size, len(paths)))
+            size = min(batch_size, len(paths))
+            found = self.find_in(images, batch_size=size, min_score=min_score)
             for path, one in zip(part, found, strict=True):
                 yield one._replace(path=path)
 
-    def find_in(self, images: Sequence[np.ndarray], *, batch_size: int = 8) -> list[FoundObjects]:
+    def find_in(
+        self, images: Sequence[np.ndarray], *, batch_size: int = 8, min_score: float = 0.0
+    ) -> list[FoundObjects]:
         """The objects in uint8 images (H, W, 3), of any sizes; their paths are empty.
 
         Args:
             images: such as frames of a video.
-            batch_size: see `find`.
+            batch_size, min_score: see `find`.
 
         Returns:
             `FoundObjects` of each.
@@ -186,13 +232,20 @@ class Detector:
                 canvas[place, :height, :width] = resize(image, insides[-1])
             found = jax.tree.map(np.asarray, self(canvas))
             for i, image in enumerate(part):
-                size, there = image.shape[:2], found.mask[i]
+                size, there = image.shape[:2], found.mask[i] & (found.scores[i] >= min_score)
                 factors = np.asarray(size, np.float32) / np.asarray(insides[i], np.float32)
                 corners = found.boxes[i][there] * np.tile(factors[::-1], 2)
                 limit = np.tile(np.asarray(size, np.float32)[::-1], 2)
                 labels = tuple(self.class_names[k] for k in found.labels[i][there])
                 corners = np.clip(corners, 0, limit)
-                results.append(FoundObjects(Path(), size, corners, found.scores[i][there], labels))
+                masks = keypoints = None
+                if getattr(found, "masks", None) is not None:
+                    masks = _paste(found.masks[i][there], corners, size)
+                if getattr(found, "keypoints", None) is not None:
+                    keypoints = found.keypoints[i][there] * np.append(factors[::-1], 1)
+                scores = found.scores[i][there]
+                one = FoundObjects(Path(), size, corners, scores, labels, masks, keypoints)
+                results.append(one)
         return results
 
 
@@ -229,7 +282,35 @@ def load_detector(workdir: str | Path, *, notify: Callable[[str], None] = print)
     def outputs(variables, images):
         return apply_fn(variables, info.preprocess(images), train=False)
 
-    return Detector(info.class_names, info.size, outputs, found.variables, ssd_detections)
+    return Detector(info.class_names, info.size, outputs, found.variables, info.detections)
+
+
+def mask_runs(mask: np.ndarray) -> list[int]:
+    """Lengths of the runs of 0 and 1 in turn, column by column, as COCO has them.
+
+    Args:
+        mask: bool (H, W).
+
+    Returns:
+        Lengths, the first of zeros.
+
+    >>> mask_runs(np.array([[1, 1], [0, 1]], bool))
+    [0, 1, 1, 2]
+    """
+    flat = np.concatenate([[0], np.asarray(mask, np.int8).ravel(order="F"), [2]])
+    ends = np.flatnonzero(np.diff(flat))
+    return np.diff(ends, prepend=0).tolist()
+
+
+def _paste(masks, corners, size):
+    """Masks (n, S, S) of boxes as those of an image: bool (n, H, W)."""
+    result = np.zeros((len(masks), *size), bool)
+    # Sizes in steps, so that few programs are compiled, and one object at a time.
+    canvas = tuple(-(-length // STEP) * STEP for length in size)
+    for i, (mask, box) in enumerate(zip(masks, corners, strict=True)):
+        large = _paste_one(mask[None], box[None], canvas)[0]
+        result[i] = np.asarray(large)[: size[0], : size[1]] >= 0.5
+    return result
 
 
 def _tuples(value: Any) -> Any:

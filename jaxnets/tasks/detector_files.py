@@ -12,6 +12,8 @@ from jaxnets.data import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import (
     fcos_detections,
+    pooled_pyramid,
+    rcnn_detections,
     resnet_pyramid,
     retinanet_detections,
     ssd_detections,
@@ -29,6 +31,7 @@ class Published(NamedTuple):
         detections: its outputs → `jaxnets.ops.boxes.Detections`.
         stretched: images are stretched to its input, as it was trained.
         fields: makes the fields in which the published network differs from a fresh one.
+        classes: names of its classes.
 
     >>> PUBLISHED["ssd300_vgg16"].stretched
     True
@@ -37,6 +40,7 @@ class Published(NamedTuple):
     detections: Callable[[Any], Detections]
     stretched: bool = True
     fields: Callable[[], dict[str, Any]] = dict
+    classes: Sequence[str] = COCO_CATEGORIES
 
 
 def _without_epsilon() -> dict[str, Any]:
@@ -44,8 +48,21 @@ def _without_epsilon() -> dict[str, Any]:
     return {"backbone": resnet_pyramid(norm=partial(BatchNorm, epsilon=0.0))}
 
 
+def _pooled_without_epsilon() -> dict[str, Any]:
+    return {"backbone": pooled_pyramid(norm=partial(BatchNorm, epsilon=0.0))}
+
+
 PUBLISHED: Final = {
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Published(rcnn_detections, False),
+    "fasterrcnn_mobilenet_v3_large_fpn": Published(rcnn_detections, False),
+    "fasterrcnn_resnet50_fpn": Published(rcnn_detections, False, _pooled_without_epsilon),
+    "fasterrcnn_resnet50_fpn_v2": Published(rcnn_detections, False),
     "fcos_resnet50_fpn": Published(fcos_detections, False),
+    "keypointrcnn_resnet50_fpn": Published(
+        rcnn_detections, False, _pooled_without_epsilon, ("person",)
+    ),
+    "maskrcnn_resnet50_fpn": Published(rcnn_detections, False, _pooled_without_epsilon),
+    "maskrcnn_resnet50_fpn_v2": Published(rcnn_detections, False),
     "retinanet_resnet50_fpn": Published(retinanet_detections, False, _without_epsilon),
     "ssd300_vgg16": Published(ssd_detections),
     "ssdlite320_mobilenet_v3_large": Published(
@@ -125,7 +142,7 @@ def _published(weights, model, classes):
         x = (x - jnp.asarray(info.mean)) / jnp.asarray(info.std)
         return network.apply(variables, x, train=False)
 
-    names = kept or _names(None, network.num_classes - 1, COCO_CATEGORIES)
+    names = kept or _names(None, network.num_classes - 1, published.classes)
     size = (info.input_size, info.input_size)
     return Detector(
         names, size, outputs, variables, published.detections, stretched=published.stretched

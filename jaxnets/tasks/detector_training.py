@@ -1,16 +1,19 @@
 """Train a small detector on annotated images of one's own, in one call."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.data import ArraySource, ObjectSource, Source
 from jaxnets.errors import JaxnetsError
-from jaxnets.models.detection import fit_anchor_shapes, ssd_detections, ssd_losses
+from jaxnets.models.detection import AnchorShapes, fit_anchor_shapes
 from jaxnets.models.detection.small_ssd import STRIDES
+from jaxnets.pretrained import read_trunk
 from jaxnets.tasks.detection import detection
 from jaxnets.tasks.detector import DetectorInfo
 from jaxnets.tasks.small_training import (
@@ -31,7 +34,11 @@ class DetectorRecipe:
     """What decides how good a detector becomes.
 
     Attributes:
-        width: of the network, see `jaxnets.models.detection.small_ssd`.
+        kind: "ssd"; or "faster_rcnn" or "mask_rcnn", which paints the objects, too, and needs
+            masks of them to learn from.
+        width: of the network, see `jaxnets.models.detection.small_ssd` and ``small_rcnn``.
+        trunk: a file of a ShuffleNetV2's weights to begin with, an R-CNN's; see
+            `jaxnets.pretrained.read_trunk`.
         anchors_per_map: shapes at each cell of each of the three maps.
         epochs: passes over the training images.
         batch_size: images an update.
@@ -50,7 +57,9 @@ class DetectorRecipe:
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
 
+    kind: Literal["ssd", "faster_rcnn", "mask_rcnn"] = "ssd"
     width: int = 24
+    trunk: Path | None = None
     anchors_per_map: int = 3
     epochs: int = 60
     batch_size: int = 8
@@ -66,6 +75,8 @@ class DetectorRecipe:
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
         check_recipe(self, ("width", "anchors_per_map", "epochs", "batch_size"))
+        if self.trunk is not None and self.kind == "ssd":
+            raise JaxnetsError("trunk: an SSD has none; expected --recipe.kind mask_rcnn")
 
 
 def train_detector(
@@ -108,13 +119,16 @@ def train_detector(
                 f"the {name} images have the classes {other.class_names} and the canvas "
                 f"{other.size}; expected those of training, {source.class_names}, {source.size}"
             )
+    if recipe.kind == "mask_rcnn" and not source.masks:
+        raise JaxnetsError("mask_rcnn learns from masks: load_objects(…, masks=True)")
     info = _describe(recipe, source)
     task = detection(
         info.class_names,
-        losses=ssd_losses,
-        detections=ssd_detections,
+        losses=info.losses,
+        detections=info.detections,
         size=info.size,
         preprocess=info.preprocess,
+        two_stages=info.kind != "ssd",
     )
     steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
     return fit(
@@ -132,9 +146,10 @@ def train_detector(
         monitor="mAP",
         prepare=augmentation(recipe, info),
         seed=recipe.seed,
+        variables=None if recipe.trunk is None else _begin(recipe, info),
         meta={"detector": info.to_json()},
         settings={
-            "recipe": asdict(recipe),
+            "recipe": asdict(recipe) | {"trunk": recipe.trunk and str(recipe.trunk)},
             "class_names": list(source.class_names),
             "size": list(source.size),
         },
@@ -150,9 +165,13 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
         factor = min(source.size[0] / one.size[0], source.size[1] / one.size[1])
         sizes.append((one.boxes[:, 2:] - one.boxes[:, :2]) * factor)
     key = jax.random.key(recipe.seed)
+    all_sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
+    anchors, ratios = AnchorShapes(()), ()
     try:
-        all_sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
-        anchors = fit_anchor_shapes(key, all_sizes, len(STRIDES), recipe.anchors_per_map)
+        if recipe.kind == "ssd":
+            anchors = fit_anchor_shapes(key, all_sizes, len(STRIDES), recipe.anchors_per_map)
+        else:
+            ratios = _ratios(all_sizes)
     except ValueError as error:
         raise JaxnetsError(f"the training images have too few objects: {error}") from None
     some = source.take(np.linspace(0, len(source) - 1, min(64, len(source))).astype(int))
@@ -165,12 +184,39 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
         anchors=anchors.shapes,
         width=recipe.width,
         dtype=recipe.dtype,
+        kind=recipe.kind,
+        ratios=ratios,
+        trunk=recipe.trunk is not None,
     )
+
+
+def _ratios(sizes):
+    """Height over width of the objects: medians of the flat, the common and the tall third."""
+    sizes = sizes[(sizes > 0).all(1)]
+    if not len(sizes):
+        raise ValueError("sizes: got no objects with an area; expected at least one")
+    ratios = np.quantile(sizes[:, 1] / sizes[:, 0], (1 / 6, 1 / 2, 5 / 6))
+    return tuple(np.round(ratios, 2).tolist())
+
+
+def _begin(recipe, info):
+    """Random variables, with a trunk's weights in their place."""
+    network = info.network()
+    images = np.zeros((1, *info.size, 3), np.float32)
+    variables = jax.jit(network.init)(jax.random.key(recipe.seed), images)
+    flat = flatten_dict(jax.device_get(variables), sep="/")
+    for path, array in flatten_dict(read_trunk(recipe.trunk), sep="/").items():
+        kind, _, inside = path.partition("/")
+        flat[f"{kind}/backbone/network/{inside}"] = array
+    return unflatten_dict(flat, sep="/")
 
 
 def _in_memory(source: ObjectSource | None) -> Source | None:
     """A source that decodes its images once, if they fit into two gigabytes."""
-    if source is None or len(source) * int(np.prod(source.size)) * 3 > MOST_BYTES or source.masks:
+    if source is None:
+        return None
+    channels = 3 + (source.max_objects if source.masks else 0)
+    if len(source) * int(np.prod(source.size)) * channels > MOST_BYTES:
         return source
     return ArraySource(source.take(np.arange(len(source))), source.info)
 

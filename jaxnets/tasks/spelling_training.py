@@ -28,6 +28,7 @@ def train_speller(
     epochs: int = 20,
     batch_size: int = 32,
     learning_rate: float = 3e-3,
+    sampling: float = 0.0,
     seed: int = 0,
     buckets: int = 3,
     longest: int = 24,
@@ -48,6 +49,7 @@ def train_speller(
         epochs: passes over the examples.
         batch_size: examples an update.
         learning_rate: the greatest.
+        sampling: of `jaxnets.tasks.writing_training.train_writer`; the paper's is 0.1.
         seed: of weights, order and dropout.
         buckets: of lengths; each is compiled once.
         longest: letters at most.
@@ -111,6 +113,7 @@ def train_speller(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        sampling=sampling,
         seed=seed,
         settings={"strings": strings, **(settings or {})},
         meta={"letters": letters.fingerprint},

@@ -24,6 +24,7 @@ def sequence_to_sequence(
     label_smoothing: float = 0.0,
     score: Callable[[Sequence[np.ndarray]], dict[str, float]] | None = None,
     start: int = START,
+    sampling: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Task:
     """The task of writing ``targets`` (B, T), the end token included, for what is read.
 
@@ -38,6 +39,8 @@ def sequence_to_sequence(
         score: (what was written to each example (N, max_length)) → further results of an
             evaluation, such as BLEU; the examples are those of the source, in its order.
         start: token that begins.
+        sampling: number of updates made → how often a token that the network drew itself is fed in
+            place of the true one (`jaxnets.ops.scheduled_sampling`); `free_running` does it.
 
     Returns:
         A `jaxnets.train.Task`. Training metrics: ``accuracy``, of tokens. Evaluation gives ``loss``
@@ -92,6 +95,7 @@ def sequence_to_sequence(
         collect=None if score is None else lambda outputs, batch: {"tokens": outputs["tokens"]},
         score=None if score is None else lambda rows: score(rows["tokens"]),
         weight=lambda batch: there(batch).sum(),
+        scheduled=() if sampling is None else (("sampling_rate", sampling),),
     )
 
 
@@ -132,7 +136,9 @@ def free_running(
 
     Returns:
         A function like ``apply``; with ``train=False`` it returns ``logits`` (B, T, V), under
-        teacher forcing, and ``tokens`` (B, max_length), the likeliest one after the other.
+        teacher forcing, and ``tokens`` (B, max_length), the likeliest one after the other. In
+        training, with the keyword ``sampling_rate``, it decodes step by step and feeds now and then
+        what it drew; dropout is of what is read alone then.
 
     >>> import jax, jax.numpy as jnp
     >>> from jaxnets.models.sequence import EncoderDecoder
@@ -144,7 +150,16 @@ def free_running(
     ((1, 3, 6), (1, 4))
     """
 
-    def both(variables, *, target, train, **options):
+    def sampled(variables, target, rate, *, mutable=(), rngs, **read):
+        carry = apply(variables, **read, train=True, rngs=rngs, method="encode")
+        step = partial(apply, variables, method="step")
+        key = jax.random.fold_in(next(iter(rngs.values())), 1)
+        logits, _ = ops.scheduled_sampling(key, step, carry, target, rate)
+        return (logits, {}) if mutable else logits
+
+    def both(variables, *, target, train, sampling_rate=None, **options):
+        if train and sampling_rate is not None:
+            return sampled(variables, target, sampling_rate, **options)
         outputs = apply(variables, target=target, train=train, **options)
         if train:
             return outputs

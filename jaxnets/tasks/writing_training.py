@@ -9,9 +9,11 @@ import numpy as np
 import optax
 
 from jaxnets.data.buckets import SequencePairs
+from jaxnets.ops.activations import identity
 from jaxnets.tasks.writing import READS, free_running, sequence_to_sequence
 from jaxnets.train import EarlyStopping, RunOptions, fit
 from jaxnets.train.run import Fitted
+from jaxnets.train.task import Task
 
 
 def train_writer(
@@ -28,6 +30,8 @@ def train_writer(
     batch_size: int = 64,
     learning_rate: float = 2e-3,
     label_smoothing: float = 0.0,
+    sampling: float = 0.0,
+    adapt: Callable[[Task], Task] = identity,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
@@ -52,6 +56,9 @@ def train_writer(
         batch_size: examples an update.
         learning_rate: the greatest.
         label_smoothing: of the training loss.
+        sampling: how often, at the end, a token that the network drew itself is fed in place of the
+            true one; the share grows from 0 in proportion to the steps.
+        adapt: changes the task, such as `jaxnets.tasks.captioning.with_attention_terms`.
         seed: of weights, order and dropout.
         settings: further JSON values that decide what is learned.
         meta: JSON values to keep with the parameters.
@@ -62,7 +69,7 @@ def train_writer(
 
     Raises:
         JaxnetsError: as `jaxnets.train.fit`.
-        ValueError: no ``workdir``.
+        ValueError: no ``workdir``, or a ``sampling`` outside [0, 1].
 
     >>> train_writer(None, (), (), options=RunOptions(), score=None, monitor="", longest=1)
     Traceback (most recent call last):
@@ -71,10 +78,18 @@ def train_writer(
     workdir = directory_of(options)
     steps = epochs * (len(source) // batch_size)
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
+    if not 0 <= sampling <= 1:
+        raise ValueError(f"sampling: got {sampling}; expected a share in [0, 1]")
+    task = sequence_to_sequence(
+        reads=reads,
+        label_smoothing=label_smoothing,
+        score=score,
+        sampling=(lambda step: sampling * step / max(1, steps)) if sampling else None,
+    )
     return fit(
         model,
         source,
-        task=sequence_to_sequence(reads=reads, label_smoothing=label_smoothing, score=score),
+        task=adapt(task),
         optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
         workdir=workdir,
         epochs=epochs,
@@ -90,8 +105,10 @@ def train_writer(
             "label_smoothing": label_smoothing,
             "longest": longest,
             "buckets": len(source.buckets),
+            "sampling": sampling,
             **(settings or {}),
         },
+        settings_before={"sampling": 0.0},
         meta=meta,
         summarize=summarize,
         title=f"{type(model).__name__}, {len(source.buckets)} buckets",

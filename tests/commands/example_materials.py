@@ -43,6 +43,7 @@ def shapes(words: list[str]) -> dict[str, str]:
         zeros("ssd300_vgg16", 300, Path("ssd300.safetensors"))
         shutil.move("ssd300.safetensors", "ssd300.pth")
     found = {"IMAGE": str(images / "test0.png"), "bccd": str(folder), "FOLDER": str(folder)}
+    found["pennfudan"] = str(folder)
     if "ssd300.pth" in words:
         few = Path("few")
         few.mkdir(exist_ok=True)
@@ -173,6 +174,26 @@ def questions(words: list[str]) -> dict[str, str]:
     return {}
 
 
+def photographs(words: list[str]) -> dict[str, str]:
+    """A few pictures with captions, as Flickr8k; a network that describes them."""
+    from PIL import Image
+
+    rng, folder = np.random.default_rng(0), Path("flickr8k")
+    folder.mkdir(exist_ok=True)
+    captions, splits = "", ""
+    for number, split in enumerate(("train", "train", "train", "train", "dev", "test")):
+        name = f"{number}_photo.jpg"
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / name)
+        captions += "".join(f"{name}#{n}\tA dog runs in the snow .\n" for n in range(5))
+        splits += f"{name}\t{split}\n"
+    (folder / "captions.txt").write_text(captions)
+    (folder / "split.txt").write_text(splits)
+    weights = Path("compressed_SqueezeNet.net")
+    if "--input" in words and weights.exists():
+        finished_run("experiments.sequence.caption", dataset=folder, weights=weights)
+    return {"flickr8k_1000.tar.gz": str(folder)}
+
+
 def people(words: list[str]) -> dict[str, str]:
     """Leeds' poses and COCO's people, as few as can be; a network for poses."""
     from PIL import Image
@@ -272,6 +293,7 @@ MAKERS: dict[str, Callable[[list[str]], dict[str, str]]] = {
     "experiments.sequence.spell": sounds,
     "experiments.sequence.walk": instructions,
     "experiments.sequence.answer": questions,
+    "experiments.sequence.caption": photographs,
     "experiments.sequence.bake_off": letters,
     "experiments.search.search_cell": letters,
     "experiments.video": films,

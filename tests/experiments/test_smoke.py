@@ -41,7 +41,7 @@ SLOW = (
     *("ensemble", "distill", "compress", "search_architecture"),
     *("train_detector", "train_segmenter", "train_actions"),
     # Whole systems, which tests/tasks trains on small problems.
-    *("translate", "spell", "answer"),
+    *("translate", "spell", "answer", "caption"),
 )
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 DETECTORS = (
     *("ssd300_vgg16", "ssdlite320_mobilenet_v3_large"),
     *("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+    *("fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"),
+    *("fasterrcnn_mobilenet_v3_large_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn"),
+    *("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2", "keypointrcnn_resnet50_fpn"),
 )
 
 # registered name → key of the table.

@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxnets.data import load_objects
+from jaxnets.data.object_masks import object_mask
 from jaxnets.errors import JaxnetsError
+from jaxnets.models import list_models
+from jaxnets.models.detection import RCNNDetections
 from jaxnets.ops.boxes import Detections
-from jaxnets.study.synthetic_objects import write_darknet
-from jaxnets.tasks import Detector, DetectorInfo
-from jaxnets.tasks.detector_files import read_detector
+from jaxnets.study.object_pictures import draw_objects
+from jaxnets.study.synthetic_objects import write_darknet, write_shapes
+from jaxnets.tasks import Detector, DetectorInfo, train_detector
+from jaxnets.tasks.detection import score_detections
+from jaxnets.tasks.detector import load_detector, mask_runs
+from jaxnets.tasks.detector_files import PUBLISHED, read_detector
+from jaxnets.tasks.detector_training import DetectorRecipe
+from jaxnets.train import RunOptions
 
 
 def whole_image(size):
@@ -52,6 +61,13 @@ def test_boxes_come_back_in_the_pixels_of_each_image(tmp_path):
     assert json.loads(json.dumps(found[0].to_json()))["objects"][0]["label"] == "dog"
 
 
+def test_every_published_detector_is_read():
+    assert set(PUBLISHED) == set(list_models(task="detection"))
+    made = PUBLISHED["maskrcnn_resnet50_fpn"].fields()["backbone"]
+    assert made.pooled and made.network.network.norm.keywords == {"epsilon": 0.0}
+    assert PUBLISHED["keypointrcnn_resnet50_fpn"].classes == ("person",)
+
+
 def test_images_must_be_as_they_are_stored():
     detector = Detector(("cat",), (8, 8), whole_image((8, 8)), {}, lambda x: x)
     with pytest.raises(JaxnetsError, match="uint8 0 … 255, got float32"):
@@ -71,7 +87,7 @@ def test_what_is_wrong_with_files_is_said(tmp_path):
         read_detector(weights)
     with pytest.raises(JaxnetsError, match="give one"):
         read_detector(weights, cfg=cfg, model="ssd300_vgg16")
-    with pytest.raises(JaxnetsError, match="'ssd301'; expected one of fcos"):
+    with pytest.raises(JaxnetsError, match="'ssd301'; expected one of fasterrcnn"):
         read_detector(weights, model="ssd301")
     with pytest.raises(JaxnetsError, match="holds no run"):
         read_detector(tmp_path)
@@ -85,3 +101,82 @@ def test_info_survives_json():
     info = DetectorInfo(("cell",), (32, 48), (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), shapes, 4)
     again = DetectorInfo.from_json(json.loads(json.dumps(info.to_json())))
     assert again == info and again.network() == info.network()
+
+
+def painted(size):
+    """A detector that finds the lower right quarter of its canvas, its left half and one joint."""
+    height, width = size
+
+    def outputs(variables, images):
+        n = len(images)
+        box = jnp.array([[width / 2, height / 2, width, height]], jnp.float32)
+        masks = jnp.zeros((n, 1, 28, 28)).at[..., :14].set(1)
+        points = jnp.tile(jnp.array([[width / 2, height / 2, 3.0]]), (n, 1, 1, 1))
+        one = jnp.ones((n, 1), jnp.int32)
+        return RCNNDetections(
+            jnp.tile(box, (n, 1, 1)), 0.5 * one, 0 * one, one > 0, 0 * one, masks, points
+        )
+
+    return outputs
+
+
+def test_masks_and_key_points_come_back_in_the_pixels_of_each_image(tmp_path):
+    sizes = [(80, 160), (200, 150)]
+    paths = [tmp_path / f"{i}.png" for i in range(2)]
+    for path, (height, width) in zip(paths, sizes, strict=True):
+        Image.new("RGB", (width, height)).save(path)
+    detector = Detector(("cat",), (32, 32), painted((32, 32)), {}, lambda x: x, stretched=True)
+    for (height, width), one in zip(sizes, detector.find(paths), strict=True):
+        assert one.masks.shape == (1, height, width)
+        rows, columns = np.nonzero(one.masks[0])
+        # The left half of the lower right quarter, to a pixel.
+        assert abs(rows.min() - height / 2) <= 1 and rows.max() == height - 1
+        assert abs(columns.min() - width / 2) <= 1 and abs(columns.max() + 1 - 0.75 * width) <= 1
+        np.testing.assert_allclose(one.keypoints[0, 0], [width / 2, height / 2, 3])
+        entry = json.loads(json.dumps(one.to_json()))["objects"][0]
+        np.testing.assert_array_equal(object_mask(entry["mask"], (height, width)), one.masks[0])
+        assert entry["keypoints"] == [[width / 2, height / 2, 3.0]]
+        drawn = draw_objects(
+            np.zeros((height, width, 3), np.uint8),
+            one.boxes,
+            one.labels,
+            masks=one.masks,
+            keypoints=one.keypoints,
+        )
+        assert drawn[int(0.75 * height), int(0.6 * width)].tolist() == [127, 25, 25]
+        assert drawn[height // 2 + 1, width // 2 - 2].any()
+    assert not next(iter(detector.find(paths, min_score=0.6))).labels
+
+
+def test_runs_of_a_mask_are_those_of_its_columns():
+    mask = np.random.default_rng(0).random((5, 7)) > 0.5
+    code = {"size": [5, 7], "counts": mask_runs(mask)}
+    np.testing.assert_array_equal(object_mask(code, (5, 7)), mask)
+
+
+def test_masks_are_scored_on_the_canvas():
+    box = np.array([[[8.0, 8, 24, 24]]], np.float32)
+    truth = np.zeros((1, 1, 32, 32), np.uint8)
+    truth[:, :, 8:24, 8:24] = 1
+    one = np.ones((1, 1))
+    found = {"boxes": box, "scores": one, "labels": one.astype(int) * 0, "mask": one}
+    found |= {"masks": np.ones((1, 1, 28, 28), np.float32), "true/boxes": box}
+    found |= {"true/box_mask": one, "true/box_label": one.astype(int) * 0, "true/masks": truth}
+    right = score_detections(found, class_names=["cell"], size=(32, 32))
+    found["masks"] = found["masks"] * (np.arange(28) < 10)
+    wrong = score_detections(found, class_names=["cell"], size=(32, 32))
+    assert right["mask_AP50"] > 0.99 and wrong["mask_AP50"] == 0 and wrong["AP50"] > 0.99
+
+
+@pytest.mark.slow
+def test_a_mask_rcnn_is_trained_and_read_again(tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 4)
+    recipe = DetectorRecipe(kind="mask_rcnn", width=4, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(64, 64), masks=True)
+    fitted = train_detector(recipe, options, source, test=source)
+    assert {"loss_mask", "mask_AP50"} <= {k.rpartition("test_")[2] for k in fitted.summary}
+    found = list(load_detector(tmp_path / "run").find([source.images[0].path]))
+    assert found[0].masks.shape[1:] == (64, 64)
+    with pytest.raises(JaxnetsError, match="learns from masks"):
+        train_detector(recipe, options, load_objects(folder, "train", size=(64, 64)))

@@ -8,6 +8,7 @@ import pytest
 from jaxnets import train
 from jaxnets.data import ArraySource, text
 from jaxnets.errors import JaxnetsError
+from jaxnets.metrics import diagonal_mass
 from jaxnets.models.sequence import RNNSearch
 from jaxnets.tasks import translator as translation
 from jaxnets.tasks.translator_training import train_translator
@@ -89,3 +90,29 @@ def test_a_translator_learns_resumes_and_is_opened_again(tmp_path):
     )
     with pytest.raises(JaxnetsError, match="vocabulary of another run"):
         translation.load_translator(tmp_path, build, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
+def test_maps_of_copying_and_of_reversal_are_monotone(reverse, tmp_path):
+    """What is looked at for the i-th word is the i-th word, or the i-th from the end."""
+    corpus = text.split_corpus(text.number_words(600, longest=5, reverse=reverse))
+    words = translation.train_vocabularies(corpus["train"], 20, kind="word", min_frequency=1)
+    model = RNNSearch(words.source.size, words.target.size, 32, embedding=24)
+    options = train.RunOptions(workdir=tmp_path, devices=1, quiet=True, evaluate_every=20)
+    fitted = train_translator(
+        model, corpus, words, options=options, epochs=60, batch_size=48, buckets=1, longest=6,
+        learning_rate=0.01, label_smoothing=0.0,
+    )  # fmt: skip
+    assert fitted.summary["exact"] > 0.8, fitted.summary
+    translate = translation.load_translator(tmp_path, lambda words: model, 6)
+    near, even, other = [], [], []
+    for source, target in zip(*corpus["test"], strict=True):
+        count = len(source.split())
+        if count < 4:
+            continue
+        weights = translate.attention(source, target)[0][:count, :count]
+        near.append(float(diagonal_mass(weights, reverse=reverse)))
+        other.append(float(diagonal_mass(weights, reverse=not reverse)))
+        even.append(float(diagonal_mass(np.full((count, count), 1 / count), reverse=reverse)))
+    assert np.mean(near) > 0.75 > np.mean(even) + 0.1 > np.mean(other) + 0.1, (near, other)

@@ -2,6 +2,14 @@
 
 from jaxnets.models.detection.anchor_sets import AnchorShapes, DefaultBoxes, fit_anchor_shapes
 from jaxnets.models.detection.darknet import Darknet, Section, parse_cfg, yolo_detections
+from jaxnets.models.detection.fasterrcnn import (
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_mobilenet_v3_large_fpn,
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+    mobilenet_pyramid,
+    pooled_pyramid,
+)
 from jaxnets.models.detection.fcos import (
     FCOS,
     FCOSOutputs,
@@ -10,14 +18,30 @@ from jaxnets.models.detection.fcos import (
     fcos_matches,
     fcos_resnet50_fpn,
 )
+from jaxnets.models.detection.keypointrcnn import keypointrcnn_resnet50_fpn
 from jaxnets.models.detection.levels import best_of_levels
+from jaxnets.models.detection.maskrcnn import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 from jaxnets.models.detection.pyramid import FeaturePyramid, resnet_pyramid
+from jaxnets.models.detection.rcnn import RCNN, RCNNOutputs
+from jaxnets.models.detection.rcnn_losses import RCNNDetections, rcnn_detections, rcnn_losses
+from jaxnets.models.detection.region_heads import BoxHead, KeypointHead, MaskHead
+from jaxnets.models.detection.region_keypoints import find_keypoints, keypoint_loss
+from jaxnets.models.detection.region_masks import crop_masks, mask_loss
 from jaxnets.models.detection.region_proposals import (
     Proposals,
+    RegionHead,
     RegionProposalNetwork,
     RPNOutputs,
     propose,
     rpn_losses,
+)
+from jaxnets.models.detection.regions import (
+    DrawnRegions,
+    FoundRegions,
+    RegionRules,
+    draw_regions,
+    match_regions,
+    select_regions,
 )
 from jaxnets.models.detection.retinanet import (
     RetinaNet,
@@ -27,6 +51,7 @@ from jaxnets.models.detection.retinanet import (
     retinanet_losses,
     retinanet_resnet50_fpn,
 )
+from jaxnets.models.detection.small_rcnn import small_rcnn
 from jaxnets.models.detection.small_ssd import TopDown, small_ssd
 from jaxnets.models.detection.ssd import SSD, SSDOutputs, ssd_detections, ssd_losses
 from jaxnets.models.detection.ssd300 import SSDVGG, ssd300_vgg16
@@ -35,16 +60,26 @@ from jaxnets.models.detection.targets import mean_losses
 
 __all__ = [
     "FCOS",
+    "RCNN",
     "SSD",
     "SSDVGG",
     "AnchorShapes",
+    "BoxHead",
     "Darknet",
     "DefaultBoxes",
+    "DrawnRegions",
     "FCOSOutputs",
     "FeaturePyramid",
+    "FoundRegions",
+    "KeypointHead",
+    "MaskHead",
     "Proposals",
+    "RCNNDetections",
+    "RCNNOutputs",
     "RPNOutputs",
+    "RegionHead",
     "RegionProposalNetwork",
+    "RegionRules",
     "RetinaNet",
     "RetinaNetOutputs",
     "SSDLiteMobileNet",
@@ -52,20 +87,39 @@ __all__ = [
     "Section",
     "TopDown",
     "best_of_levels",
+    "crop_masks",
+    "draw_regions",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_resnet50_fpn_v2",
     "fcos_detections",
     "fcos_losses",
     "fcos_matches",
     "fcos_resnet50_fpn",
+    "find_keypoints",
     "fit_anchor_shapes",
     "focal_loss",
+    "keypoint_loss",
+    "keypointrcnn_resnet50_fpn",
+    "mask_loss",
+    "maskrcnn_resnet50_fpn",
+    "maskrcnn_resnet50_fpn_v2",
+    "match_regions",
     "mean_losses",
+    "mobilenet_pyramid",
     "parse_cfg",
+    "pooled_pyramid",
     "propose",
+    "rcnn_detections",
+    "rcnn_losses",
     "resnet_pyramid",
     "retinanet_detections",
     "retinanet_losses",
     "retinanet_resnet50_fpn",
     "rpn_losses",
+    "select_regions",
+    "small_rcnn",
     "small_ssd",
     "ssd300_vgg16",
     "ssd_detections",

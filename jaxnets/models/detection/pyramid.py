@@ -4,12 +4,15 @@ Source: Lin et al., "Feature Pyramid Networks for Object Detection", 2016, secti
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 
 from jaxnets.models.backbone import Backbone, backbone
+from jaxnets.models.layers import ConvNorm
 from jaxnets.nn import Conv
 from jaxnets.ops import relu
 
@@ -17,12 +20,16 @@ from jaxnets.ops import relu
 class FeaturePyramid(nn.Module):
     """1×1 convolutions of a backbone's maps, summed from coarse to fine, 3×3 convolutions of sums.
 
+    A map is enlarged twice before it is added to one that is finer, and taken as it is where the
+    two have one stride.
+
     Attributes:
         network: images → ordered mapping of maps, the finest first.
         features: channels of all maps.
         coarser: two more maps by 3×3 convolutions of stride 2, RetinaNet's P6 and P7.
         pooled: one more map, every second position of the coarsest, for large anchors.
         frozen: the network's normalizations use their running statistics in training, too.
+        norm: normalization behind each convolution of the sums, which then has no bias; or None.
         dtype: compute dtype.
 
     Call: images (N, H, W, C) → ordered mapping of maps (N, H / stride, W / stride, features).
@@ -39,21 +46,26 @@ class FeaturePyramid(nn.Module):
     coarser: bool = True
     pooled: bool = False
     frozen: bool = False
+    norm: Callable[..., nn.Module] | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> "OrderedDict[str, jax.Array]":
         maps = self.network(x, train=train and not self.frozen)
+        conv = partial(Conv, self.features, dtype=self.dtype)
+        if self.norm is not None:
+            conv = partial(self._normalized, train)
         result: dict[str, jax.Array] = {}
         above = None
         for i, (name, each) in reversed(list(enumerate(maps.items()))):
-            y = Conv(self.features, (1, 1), dtype=self.dtype, name=f"lateral{i}")(each)
+            y = conv((1, 1), name=f"lateral{i}")(each)
             if above is not None:
                 height, width = y.shape[1:3]
-                y = y + above.repeat(2, 1).repeat(2, 2)[:, :height, :width]
+                if above.shape != y.shape:
+                    above = above.repeat(2, 1).repeat(2, 2)[:, :height, :width]
+                y = y + above
             above = y
-            conv = Conv(self.features, (3, 3), padding=1, dtype=self.dtype, name=f"output{i}")
-            result[name] = conv(y)
+            result[name] = conv((3, 3), padding=1, name=f"output{i}")(y)
         found = OrderedDict(reversed(result.items()))
         if self.coarser:
             y = next(reversed(found.values()))
@@ -65,6 +77,12 @@ class FeaturePyramid(nn.Module):
         if self.pooled:
             found["pool"] = next(reversed(found.values()))[:, ::2, ::2]
         return found
+
+    def _normalized(self, train, window, **options):
+        layer = ConvNorm(
+            self.features, window, norm=self.norm, activation=None, dtype=self.dtype, **options
+        )
+        return partial(layer, train=train)
 
 
 def resnet_pyramid(

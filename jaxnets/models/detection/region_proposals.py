@@ -60,18 +60,65 @@ class Proposals(NamedTuple):
     mask: jax.Array
 
 
-class RegionProposalNetwork(nn.Module):
+class RegionHead(nn.Module):
     """3×3 convolutions shared by all maps, then for each anchor one score and four offsets.
 
     Attributes:
-        backbone: images → ordered mapping of maps of one width, the finest first.
         sizes: of each map, the square roots of its anchors' areas in pixels.
         ratios: height over width of the anchors.
         depth: 3×3 convolutions before the last ones.
         dtype: compute dtype.
 
-    Call: images (N, H, W, C), sides multiples of 32 → `RPNOutputs`, float32. A ValueError where the
-    backbone gives another number of maps than there are sizes.
+    Call: (ordered mapping of maps of one width, (height, width) of the images) → `RPNOutputs`,
+    float32. A ValueError where there is another number of maps than of sizes.
+
+    >>> maps = {"p3": jax.ShapeDtypeStruct((1, 8, 8, 4), "float32")}
+    >>> head = RegionHead(((32,),))
+    >>> run = lambda maps: head.init_with_output(jax.random.key(0), maps, (64, 64))
+    >>> jax.eval_shape(run, maps)[0].deltas[0].shape
+    (1, 192, 4)
+    """
+
+    sizes: tuple[tuple[float, ...], ...] = SIZES
+    ratios: tuple[float, ...] = RATIOS
+    depth: int = 1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, maps: Mapping[str, jax.Array], size: tuple[int, int]) -> RPNOutputs:
+        if len(maps) != len(self.sizes):
+            raise ValueError(
+                f"region proposals: the backbone gives {len(maps)} maps; expected "
+                f"{len(self.sizes)}, as sizes has"
+            )
+        count = len(self.sizes[0]) * len(self.ratios)
+        width = next(iter(maps.values())).shape[-1]
+        conv = partial(Conv, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
+        layers = [conv(width, (3, 3), padding=1, name=f"conv{i}") for i in range(self.depth)]
+        score = conv(count, (1, 1), name="objectness")
+        offset = conv(4 * count, (1, 1), name="offsets")
+        logits, deltas, anchors = [], [], []
+        for each, sizes in zip(maps.values(), self.sizes, strict=True):
+            batch, rows, columns, _ = each.shape
+            for layer in layers:
+                each = relu(layer(each))
+            logits.append(score(each).reshape(batch, -1).astype(jnp.float32))
+            deltas.append(offset(each).reshape(batch, -1, 4).astype(jnp.float32))
+            cell = boxes.cell_anchors(sizes, self.ratios)
+            strides = (size[0] // rows, size[1] // columns)
+            anchors.append(boxes.grid_anchors(cell, (rows, columns), strides))
+        return RPNOutputs(tuple(logits), tuple(deltas), tuple(anchors), jnp.float32(size))
+
+
+class RegionProposalNetwork(nn.Module):
+    """A backbone and `RegionHead` on its maps.
+
+    Attributes:
+        backbone: images → ordered mapping of maps of one width, the finest first.
+        sizes, ratios, depth: of `RegionHead`.
+        dtype: compute dtype.
+
+    Call: images (N, H, W, C), sides multiples of 32 → `RPNOutputs`, float32.
 
     >>> from jaxnets.models.detection.pyramid import resnet_pyramid
     >>> pyramid = resnet_pyramid("resnet18", (4, 8, 16, 32), stages=(1, 1, 1, 1), width=4)
@@ -91,29 +138,8 @@ class RegionProposalNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False) -> RPNOutputs:
         maps = self.backbone(x, train=train)
-        if len(maps) != len(self.sizes):
-            raise ValueError(
-                f"RegionProposalNetwork: the backbone gives {len(maps)} maps; expected "
-                f"{len(self.sizes)}, as sizes has"
-            )
-        count = len(self.sizes[0]) * len(self.ratios)
-        width = next(iter(maps.values())).shape[-1]
-        conv = partial(Conv, kernel_init=nn.initializers.normal(0.01), dtype=self.dtype)
-        layers = [conv(width, (3, 3), padding=1, name=f"conv{i}") for i in range(self.depth)]
-        score = conv(count, (1, 1), name="objectness")
-        offset = conv(4 * count, (1, 1), name="offsets")
-        logits, deltas, anchors = [], [], []
-        for each, sizes in zip(maps.values(), self.sizes, strict=True):
-            rows, columns = each.shape[1:3]
-            for layer in layers:
-                each = relu(layer(each))
-            logits.append(score(each).reshape(len(x), -1).astype(jnp.float32))
-            deltas.append(offset(each).reshape(len(x), -1, 4).astype(jnp.float32))
-            cell = boxes.cell_anchors(sizes, self.ratios)
-            strides = (x.shape[1] // rows, x.shape[2] // columns)
-            anchors.append(boxes.grid_anchors(cell, (rows, columns), strides))
-        size = jnp.float32(x.shape[1:3])
-        return RPNOutputs(tuple(logits), tuple(deltas), tuple(anchors), size)
+        head = RegionHead(self.sizes, self.ratios, self.depth, self.dtype, name="proposals")
+        return head(maps, x.shape[1:3])
 
 
 def propose(

@@ -16,7 +16,7 @@ from jaxnets.models.segmentation.fcn import (
 from jaxnets.models.segmentation.fcn_vgg import FCN8s, bilinear_init, fcn8s_vgg16
 from jaxnets.models.segmentation.lraspp import LRASPP, lraspp_mobilenet_v3_large
 from jaxnets.models.segmentation.small import PyramidSegmenter, small_segmenter
-from jaxnets.models.segmentation.upsample import upsample
+from jaxnets.models.upsample import upsample
 
 __all__ = [
     "LRASPP",

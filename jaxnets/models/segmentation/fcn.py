@@ -15,7 +15,7 @@ from jaxnets.models import papers
 from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.models.resnet import STAGES, ResNet
-from jaxnets.models.segmentation.upsample import upsample
+from jaxnets.models.upsample import upsample
 from jaxnets.nn import Conv, Dropout
 
 # Where scores of auxiliary heads are sown in training.

@@ -12,7 +12,7 @@ from jaxnets.models import papers
 from jaxnets.models.layers import ConvNorm
 from jaxnets.models.mobilenet_v3 import MobileNetV3
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
-from jaxnets.models.segmentation.upsample import upsample
+from jaxnets.models.upsample import upsample
 from jaxnets.nn import Conv
 from jaxnets.ops import sigmoid
 

@@ -7,7 +7,7 @@ import jax
 
 from jaxnets.models.backbone import backbone
 from jaxnets.models.detection.small_ssd import TopDown
-from jaxnets.models.segmentation.upsample import upsample
+from jaxnets.models.upsample import upsample
 from jaxnets.nn import Conv
 
 STRIDES = (4, 8, 16, 32)

@@ -1,6 +1,7 @@
 """Networks that read and write sequences of tokens."""
 
 from jaxnets.models.sequence.answerers import GlimpseAnswerer, PictureGrid, SpatialMemory
+from jaxnets.models.sequence.captioners import AttendingCaptioner, Captioner
 from jaxnets.models.sequence.encoder_decoder import EncoderDecoder
 from jaxnets.models.sequence.language_model import LanguageModel
 from jaxnets.models.sequence.regressor import SequenceRegressor
@@ -10,6 +11,8 @@ from jaxnets.models.sequence.transformer import Transformer
 from jaxnets.models.sequence.walker import Walker
 
 __all__ = [
+    "AttendingCaptioner",
+    "Captioner",
     "EncoderDecoder",
     "GlimpseAnswerer",
     "LanguageModel",

@@ -316,3 +316,33 @@ def test_silhouettes_are_centered(tmp_path):
         read_weizmann(path, size=50)
     with pytest.raises(JaxnetsError, match="no masks"):
         read_weizmann(tmp_path / "nothing.npz")
+
+
+def test_ten_views_in_time_by_three_along_the_longer_side():
+    """Every pixel says where and when it is; videos of several sizes, upright and lying."""
+    grid = np.arange(60, dtype=np.uint8)
+    lying = np.broadcast_to(grid[None, None, :12, None], (40, 8, 12, 1))
+    upright = np.broadcast_to(grid[None, :14, None, None], (40, 14, 8, 1))
+    moving = np.broadcast_to(grid[:40, None, None, None], (40, 8, 8, 1))
+    options = {"frames": 4, "views": 10, "crop": 8, "crops": 3}
+    source = ClipSource([lying, upright, moving], [0, 1, 2], **options)
+    assert len(source) == 90
+    batch = source.take(np.arange(90))
+    assert batch["clip"].shape == (90, 4, 8, 8, 1)
+    assert batch["video_id"].tolist() == [0] * 30 + [1] * 30 + [2] * 30
+    corners = batch["clip"][:, 0, 0, 0, 0]
+    assert corners[:6].tolist() == [0, 2, 4] * 2 and corners[30:36].tolist() == [0, 3, 6] * 2
+    # All three squares of a square video are the same; times are those of ten even clips.
+    assert corners[60:].tolist() == [start for start in range(0, 37, 4) for _ in range(3)]
+    middle = ClipSource([lying], [0], frames=4, crop=8).take(np.arange(1))
+    assert middle["clip"][0, 0, 0, 0, 0] == 2
+
+
+def test_crops_that_do_not_fit_are_said():
+    video = np.zeros((5, 8, 12, 1), np.uint8)
+    for crop in (9, 0):
+        with pytest.raises(ValueError, match=f"at most the shorter side .*, got {crop}"):
+            ClipSource([video], [0], frames=2, crop=crop)
+    for options in ({"crops": 2, "crop": 8}, {"crops": 3}):
+        with pytest.raises(ValueError, match="crops: expected 1, or 3 with crop="):
+            ClipSource([video], [0], frames=2, **options)
