@@ -109,7 +109,13 @@ def main(config: Config) -> dict[str, Any]:
             labels = [name for name, there in zip(found.labels, sure, strict=True) if there]
             place, image = config.workdir / one.path.stem, read_image(one.path)
             save_objects(
-                Path(f"{place}_found.png"), image, found.boxes[sure], labels, found.scores[sure]
+                Path(f"{place}_found.png"),
+                image,
+                found.boxes[sure],
+                labels,
+                found.scores[sure],
+                masks=None if found.masks is None else found.masks[sure],
+                keypoints=None if found.keypoints is None else found.keypoints[sure],
             )
             true = [source.class_names[label] for label in one.labels]
             save_objects(Path(f"{place}_true.png"), image, one.boxes, true)

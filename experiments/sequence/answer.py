@@ -1,11 +1,11 @@
 """Questions about pictures are answered, by two networks that look where the question leads.
 
 Command:  python -m experiments.sequence.answer --dataset easy_vqa
-          python -m experiments.sequence.answer --dataset easy_vqa --network glimpses
+          python -m experiments.sequence.answer --network glimpses --workdir runs/glimpses
           python -m experiments.sequence.answer --questions questions.json \\
-              --annotations annotations.json --pictures train2014
+              --annotations annotations.json --pictures train2014 --workdir runs/vqa
           python -m experiments.sequence.answer --input picture.png --question "what color is it?"
-Time:     about eight minutes on two cores.
+Time:     about a quarter of an hour on two cores (an estimate).
 Result:   summary.json: the share of questions of the test that are answered right, of yes and no
           and of other kinds, beside what one knows without seeing; see docs/results.md;
           attention.png.

@@ -126,9 +126,10 @@ def main(config: Config) -> dict[str, Any]:
             said = ", ".join(f"{name} {100 * s:.0f} %" for name, s in person["actions"].items())
             print(f"{person['second']:8.2f} s  {person['box']}  {said or '–'}")
         film = config.workdir / f"{config.video.stem}.mp4"
-        draw_actions(
-            film, video, found, finder.info, start=config.start, min_score=config.min_score
-        )
+        # Names are legible in pictures of 240 pixels or more.
+        enlarge = -(-240 // min(video.frames.shape[1:3]))
+        options = {"start": config.start, "min_score": config.min_score, "enlarge": enlarge}
+        draw_actions(film, video, found, finder.info, **options)
         print(f"{film}" + (f": frame mAP {result['mAP']:.1%}" if "mAP" in result else ""))
     write_json(config.workdir / "summary.json", result)
     return result

@@ -5,7 +5,7 @@ import flax.linen as nn
 from jaxnets.models.mobilenet_v3 import MobileNetV3
 from jaxnets.pretrained.mobilenet_v3_names import features
 from jaxnets.pretrained.names import NameMap, Rules
-from jaxnets.pretrained.retinanet_names import PYRAMID
+from jaxnets.pretrained.retinanet_names import OLD_PYRAMID, PYRAMID
 
 HEADS = "roi_heads."
 
@@ -52,7 +52,7 @@ RCNN = NameMap(
     # Before a normalization could stand behind each convolution.
     renamed=(
         (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
-        (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
+        OLD_PYRAMID,
         (r"mask_head\.mask_fcn1\.", "mask_head.0.0."),
         (r"mask_head\.mask_fcn2\.", "mask_head.1.0."),
         (r"mask_head\.mask_fcn3\.", "mask_head.2.0."),

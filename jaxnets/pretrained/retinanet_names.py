@@ -18,6 +18,12 @@ PYRAMID = [
     ("backbone/p{i}", "backbone.fpn.extra_blocks.p{i}"),
 ]
 
+# Files that are older than normalizations behind a pyramid's convolutions.
+OLD_PYRAMID = (
+    r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$",
+    r"\1.0.\2",
+)
+
 
 def _retinanet(model: nn.Module) -> Rules:
     table = list(PYRAMID)
@@ -30,7 +36,18 @@ def _retinanet(model: nn.Module) -> Rules:
     return table
 
 
-RETINANET = NameMap("torchvision", _retinanet)
+RETINANET = NameMap(
+    "torchvision",
+    _retinanet,
+    renamed=(
+        OLD_PYRAMID,
+        # Convolutions and ReLUs counted on.
+        *(
+            (rf"^(head\.\w+_head\.conv)\.{2 * i}\.(weight|bias)$", rf"\1.{i}.0.\2")
+            for i in range(4)
+        ),
+    ),
+)
 
 
 def _fcos(model: nn.Module) -> Rules:

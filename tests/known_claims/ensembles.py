@@ -41,8 +41,8 @@ def less_loss(each: int, kind) -> float:
 
 few = {"test": 100, "tolerance": 1e-4}
 name = "ensemble_gives_two_percent"
-known(name, "holds", [2, 2, less_loss(2, MODEST)], committee(2, MODEST), **few)
-known(name, "fails", [-2, -2, less_loss(2, LOUD)], committee(2, LOUD), **few)
+known(name, "holds", [2, 2, less_loss(2, MODEST)], committee(2, MODEST), keys=3, **few)
+known(name, "fails", [-2, -2, less_loss(2, LOUD)], committee(2, LOUD), keys=3, **few)
 known(
     name,
     "depends",

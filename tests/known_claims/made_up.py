@@ -83,7 +83,9 @@ class Arm:
     @property
     def falls(self) -> bool:
         """Whether the rate has come to 0 at the run's end."""
-        return abs(self.updates([1.0] * (int(self.steps[-1]) + 1))[-1]) < 1e-6
+        moves = self.updates([1.0] * (int(self.steps[-1]) + 1))
+        assert moves[0] < 0
+        return abs(moves[-1]) < 1e-6
 
     def started(self, *layers: str) -> dict:
         """What becomes of first parameters whose entries are all 1."""

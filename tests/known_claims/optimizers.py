@@ -213,10 +213,10 @@ known("averaging_helps", "fails", [-3, 2, -1], averages((80, 70), (77, 79), 0.5)
 
 
 def stale(fresh, late):
-    """Accuracies at two rates; the staleness is the step at which the first gradient arrives."""
+    """Accuracies at two rates; the staleness is how much later a gradient arrives."""
 
     def run(arm):
-        found = arm.updates([1.0] + [0.0] * 9)
+        found = arm.updates([0.0, 1.0] + [0.0] * 9)[1:]
         (steps,) = np.flatnonzero(found)
         accuracies = {0: fresh, 3: late, 5: late and np.subtract(late, 0.1)}[int(steps)]
         return {"accuracy": accuracies[int(-found[steps] > 0.2)]}

@@ -55,13 +55,15 @@ class Found(NamedTuple):
 def passes(value: float, loss: float, accuracy: float):
     """L-BFGS is at ``value`` after its third pass and takes two for the next step.
 
-    Its parameters are all 0 and answer class 0, which is right for a tenth of the images.
+    Its parameters answer class 0, which is right for a tenth of the images.
     """
 
     def minimize(objective, params, **_):
         values = jnp.array([2.3, 1.0, value, 1e-3, jnp.nan])
         trace = Trace(jnp.array([0, 1, 3, 5, -1]), values)
-        return Found(trace, jax.tree.map(jnp.zeros_like, params))
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        zeros["classifier"]["bias"] = zeros["classifier"]["bias"].at[0].set(1)
+        return Found(trace, zeros)
 
     def run(arm):
         best = arm.first_rate > 0.2

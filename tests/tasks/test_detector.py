@@ -10,6 +10,7 @@ from PIL import Image
 from jaxnets.data import load_objects
 from jaxnets.data.object_masks import object_mask
 from jaxnets.errors import JaxnetsError
+from jaxnets.models import list_models
 from jaxnets.models.detection import RCNNDetections
 from jaxnets.ops.boxes import Detections
 from jaxnets.study.object_pictures import draw_objects
@@ -17,7 +18,7 @@ from jaxnets.study.synthetic_objects import write_darknet, write_shapes
 from jaxnets.tasks import Detector, DetectorInfo, train_detector
 from jaxnets.tasks.detection import score_detections
 from jaxnets.tasks.detector import load_detector, mask_runs
-from jaxnets.tasks.detector_files import read_detector
+from jaxnets.tasks.detector_files import PUBLISHED, read_detector
 from jaxnets.tasks.detector_training import DetectorRecipe
 from jaxnets.train import RunOptions
 
@@ -58,6 +59,13 @@ def test_boxes_come_back_in_the_pixels_of_each_image(tmp_path):
         assert [one.labels for one in found] == [("dog",)] * 3
         np.testing.assert_allclose([one.boxes[0] for one in found], boxes)
     assert json.loads(json.dumps(found[0].to_json()))["objects"][0]["label"] == "dog"
+
+
+def test_every_published_detector_is_read():
+    assert set(PUBLISHED) == set(list_models(task="detection"))
+    made = PUBLISHED["maskrcnn_resnet50_fpn"].fields()["backbone"]
+    assert made.pooled and made.network.network.norm.keywords == {"epsilon": 0.0}
+    assert PUBLISHED["keypointrcnn_resnet50_fpn"].classes == ("person",)
 
 
 def test_images_must_be_as_they_are_stored():

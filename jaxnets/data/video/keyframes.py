@@ -41,8 +41,8 @@ def keyframe_indices(
     if not times[0] - 1 <= second <= times[-1] + 1:
         raise JaxnetsError(f"second {second:g}: the video has seconds {times[0]:g} … {times[-1]:g}")
     wanted = second + (np.arange(frames) - frames // 2) * (stride / fps)
-    # The frame that is shown began before; times of files are rounded.
-    return np.clip(np.searchsorted(times, wanted + 1e-4, side="right") - 1, 0, len(times) - 1)
+    # The frame that is shown began before; files round their times to milliseconds.
+    return np.clip(np.searchsorted(times, wanted + 2e-3, side="right") - 1, 0, len(times) - 1)
 
 
 class KeyframeSource:

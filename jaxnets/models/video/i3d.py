@@ -17,10 +17,10 @@ from jaxnets.models import papers
 from jaxnets.models.checks import check_clips
 from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import HALF, register
-from jaxnets.models.video.layers import tensorflow_same
+from jaxnets.models.video.layers import inception_head, scaled_widths, tensorflow_same
 from jaxnets.models.video.s3d import MODULES
-from jaxnets.nn import BatchNorm, Conv, Dropout
-from jaxnets.ops import avg_pool, materialize, max_pool
+from jaxnets.nn import BatchNorm, Conv
+from jaxnets.ops import materialize, max_pool
 
 # Poolings in front of a module: window, equal to strides but for 4b's overlapping one.
 POOLED = {"3b": ((1, 3, 3), (1, 2, 2)), "4b": ((3, 3, 3), (2, 2, 2)), "5b": ((2, 2, 2), (2, 2, 2))}
@@ -93,7 +93,7 @@ class I3D(nn.Module):
         unit = partial(
             ConvNorm, kernel_size=(1, 1, 1), norm=self.norm, conv=self.conv, dtype=self.dtype
         )
-        stem, conv_2b, conv_2c = self._scaled((64, 64, 192))
+        stem, conv_2b, conv_2c = scaled_widths(self.width, (64, 64, 192))
         endpoints = OrderedDict()
         kernel, strides = (7, 7, 7), (2, 2, 2)
         padding = tensorflow_same(x.shape[1:4], kernel, strides)
@@ -108,19 +108,14 @@ class I3D(nn.Module):
         for place, widths in MODULES:
             if place in POOLED:
                 x = same_max_pool(x, *POOLED[place])
-            x = Inception3D(self._scaled(widths), unit, name=f"mixed_{place}")(x, train)
+            x = Inception3D(scaled_widths(self.width, widths), unit, name=f"mixed_{place}")(
+                x, train
+            )
             if place in ("3c", "4f", "5c"):
                 endpoints[f"mixed_{place}"] = x
         if self.num_classes is None:
             return endpoints
-        window = [min(n, k) for n, k in zip(x.shape[1:4], (2, 7, 7), strict=True)]
-        x = avg_pool(x, window, strides=1)
-        x = Dropout(self.dropout_rate, name="dropout")(x, train=train)
-        x = self.conv(self.num_classes, (1, 1, 1), dtype=self.dtype, name="head")(x)
-        return x.astype(jnp.float32).mean((1, 2, 3))
-
-    def _scaled(self, widths: Sequence[int]) -> tuple[int, ...]:
-        return tuple(max(1, round(self.width * w)) for w in widths)
+        return inception_head(self, x, train)
 
 
 _i3d = partial(register, paper=papers.I3D, task="video classification", frames=64)

@@ -6,10 +6,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from jaxnets.models.layers import ConvNorm
-from jaxnets.nn import BatchNorm, Conv
-from jaxnets.ops import relu
+from jaxnets.nn import BatchNorm, Conv, Dropout
+from jaxnets.ops import avg_pool, relu
 
 
 def centered(kernel: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -34,6 +35,35 @@ def tensorflow_same(
         total = max((-(-n // s) - 1) * s + k - n, 0)
         found.append((total // 2, total - total // 2))
     return tuple(found)
+
+
+def scaled_widths(factor: float, widths: Sequence[int]) -> tuple[int, ...]:
+    """Numbers of channels times a factor, rounded, at least one each.
+
+    >>> scaled_widths(0.1, (64, 4))
+    (6, 1)
+    """
+    return tuple(max(1, round(factor * width)) for width in widths)
+
+
+def inception_head(network: Any, x: jax.Array, train: bool) -> jax.Array:
+    """Average over 2×7×7, dropout, 1×1×1 convolution, mean of all places: of I3D and of S3D.
+
+    Called in the network's own ``__call__``, whose layers "dropout" and "head" it makes.
+
+    Args:
+        network: with ``num_classes``, ``dropout_rate``, ``conv`` and ``dtype``.
+        x: the last maps (N, T, H, W, C); smaller ones than 2×7×7 are averaged whole.
+        train: as in training.
+
+    Returns:
+        logits (N, num_classes), float32.
+    """
+    window = [min(n, k) for n, k in zip(x.shape[1:4], (2, 7, 7), strict=True)]
+    x = avg_pool(x, window, strides=1)
+    x = Dropout(network.dropout_rate, name="dropout")(x, train=train)
+    x = network.conv(network.num_classes, (1, 1, 1), dtype=network.dtype, name="head")(x)
+    return x.astype(jnp.float32).mean((1, 2, 3))
 
 
 def as_images(clip: jax.Array) -> jax.Array:

@@ -17,10 +17,10 @@ from jaxnets.models import papers
 from jaxnets.models.checks import check_clips
 from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import register
-from jaxnets.models.video.layers import FactoredConv
+from jaxnets.models.video.layers import FactoredConv, inception_head, scaled_widths
 from jaxnets.models.video.resnet3d import KINETICS_MEAN, KINETICS_STD
-from jaxnets.nn import BatchNorm, Conv, Dropout
-from jaxnets.ops import avg_pool, materialize, max_pool
+from jaxnets.nn import BatchNorm, Conv
+from jaxnets.ops import materialize, max_pool
 
 # Channels: 1×1; reduce and 3×3; reduce and second 3×3; behind the pooling (Inception-v1).
 MODULES = (
@@ -96,7 +96,7 @@ class S3D(nn.Module):
         layers = {"norm": self.norm, "conv": self.conv, "dtype": self.dtype}
         unit = partial(ConvNorm, kernel_size=(1, 1, 1), **layers)
         separable = partial(FactoredConv, **layers)
-        stem, conv1, conv2 = self._scaled((64, 64, 192))
+        stem, conv1, conv2 = scaled_widths(self.width, (64, 64, 192))
         endpoints = OrderedDict()
         x = separable(stem, stem, 7, strides=(2, 2, 2), name="stem")(x, train)
         endpoints["stem"] = x
@@ -109,21 +109,14 @@ class S3D(nn.Module):
                 window, padding = POOLED[place]
                 x = max_pool(x, window, strides=2, padding=padding)
             module = SeparableInception(
-                self._scaled(widths), unit, separable, name=f"mixed_{place}"
+                scaled_widths(self.width, widths), unit, separable, name=f"mixed_{place}"
             )
             x = module(x, train)
             if place in ("3c", "4f", "5c"):
                 endpoints[f"mixed_{place}"] = x
         if self.num_classes is None:
             return endpoints
-        window = [min(n, k) for n, k in zip(x.shape[1:4], (2, 7, 7), strict=True)]
-        x = avg_pool(x, window, strides=1)
-        x = Dropout(self.dropout_rate, name="dropout")(x, train=train)
-        x = self.conv(self.num_classes, (1, 1, 1), dtype=self.dtype, name="head")(x)
-        return x.astype(jnp.float32).mean((1, 2, 3))
-
-    def _scaled(self, widths: Sequence[int]) -> tuple[int, ...]:
-        return tuple(max(1, round(self.width * w)) for w in widths)
+        return inception_head(self, x, train)
 
 
 @register(

@@ -32,6 +32,9 @@ def test_frames_lie_around_the_moment_and_stand_still_at_the_ends():
     assert keyframe_indices(times, 1.5, 5, 2, fps=10).tolist() == [11, 13, 15, 17, 19]
     assert keyframe_indices(times, 0.1, 4, 2, fps=10).tolist() == [0, 0, 1, 3]
     assert keyframe_indices(times, 2.9, 4, 1, fps=10).tolist() == [27, 28, 29, 29]
+    # Rounded to milliseconds, as Matroska stores them.
+    rounded = np.round(np.arange(90) / 30, 3)
+    assert keyframe_indices(rounded, 1.0, 8).tolist() == list(range(26, 34))
     # Whatever the file's own rate: the frame that is shown at that time.
     uneven = np.array([0.0, 0.05, 0.4, 0.41, 1.0])
     assert keyframe_indices(uneven, 0.4, 4, 2, fps=10).tolist() == [0, 1, 2, 3]

@@ -37,6 +37,7 @@ from jaxnets.ops import boxes
 from jaxnets.ops.roi import paste_masks, roi_align
 from jaxnets.pretrained import load
 from jaxnets.pretrained.rcnn_names import RCNN as RCNN_NAMES
+from jaxnets.pretrained.retinanet_names import RETINANET
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 MADE = runpy.run_path(str(GOLDEN / "make_rcnn.py"))
@@ -163,6 +164,10 @@ def test_the_networks_on_mobilenet_differ_in_their_regions_only():
 def test_old_names_of_torchvision_are_read():
     """Its published files of 2020 name layers that today have one more number."""
     assert [RCNN_NAMES.present_name(name) for name in OLD] == list(OLD.values())
+    for i in range(4):
+        there = "head.regression_head.conv"
+        assert RETINANET.present_name(f"{there}.{2 * i}.bias") == f"{there}.{i}.0.bias"
+        assert RETINANET.present_name(f"{there}.{i}.0.bias") == f"{there}.{i}.0.bias"
 
 
 OLD = {
