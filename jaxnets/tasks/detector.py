@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +21,12 @@ from jaxnets.models.detection import (
     rcnn_losses,
     small_rcnn,
     small_ssd,
+    small_yolo,
     ssd_detections,
     ssd_losses,
+    yolo_detections,
+    yolo_losses,
+    yolo_sections,
 )
 from jaxnets.ops.boxes import Detections
 from jaxnets.ops.roi import paste_masks
@@ -46,7 +50,8 @@ class DetectorInfo:
         anchors: (width, height) in pixels of each anchor, map by map.
         width: of the network, see `jaxnets.models.detection.small_ssd`.
         dtype: compute dtype.
-        kind: "ssd"; "faster_rcnn" or "mask_rcnn", see `jaxnets.models.detection.small_rcnn`.
+        kind: "ssd"; "yolo", see `jaxnets.models.detection.small_yolo`; "faster_rcnn" or
+            "mask_rcnn", see `jaxnets.models.detection.small_rcnn`.
         ratios: height over width of an R-CNN's anchors.
         trunk: an R-CNN stands on a ShuffleNetV2.
 
@@ -85,18 +90,33 @@ class DetectorInfo:
         common["dtype"] = jnp.dtype(self.dtype)
         if self.kind == "ssd":
             return small_ssd(classes, AnchorShapes(self.anchors), **common)
+        if self.kind == "yolo":
+            return small_yolo(classes - 1, AnchorShapes(self.anchors), **common)
         masks = self.kind == "mask_rcnn"
         return small_rcnn(classes, masks=masks, ratios=self.ratios, trunk=self.trunk, **common)
 
     @property
+    def two_stages(self) -> bool:
+        """Whether the network draws regions from the objects."""
+        return self.kind in ("faster_rcnn", "mask_rcnn")
+
+    @property
     def losses(self) -> Callable[..., Any]:
         """Of the network's outputs and a batch."""
+        if self.kind == "yolo":
+            return partial(yolo_losses, sections=self._sections)
         return ssd_losses if self.kind == "ssd" else rcnn_losses
 
     @property
     def detections(self) -> Callable[[Any], Any]:
         """Of the network's outputs."""
+        if self.kind == "yolo":
+            return partial(yolo_detections, sections=self._sections)
         return ssd_detections if self.kind == "ssd" else rcnn_detections
+
+    @property
+    def _sections(self) -> tuple[Any, ...]:
+        return yolo_sections(AnchorShapes(self.anchors), len(self.class_names), self.size)
 
 
 class FoundObjects(NamedTuple):

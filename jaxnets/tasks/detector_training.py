@@ -34,9 +34,10 @@ class DetectorRecipe:
     """What decides how good a detector becomes.
 
     Attributes:
-        kind: "ssd"; or "faster_rcnn" or "mask_rcnn", which paints the objects, too, and needs
-            masks of them to learn from.
-        width: of the network, see `jaxnets.models.detection.small_ssd` and ``small_rcnn``.
+        kind: "ssd", "yolo", "faster_rcnn"; or "mask_rcnn", which paints the objects, too, and
+            needs masks of them to learn from.
+        width: of the network, see `jaxnets.models.detection.small_ssd`, ``small_yolo`` and
+            ``small_rcnn``.
         trunk: a file of a ShuffleNetV2's weights to begin with, an R-CNN's; see
             `jaxnets.pretrained.read_trunk`.
         anchors_per_map: shapes at each cell of each of the three maps.
@@ -57,7 +58,7 @@ class DetectorRecipe:
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
 
-    kind: Literal["ssd", "faster_rcnn", "mask_rcnn"] = "ssd"
+    kind: Literal["ssd", "yolo", "faster_rcnn", "mask_rcnn"] = "ssd"
     width: int = 24
     trunk: Path | None = None
     anchors_per_map: int = 3
@@ -75,8 +76,8 @@ class DetectorRecipe:
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
         check_recipe(self, ("width", "anchors_per_map", "epochs", "batch_size"))
-        if self.trunk is not None and self.kind == "ssd":
-            raise JaxnetsError("trunk: an SSD has none; expected --recipe.kind mask_rcnn")
+        if self.trunk is not None and self.kind in ("ssd", "yolo"):
+            raise JaxnetsError(f"trunk: {self.kind} has none; expected --recipe.kind mask_rcnn")
 
 
 def train_detector(
@@ -128,7 +129,7 @@ def train_detector(
         detections=info.detections,
         size=info.size,
         preprocess=info.preprocess,
-        two_stages=info.kind != "ssd",
+        two_stages=info.two_stages,
     )
     steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
     return fit(
@@ -168,7 +169,7 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
     all_sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
     anchors, ratios = AnchorShapes(()), ()
     try:
-        if recipe.kind == "ssd":
+        if recipe.kind in ("ssd", "yolo"):
             anchors = fit_anchor_shapes(key, all_sizes, len(STRIDES), recipe.anchors_per_map)
         else:
             ratios = _ratios(all_sizes)

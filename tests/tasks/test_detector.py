@@ -1,6 +1,7 @@
 """Detectors from files, and what they say of image files of any size."""
 
 import json
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -180,3 +181,28 @@ def test_a_mask_rcnn_is_trained_and_read_again(tmp_path):
     assert found[0].masks.shape[1:] == (64, 64)
     with pytest.raises(JaxnetsError, match="learns from masks"):
         train_detector(recipe, options, load_objects(folder, "train", size=(64, 64)))
+
+
+def test_a_yolo_is_trained_and_read_again(tmp_path):
+    """On canvases that strides do not divide; the losses' names are YOLO's."""
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 4)
+    recipe = DetectorRecipe(kind="yolo", width=4, anchors_per_map=1, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(56, 72))
+    fitted = train_detector(recipe, options, source, test=source)
+    assert {"boxes", "objectness", "classes", "mAP"} <= set(fitted.summary)
+    detector = load_detector(tmp_path / "run")
+    found = list(detector.find([source.images[0].path]))
+    assert found[0].boxes.shape[1] == 4 and detector.class_names == ("square", "disk")
+    with pytest.raises(JaxnetsError, match="trunk: yolo has none"):
+        train_detector(replace(recipe, trunk=folder), options, source)
+
+
+@pytest.mark.slow
+def test_a_yolo_learns_to_find_shapes(tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 200)
+    train, test = (load_objects(folder, part, size=64) for part in ("train", "test"))
+    recipe = DetectorRecipe(kind="yolo", width=12, anchors_per_map=2, epochs=40, batch_size=20)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    summary = train_detector(recipe, options, train, test=test).summary
+    assert summary["AP50"] > 0.6

@@ -53,6 +53,7 @@ from jaxnets.models.detection.retinanet import (
 )
 from jaxnets.models.detection.small_rcnn import small_rcnn
 from jaxnets.models.detection.small_ssd import TopDown, small_ssd
+from jaxnets.models.detection.small_yolo import GridDetector, small_yolo, yolo_sections
 from jaxnets.models.detection.ssd import SSD, SSDOutputs, ssd_detections, ssd_losses
 from jaxnets.models.detection.ssd300 import SSDVGG, ssd300_vgg16
 from jaxnets.models.detection.ssdlite import SSDLiteMobileNet, ssdlite320_mobilenet_v3_large
@@ -81,6 +82,7 @@ __all__ = [
     "FCOSOutputs",
     "FeaturePyramid",
     "FoundRegions",
+    "GridDetector",
     "KeypointHead",
     "MaskHead",
     "Proposals",
@@ -132,12 +134,14 @@ __all__ = [
     "select_regions",
     "small_rcnn",
     "small_ssd",
+    "small_yolo",
     "ssd300_vgg16",
     "ssd_detections",
     "ssd_losses",
     "ssdlite320_mobilenet_v3_large",
     "yolo_detections",
     "yolo_losses",
+    "yolo_sections",
     "yolo_v1_boxes",
     "yolo_v1_detections",
     "yolo_v1_losses",
