@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.video.train_actions
           python -m experiments.video.train_actions --still --workdir runs/actions_still
-          python -m experiments.video.train_actions --dataset ava:FOLDER
+          python -m experiments.video.train_actions --dataset ava:FOLDER --workdir runs/ava
 Time:     generated people: minutes on two CPU cores.
 Result:   summary.json: AVA's frame mAP at an IoU of .5, and the average precision of each action;
           see docs/results.md. --still is the control: without motion directions are a guess.

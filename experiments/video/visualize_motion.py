@@ -1,7 +1,8 @@
 """What a video network wants to see, in slow and in fast motion: clips that excite each class.
 
 Command:  python -m experiments.video.visualize_motion
-          python -m experiments.video.visualize_motion --family slow_fusion --slow 100
+          python -m experiments.video.visualize_motion --family slow_fusion --slow 100 \\
+              --workdir runs/slow_fusion
 Time:     two minutes on two CPU cores, most of it training.
 Result:   runs/visualize_motion/: motion.gif and motion.mp4, a column for each direction of motion,
           the upper row fast, the lower slow; frames.png, frames one under the other; summary.json:

@@ -183,11 +183,13 @@ def fitted_size(size: tuple[int, int], canvas: tuple[int, int]) -> tuple[int, in
 def resize(image: np.ndarray, size: tuple[int, int], *, nearest: bool = False) -> np.ndarray:
     """An image, or with ``nearest`` a mask, at another size in pixels.
 
-    >>> resize(np.zeros((4, 4, 3), np.uint8), (2, 3)).shape
-    (2, 3, 3)
+    >>> [resize(np.zeros((4, 4, c), np.uint8), (2, 3)).shape for c in (3, 1)]
+    [(2, 3, 3), (2, 3, 1)]
     """
     if image.shape[:2] == size:
         return image
+    if image.ndim == 3 and image.shape[2] == 1:  # Pillow's gray images have two axes
+        return resize(image[..., 0], size, nearest=nearest)[..., None]
     from PIL import Image
 
     method = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.ops.precision import at_least_float32
+
 
 def doubly_stochastic(weights: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Σ_l (1 − Σ_t α_tl)²: over all words together, each place should be looked at once.
@@ -13,7 +15,7 @@ def doubly_stochastic(weights: jax.Array, mask: jax.Array | None = None) -> jax.
         mask: (B, T) booleans, True where there is a word.
 
     Returns:
-        The mean over the batch, float32.
+        The mean over the batch, in float32 or float64.
 
     Raises:
         ValueError: weights that are no (B, T, L).
@@ -26,7 +28,7 @@ def doubly_stochastic(weights: jax.Array, mask: jax.Array | None = None) -> jax.
     """
     if weights.ndim != 3:
         raise ValueError(f"weights: got shape {weights.shape}; expected (batch, words, places)")
-    weights = weights.astype(jnp.float32)
+    weights = at_least_float32(weights)
     if mask is not None:
         weights = jnp.where(mask[..., None], weights, 0.0)
     return ((1.0 - weights.sum(1)) ** 2).sum(-1).mean()
@@ -51,7 +53,7 @@ def drawn_attention_loss(
         scale: of the second term, λ_r; 1 for the unbiased gradient.
 
     Returns:
-        The mean over the batch, float32; its value, without the gradient, is −mean log p(y | s).
+        The mean over the batch, in float32 or float64; as a value it is −mean log p(y | s).
 
     Raises:
         ValueError: shapes that differ.
@@ -69,8 +71,7 @@ def drawn_attention_loss(
             f"log_choice: got shape {log_choice.shape} for log_likelihood {log_likelihood.shape}; "
             "expected one number of each for an example"
         )
-    log_likelihood = log_likelihood.astype(jnp.float32)
-    log_choice = log_choice.astype(jnp.float32)
+    log_likelihood, log_choice = at_least_float32(log_likelihood), at_least_float32(log_choice)
     gain = lax.stop_gradient(log_likelihood - baseline)
     # The difference is 0, and has the gradient of log p(s).
     return -(log_likelihood + scale * gain * (log_choice - lax.stop_gradient(log_choice))).mean()

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jaxnets.ops.precision import at_least_float32
+
 
 def diagonal_mass(weights: jax.Array, *, width: int = 1, reverse: bool = False) -> jax.Array:
     """Mean over the queries i of Σ_j a_ij over the keys with |j − i| ≤ width.
@@ -16,7 +18,7 @@ def diagonal_mass(weights: jax.Array, *, width: int = 1, reverse: bool = False) 
         reverse: count the antidiagonal, |K − 1 − j − i| ≤ width, as for a reversed sequence.
 
     Returns:
-        (…), 0 to 1, float32.
+        (…), 0 to 1, in float32 or float64.
 
     Raises:
         ValueError: weights without queries and keys, or a negative width.
@@ -34,5 +36,5 @@ def diagonal_mass(weights: jax.Array, *, width: int = 1, reverse: bool = False) 
         )
     queries, keys = weights.shape[-2:]
     column = jnp.arange(keys)[::-1] if reverse else jnp.arange(keys)
-    near = jnp.abs(column - jnp.arange(queries)[:, None]) <= width
-    return jnp.where(near, weights.astype(jnp.float32), 0.0).sum(-1).mean(-1)
+    near = jnp.abs(column[None] - jnp.arange(queries)[:, None]) <= width
+    return jnp.where(near, at_least_float32(weights), 0.0).sum(-1).mean(-1)

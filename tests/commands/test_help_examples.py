@@ -44,6 +44,7 @@ SMALL = {
 WEIGHTS = {
     "resnet20-12fca82f.th": "weights/resnet20-12fca82f.th",
     "compressed_SqueezeNet.net": "compression/compressed_SqueezeNet.net",
+    "fastestdet.pth": "weights/fastestdet/fastestdet_280.pth",
     "checkpoint20.npz": "weights/g2p_en_checkpoint20.npz",
     "charrnn_bronte.tar.gz": "weights/charrnn_bronte.tar.gz",
 }
