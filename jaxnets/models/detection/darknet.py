@@ -148,6 +148,26 @@ class Darknet(Layers):
         return tuple(heads) if heads else x
 
 
+def stride_of(section: Section, width: int, columns: int) -> float:
+    """Pixels to a cell of a head: what its section says, or those of a grid that fills the image.
+
+    Args:
+        section: [yolo] or [region]; those of `yolo_sections`, for images of any size, have a
+            ``stride``.
+        width: of the image.
+        columns: of the head's grid.
+
+    Returns:
+        The stride.
+
+    >>> stride_of(Section("yolo", 1), 96, 3)
+    32.0
+    >>> stride_of(Section("yolo", 1, (("stride", "32"),)), 72, 3)
+    32.0
+    """
+    return section.get("stride", 0.0) or width / columns
+
+
 def anchors_of(section: Section, stride: float) -> list[list[float]]:
     """Width and height in pixels of a head's anchors.
 
@@ -220,7 +240,7 @@ def yolo_detections(
     width = sections[0].get("width", 416)
     corners, scores = [], []
     for raw, section in zip(outputs, heads, strict=True):
-        stride = width / raw.shape[2]
+        stride = stride_of(section, width, raw.shape[2])
         sizes = jnp.asarray(anchors_of(section, stride))
         raw = raw.astype(jnp.float32)
         if section.get("new_coords", 0):

@@ -107,15 +107,19 @@ def yolo_sections(
     Returns:
         [net] and a [yolo] for each map.
 
-    >>> sections = yolo_sections(AnchorShapes((((8, 8),), ((16, 12),))), 3, (64, 96))
+    >>> anchors = AnchorShapes((((8, 8),), ((16, 12),), ((32, 32),)))
+    >>> sections = yolo_sections(anchors, 3, (64, 96))
     >>> sections[2].get("anchors", (0.0,)), sections[0].get("width", 0)
     ((16.0, 12.0), 96)
     """
     net = Section("net", 0, (("height", str(size[0])), ("width", str(size[1]))))
-    return (net, *(_head(shapes, num_classes) for shapes in anchors.shapes))
+    heads = zip(anchors.shapes, STRIDES, strict=True)
+    return (net, *(_head(shapes, stride, num_classes) for shapes, stride in heads))
 
 
-def _head(shapes: Sequence[tuple[float, float]], num_classes: int) -> Section:
+def _head(shapes: Sequence[tuple[float, float]], stride: int, num_classes: int) -> Section:
     pairs = ",".join(f"{float(w)!r},{float(h)!r}" for w, h in shapes)
     mask = ",".join(map(str, range(len(shapes))))
-    return Section("yolo", 0, (("mask", mask), ("anchors", pairs), ("classes", str(num_classes))))
+    # Said, since a canvas may end in the middle of a cell.
+    options = {"mask": mask, "anchors": pairs, "classes": num_classes, "stride": stride}
+    return Section("yolo", 0, tuple((name, str(value)) for name, value in options.items()))

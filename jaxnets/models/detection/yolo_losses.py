@@ -1,13 +1,14 @@
 """What YOLO v2 and v3 minimize."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnets.models.detection.darknet import Section, anchors_of
+from jaxnets.models.detection.darknet import Section, anchors_of, stride_of
 from jaxnets.models.detection.darknet_layers import HEADS
 from jaxnets.models.detection.targets import objects_of
 from jaxnets.ops import boxes
@@ -56,7 +57,9 @@ def yolo_losses(
     heads = [section for section in sections if section.kind in HEADS]
     height, width = batch["image"].shape[1:3]
     objects, there = objects_of(batch)
-    sizes = [anchors_of(s, width / raw.shape[2]) for s, raw in zip(heads, outputs, strict=True)]
+    pairs = list(zip(heads, outputs, strict=True))
+    strides = [stride_of(section, width, raw.shape[2]) for section, raw in pairs]
+    sizes = [anchors_of(section, stride) for section, stride in zip(heads, strides, strict=True)]
     shapes = jnp.asarray([pair for own in sizes for pair in own])
     extents = jnp.maximum(objects.boxes[..., 2:] - objects.boxes[..., :2], 1e-6)
     common = jnp.minimum(extents[:, :, None], shapes).prod(-1)
@@ -65,17 +68,20 @@ def yolo_losses(
     count = jnp.where(there[:, None], objects.mask, False).sum()
     totals = {"boxes": 0.0, "objectness": 0.0, "classes": 0.0}
     first = 0
-    for section, raw, own in zip(heads, outputs, sizes, strict=True):
+    for (section, raw), stride, own in zip(pairs, strides, sizes, strict=True):
         here = objects.mask & (best >= first) & (best < first + len(own))
         softmax = section.kind == "region" and section.get("softmax", 0)
         spread = section.get("scale_x_y", 1.0)
 
-        def one(raw, true, labels, here, kind, own=own, softmax=softmax, spread=spread):
-            anchors, size = jnp.asarray(own), (height, width)
-            return _image_losses(
-                raw, true, labels, here, kind, anchors, size, softmax, spread, ignored
-            )
-
+        one = partial(
+            _image_losses,
+            anchors=jnp.asarray(own),
+            stride=stride,
+            size=(height, width),
+            softmax=softmax,
+            spread=spread,
+            ignored=ignored,
+        )
         kinds = jnp.clip(best - first, 0, len(own) - 1)
         # Every object of the image overlaps predictions, whichever head is responsible for it.
         wide = raw.astype(jnp.float32)
@@ -86,12 +92,13 @@ def yolo_losses(
     return {name: (total, count) for name, total in totals.items()}
 
 
-def _image_losses(raw, true, labels, masks, kind, anchors, size, softmax, spread, ignored):
+def _image_losses(
+    raw, true, labels, masks, kind, *, anchors, stride, size, softmax, spread, ignored
+):
     """The three sums of one image and one head; raw (H, W, A, 5 + K), true (M, 4)."""
     here, present = masks
     height, width = size
     rows, columns = raw.shape[:2]
-    stride = width / columns
     center = (true[:, :2] + true[:, 2:]) / 2 / stride
     column = jnp.clip(center[:, 0].astype(jnp.int32), 0, columns - 1)
     row = jnp.clip(center[:, 1].astype(jnp.int32), 0, rows - 1)

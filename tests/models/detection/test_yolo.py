@@ -10,12 +10,15 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model, model_info
 from jaxnets.models.detection import (
     YOLO,
+    AnchorShapes,
     Darknet,
     YOLOv1,
     mean_losses,
     parse_cfg,
+    small_yolo,
     yolo_detections,
     yolo_losses,
+    yolo_sections,
     yolo_v1_boxes,
     yolo_v1_detections,
     yolo_v1_losses,
@@ -295,3 +298,28 @@ def test_the_first_yolo_has_seven_by_seven_cells_only_at_its_own_size():
     key = {"dropout": jax.random.key(1)}
     x = jax.random.uniform(jax.random.key(2), x.shape)
     assert (network.apply(variables, x, train=True, rngs=key) != network.apply(variables, x)).any()
+
+
+def test_a_canvas_may_end_in_the_middle_of_a_cell():
+    """56×72 has cells of 32 pixels at stride 32, not of 24: near the far corner all is learned."""
+    anchors = AnchorShapes((((6, 6),), ((14, 14),), ((30, 30),)))
+    sections = yolo_sections(anchors, 1, (56, 72))
+    true = jnp.array([[[40.0, 24, 70, 54]]])  # its center lies in row 1, column 1 of stride 32
+    batch = {"image": jnp.zeros((1, 56, 72, 3)), "boxes": true, "box_mask": jnp.ones((1, 1))}
+    batch["box_label"] = jnp.zeros((1, 1), int)
+    network = small_yolo(1, anchors, width=2)
+    x = jax.ShapeDtypeStruct((1, 56, 72, 3), "float32")
+    made = jax.eval_shape(network.init_with_output, jax.random.key(0), x)[0]
+    raw = [jnp.full(each.shape, -9.0) for each in made]
+    inside = jnp.array([55.0, 39.0]) / 32 - 1
+    best = jnp.concatenate((jnp.log(inside / (1 - inside)), jnp.zeros(2), jnp.full(2, 9.0)))
+    raw[2] = raw[2].at[0, 1, 1, 0].set(best)
+    found = yolo_detections(raw, sections, min_score=0.5)
+    assert int(found.mask.sum()) == 1
+    np.testing.assert_allclose(found.boxes[0, 0], true[0, 0], atol=1e-3)
+    # The least that cross entropy with this place can be.
+    least = -(inside * jnp.log(inside) + (1 - inside) * jnp.log(1 - inside)).sum()
+    least = least * (2 - 900 / (56 * 72))
+    assert float(yolo_losses(raw, batch, sections)["boxes"][0]) == pytest.approx(
+        float(least), rel=1e-4
+    )
