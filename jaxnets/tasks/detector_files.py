@@ -19,6 +19,7 @@ from jaxnets.models.detection import (
     ssd_detections,
     yolo_detections,
 )
+from jaxnets.models.detection.darknet_layers import HEADS
 from jaxnets.nn import BatchNorm
 from jaxnets.ops.boxes import Detections
 from jaxnets.tasks.detector import Detector, load_detector
@@ -122,7 +123,7 @@ def read_detector(
 def _darknet(weights, cfg, classes):
     network, variables = pretrained.read_darknet(cfg, weights)
     sections = network.sections
-    heads = [section for section in sections if section.kind in ("yolo", "region")]
+    heads = [section for section in sections if section.kind in HEADS]
     if not heads:
         raise JaxnetsError(f"{cfg} has no [yolo] or [region] section; expected a detector")
     size = (sections[0].get("height", 416), sections[0].get("width", 416))

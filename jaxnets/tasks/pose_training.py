@@ -1,7 +1,6 @@
 """Train a network for poses on people of one's own, and use it again."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
 from jaxnets.data import read_image
 from jaxnets.data.object_source import resize
 from jaxnets.data.poses import COCO_PERSON, LEEDS, PoseSplits, Skeleton
@@ -18,7 +16,13 @@ from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.pose import deep_pose, heat_map_pose
 from jaxnets.tasks.pose import pose, staged_pose
-from jaxnets.tasks.small_training import check_recipe, color_statistics, warm_adamw, workdir_of
+from jaxnets.tasks.small_training import (
+    check_recipe,
+    color_statistics,
+    random_changes,
+    warm_adamw,
+    workdir_of,
+)
 from jaxnets.train import Fitted, RunOptions, fit
 from jaxnets.train.reopen import reopen
 from jaxnets.train.state import network_functions
@@ -109,14 +113,6 @@ def train_pose(recipe: PoseRecipe, options: RunOptions, splits: PoseSplits) -> F
     mean, std = color_statistics(images[:: max(1, len(source) // 64)])
     make = staged_pose if recipe.network == "deep_pose" else pose
     task = make(skeleton.names, torso=skeleton.torso, preprocess=Standardization(mean, std).apply)
-    color = jnp.asarray(mean, jnp.float32)
-    changes = [
-        partial(random_scale, scales=recipe.scales, fill=color),
-        partial(random_flip, pairs=skeleton.pairs),
-    ]
-    if recipe.jitter:
-        amount = dict.fromkeys(("brightness", "contrast", "saturation"), recipe.jitter)
-        changes.append(partial(color_jitter, **amount))
     steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
     info = {
         "joints": list(skeleton.names),
@@ -137,7 +133,7 @@ def train_pose(recipe: PoseRecipe, options: RunOptions, splits: PoseSplits) -> F
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         test=test,
-        prepare=per_example(compose(*changes)),
+        prepare=random_changes(recipe, mean, pairs=skeleton.pairs),
         seed=recipe.seed,
         meta={"pose": info},
         settings={"recipe": asdict(recipe), "joints": list(skeleton.names)},

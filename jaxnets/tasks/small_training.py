@@ -78,7 +78,12 @@ def color_statistics(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_changes(
-    recipe: ImageRecipe, mean: Any, *, flip: bool = True, **fill: Any
+    recipe: ImageRecipe,
+    mean: Any,
+    *,
+    flip: bool = True,
+    pairs: Sequence[tuple[int, int]] = (),
+    **fill: Any,
 ) -> Callable[..., Any]:
     """Random changes of training examples, with all that is marked in them: scale, mirror, colors.
 
@@ -86,6 +91,7 @@ def random_changes(
         recipe: how far.
         mean: the color of what comes into view.
         flip: mirror half of the images.
+        pairs: of keypoints, see `jaxnets.augment.random_flip`.
         fill: further arguments of `jaxnets.augment.random_scale`.
 
     Returns:
@@ -102,7 +108,7 @@ def random_changes(
     color = jnp.asarray(mean, jnp.float32)
     changes = [partial(random_scale, scales=recipe.scales, fill=color, **fill)]
     if flip:
-        changes.append(random_flip)
+        changes.append(partial(random_flip, pairs=pairs))
     if recipe.jitter:
         amount = dict.fromkeys(("brightness", "contrast", "saturation"), recipe.jitter)
         changes.append(partial(color_jitter, **amount))
