@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnets.errors import JaxnetsError
 from jaxnets.nas.masked_cells import MaskedCells
-from jaxnets.nas.report import train_in_groups
+from jaxnets.nas.report import train_in_groups, train_over_keys
 from jaxnets.nas.rnn_cell import lstm_architecture
 from jaxnets.nas.search import History, Store, run_search
 from jaxnets.nas.strategies import Strategy
@@ -117,10 +117,6 @@ def search_cells(
     drawn = np.random.default_rng(seed + 1)
     those = [history.best, lstm_architecture(), *(space.draw(drawn) for _ in range(random))]
     large = MaskedCells(space, units=large_units, vocabulary=len(known))
-    rows = []
-    for number in range(keys):
-        own = jax.random.fold_in(jax.random.key(seed + 1), number)
-        rows.append(train_in_groups(own, large, those, (learned, tested), together, **options))
-    bits = np.stack(rows)
+    bits = train_over_keys(large, those, (learned, tested), seed + 1, keys, together, **options)
     difference = summarize_keys((bits[:, 0] - bits[:, 1]).tolist())
     return FoundCell(history, bits[:, 0], bits[:, 1], bits[:, 2:], difference)

@@ -207,13 +207,20 @@ def against_chance(
     """
     drawn = np.random.default_rng(seed)
     those = [architecture, *(children.space.draw(drawn) for _ in range(random))]
-    rows = []
-    for key in range(keys):
-        first = jax.random.fold_in(jax.random.key(seed), key)
-        rows.append(train_in_groups(first, children, those, data, together, **options))
-    accuracy = 100 * np.stack(rows)
+    accuracy = 100 * train_over_keys(children, those, data, seed, keys, together, **options)
     difference = accuracy[:, 0] - np.median(accuracy[:, 1:], 1)
     return AgainstChance(accuracy[:, 0], accuracy[:, 1:], summarize_keys(difference.tolist()))
+
+
+def train_over_keys(
+    children: Any, those: Sequence[Architecture], data, seed, keys, together, **options
+) -> np.ndarray:
+    """(keys, architectures): what ``children.train`` finds for each, anew from each key."""
+    rows = []
+    for number in range(keys):
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        rows.append(train_in_groups(key, children, those, data, together, **options))
+    return np.stack(rows)
 
 
 def train_in_groups(

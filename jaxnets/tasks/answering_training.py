@@ -6,7 +6,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-import optax
 
 from jaxnets.data import shuffle
 from jaxnets.data.questions import Questions
@@ -18,7 +17,7 @@ from jaxnets.tasks.answering import (
     question_answering,
     scores_by_kind,
 )
-from jaxnets.tasks.writing_training import directory_of
+from jaxnets.tasks.writing_training import directory_of, warm_adam
 from jaxnets.train import EarlyStopping, RunOptions, fit
 from jaxnets.train.run import Fitted
 
@@ -101,7 +100,6 @@ def train_answerer(
         QuestionSource(part, tokenizer, answers, **fields) for part in (kept, held, test)
     )
     steps = epochs * (len(source) // batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
 
     def summarize(fitted: Fitted) -> dict[str, Any]:
         tokenizer.save(workdir / "vocabulary.json")
@@ -117,7 +115,7 @@ def train_answerer(
         model,
         source,
         task=question_answering(),
-        optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
+        optimizer=warm_adam(learning_rate, steps),
         workdir=workdir,
         epochs=epochs,
         batch_size=batch_size,

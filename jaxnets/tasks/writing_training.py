@@ -77,7 +77,6 @@ def train_writer(
     """
     workdir = directory_of(options)
     steps = epochs * (len(source) // batch_size)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
     if not 0 <= sampling <= 1:
         raise ValueError(f"sampling: got {sampling}; expected a share in [0, 1]")
     task = sequence_to_sequence(
@@ -90,7 +89,7 @@ def train_writer(
         model,
         source,
         task=adapt(task),
-        optimizer=optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
+        optimizer=warm_adam(learning_rate, steps),
         workdir=workdir,
         epochs=epochs,
         batch_size=batch_size,
@@ -114,6 +113,25 @@ def train_writer(
         title=f"{type(model).__name__}, {len(source.buckets)} buckets",
         options=options,
     )
+
+
+def warm_adam(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam on gradients of norm 1 at most; the rate grows for a tenth of the steps, then falls.
+
+    Args:
+        learning_rate: the greatest.
+        steps: updates in all.
+
+    Returns:
+        The transformation.
+
+    >>> rule, params = warm_adam(0.1, 20), np.zeros(1, np.float32)
+    >>> updates, _ = rule.update(params + 1, rule.init(params), params)  # the rate begins at 0
+    >>> abs(updates).tolist()
+    [0.0]
+    """
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
 def directory_of(options: RunOptions) -> Path:
