@@ -80,7 +80,13 @@ CLAIMS = (
             keys=2, widths=(4, 8, 8), rates=(0.03,), steps=40, evaluations=2, rounds=5
         ),
         tiny=response_norm.Normalized(
-            keys=2, train=64, test=20, widths=(2, 4, 4), rates=(0.1,), steps=1, evaluations=1,
+            keys=2,
+            train=64,
+            test=20,
+            widths=(2, 4, 4),
+            rates=(0.1,),
+            steps=1,
+            evaluations=1,
             rounds=2,
         ),
     ),

@@ -106,8 +106,8 @@ def test_transfer_of_a_residual_network_fills_the_table(tmp_path):
     assert len(summary["cells"]) == 4
     counts = summary["trainable_parameters"]
     assert counts["probe"] == 64 * 5 + 5
-    assert counts["full"] == sum(
-        leaf.size for leaf in jax.tree.leaves(abstract_variables(study.network, (8, 8, 3))["params"])
+    params = abstract_variables(study.network, (8, 8, 3))["params"]
+    assert counts["full"] == sum(leaf.size for leaf in jax.tree.leaves(params))
     )
 
 

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.claims.measures import deeper_networks, response_norm
 from jaxnets.study import claims
 from jaxnets.study.data import Data, Part
-from experiments.claims.measures import deeper_networks, response_norm
 from known_claims.made_up import Known, known_in, trained
 
 CASES: list[Known] = []

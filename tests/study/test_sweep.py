@@ -100,5 +100,5 @@ def test_a_run_that_is_done_stops_and_repeats_its_last_block():
         expected = [*whole[0, key, : blocks + 1], *[whole[0, key, blocks]] * (2 - blocks)]
         np.testing.assert_array_equal(found[0, 0], expected)
         np.testing.assert_array_equal(last[0, 0], outputs["x"][0, key, 4 * blocks - 1])
-        repeated = outputs["x"][0, key].reshape(2, 4)[[0, blocks - 1]]
+        repeated = np.asarray(outputs["x"][0, key]).reshape(2, 4)[[0, blocks - 1]]
         np.testing.assert_array_equal(seen["x"][0, 0], repeated.ravel())

@@ -149,6 +149,8 @@ def test_runs_stop_where_they_are_done():
     runs = train_many(*args, **options, loop=True, until=done)
     np.testing.assert_array_equal(runs.train_loss[0], whole.train_loss[0])
     np.testing.assert_array_equal(runs.train_loss[1, 0, :2], whole.train_loss[1, 0, :2])
-    assert (runs.train_loss[1, 0, 2:] == target).all() and (whole.train_loss[1, 0, 2:] < target).all()
+    assert (runs.train_loss[1, 0, 2:] == target).all() and (
+        whole.train_loss[1, 0, 2:] < target
+    ).all()
     beside = train_many(*args, **options, loop=False, until=done)
     np.testing.assert_allclose(beside.train_loss, whole.train_loss, rtol=1e-4)

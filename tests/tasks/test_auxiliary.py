@@ -220,7 +220,12 @@ def test_nasnets_recipe_trains_its_head_and_drops_more_paths_with_every_step():
     recipe = Recipe(model="nasnet_a_cifar", drop_path=0.6, label_smoothing=0.0)
     kept, dropping = (
         create_model(
-            recipe.model, num_classes=3, auxiliary=True, cells=1, features=96, drop_path=p,
+            recipe.model,
+            num_classes=3,
+            auxiliary=True,
+            cells=1,
+            features=96,
+            drop_path=p,
             dropout_rate=0.0,
         )
         for p in (0.0, recipe.drop_path)
