@@ -108,7 +108,6 @@ def test_transfer_of_a_residual_network_fills_the_table(tmp_path):
     assert counts["probe"] == 64 * 5 + 5
     params = abstract_variables(study.network, (8, 8, 3))["params"]
     assert counts["full"] == sum(leaf.size for leaf in jax.tree.leaves(params))
-    )
 
 
 @pytest.mark.parametrize("experiment", [transferability, transfer_strategies])
