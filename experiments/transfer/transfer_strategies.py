@@ -8,7 +8,7 @@ Command:  python -m experiments.transfer.transfer_strategies
           python -m experiments.transfer.transfer_strategies --residual-blocks 1 \
               --image-size 32 --pretrain-steps 1500 --batch-size 128 --keys 3
 Time:     four and a half minutes on two CPU cores; the last one about 20.
-Result:   runs/transfer_strategies/: summary.json (table, similarities, advice, verdicts), transfer.png
+Result:   runs/transfer_strategies/: summary.json (table, similarities, advice), transfer.png
 
 A network is pretrained on half of the classes. "Similar" is the other half of them; "different" is
 MNIST, or for the embedded digits the same images with their pixels in one fixed random order. Every
