@@ -22,10 +22,10 @@ CLAIMS = (
             kind="convolutional",
             widths=(32, 32, 64),
             rates=(0.003, 0.01, 0.03, 0.1),
-            steps=1500,
-            evaluations=50,
+            steps=1200,
+            evaluations=40,
         ),
-        minutes=10,
+        minutes=14,
         quick=activations.Race(
             activations=("ReLU", "tanh", "sigmoid"), keys=3, steps=80, evaluations=16
         ),

@@ -55,7 +55,7 @@ CLAIMS = (
             **CIFAR,
             rates=(0.1,),
             scales=(0.1, 0.3, 1.0, 3.0, 10.0),
-            steps=800,
+            steps=500,
             evaluations=2,
         ),
         minutes=5,
