@@ -36,7 +36,7 @@ class Plateau(optax.schedules.StatefulSchedule):
 
         opt_state = schedule.observe(opt_state, validation_error)
 
-    or, with ``every_update``, inside it: ``update(grads, state, params, value=loss)``. Without it an
+    or, with ``every_update``, inside it: ``update(grads, state, params, value=loss)``. Otherwise an
     update leaves the schedule alone, also where the training step gives every optimizer its loss.
 
     Args:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -68,7 +69,7 @@ def falling(value) -> optax.GradientTransformation:
     return optax.chain(optim.l2(DECAY, mask=optim.mask_by_name), momentum(value))
 
 
-def cosines(rates: tuple[float, ...], steps: int) -> dict[str, np.ndarray]:
+def cosines(rates: tuple[float, ...], steps: int) -> dict[str, Any]:
     """Values of `falling`, one a rate."""
     count = len(rates)
     return {
@@ -102,7 +103,7 @@ def trained_residual(settings: Smoothing, loss: Callable) -> Runs:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look(model: nn.Module, variables, images, labels) -> dict[str, jax.Array]:
+def _look(model: nn.Module, variables, images, labels) -> dict[str, Any]:
     logits = model.apply(variables, images, train=False)
     features = head_inputs(model, variables, images)
     return {
