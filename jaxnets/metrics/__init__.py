@@ -13,6 +13,7 @@ from jaxnets.metrics.dead_units import DeadUnitMonitor, alive_units, dead_ratio
 from jaxnets.metrics.detection_confusion import detection_confusion
 from jaxnets.metrics.image_quality import psnr, ssim
 from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
+from jaxnets.metrics.proposals import ProposalQuality, proposal_quality
 from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
 from jaxnets.metrics.text import (
@@ -37,6 +38,7 @@ __all__ = [
     "Bleu",
     "CocoEvaluator",
     "DeadUnitMonitor",
+    "ProposalQuality",
     "Reliability",
     "TemplatePlane",
     "VocEvaluator",
@@ -56,6 +58,7 @@ __all__ = [
     "iou_of_classes",
     "keypoint_hits",
     "pck",
+    "proposal_quality",
     "psnr",
     "reliability",
     "segmentation_summary",

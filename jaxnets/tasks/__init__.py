@@ -28,7 +28,10 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.localization import temporal_localization
+from jaxnets.tasks.rcnn import RCNNRecipe, load_rcnn, train_rcnn
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.region_detector import RegionDetector
+from jaxnets.tasks.region_ensemble import region_ensemble
 from jaxnets.tasks.segmentation import segmentation
 from jaxnets.tasks.segmenter import (
     Segmenter,
@@ -54,7 +57,9 @@ __all__ = [
     "DetectorRecipe",
     "FoundObjects",
     "PersonActions",
+    "RCNNRecipe",
     "Recipe",
+    "RegionDetector",
     "Segmenter",
     "SegmenterRecipe",
     "Start",
@@ -75,9 +80,11 @@ __all__ = [
     "list_recipes",
     "load_classifier",
     "load_detector",
+    "load_rcnn",
     "load_segmenter",
     "read_action_finder",
     "read_detector",
+    "region_ensemble",
     "relational",
     "score_videos",
     "segmentation",
@@ -94,6 +101,7 @@ __all__ = [
     "train_detector",
     "train_fitnet",
     "train_generations",
+    "train_rcnn",
     "train_segmenter",
     "video_classification",
 ]

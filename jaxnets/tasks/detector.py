@@ -17,8 +17,14 @@ from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import (
     AnchorShapes,
+    fast_rcnn_losses,
+    overfeat_detections,
+    overfeat_losses,
+    pyramid_windows,
     rcnn_detections,
     rcnn_losses,
+    small_fast_rcnn,
+    small_overfeat,
     small_rcnn,
     small_ssd,
     small_yolo,
@@ -30,6 +36,7 @@ from jaxnets.models.detection import (
 )
 from jaxnets.ops.boxes import Detections
 from jaxnets.ops.roi import paste_masks
+from jaxnets.tasks.given_regions import propose_regions
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.reopen import reopen
 from jaxnets.train.state import network_functions
@@ -50,8 +57,9 @@ class DetectorInfo:
         anchors: (width, height) in pixels of each anchor, map by map.
         width: of the network, see `jaxnets.models.detection.small_ssd`.
         dtype: compute dtype.
-        kind: "ssd"; "yolo", see `jaxnets.models.detection.small_yolo`; "faster_rcnn" or
-            "mask_rcnn", see `jaxnets.models.detection.small_rcnn`.
+        kind: "ssd"; "yolo", "overfeat" and "fast_rcnn", see
+            `jaxnets.models.detection.small_yolo`, ``small_overfeat`` and ``small_fast_rcnn``;
+            "faster_rcnn" or "mask_rcnn", see ``small_rcnn``.
         ratios: height over width of an R-CNN's anchors.
         trunk: an R-CNN stands on a ShuffleNetV2.
 
@@ -92,19 +100,32 @@ class DetectorInfo:
             return small_ssd(classes, AnchorShapes(self.anchors), **common)
         if self.kind == "yolo":
             return small_yolo(classes - 1, AnchorShapes(self.anchors), **common)
+        if self.kind == "overfeat":
+            return small_overfeat(classes, **common)
+        if self.kind == "fast_rcnn":
+            return small_fast_rcnn(classes, **common)
         masks = self.kind == "mask_rcnn"
         return small_rcnn(classes, masks=masks, ratios=self.ratios, trunk=self.trunk, **common)
 
     @property
     def two_stages(self) -> bool:
         """Whether the network draws regions from the objects."""
-        return self.kind in ("faster_rcnn", "mask_rcnn")
+        return self.kind in ("fast_rcnn", "faster_rcnn", "mask_rcnn")
+
+    @property
+    def regions(self) -> int | None:
+        """How many regions of an image come from outside; None: the network needs none."""
+        return self.network().rules.proposals if self.kind == "fast_rcnn" else None
 
     @property
     def losses(self) -> Callable[..., Any]:
         """Of the network's outputs and a batch."""
         if self.kind == "yolo":
             return partial(yolo_losses, sections=self._sections)
+        if self.kind == "overfeat":
+            return partial(overfeat_losses, windows=pyramid_windows(self.network(), self.size))
+        if self.kind == "fast_rcnn":
+            return fast_rcnn_losses
         return ssd_losses if self.kind == "ssd" else rcnn_losses
 
     @property
@@ -112,6 +133,9 @@ class DetectorInfo:
         """Of the network's outputs."""
         if self.kind == "yolo":
             return partial(yolo_detections, sections=self._sections)
+        if self.kind == "overfeat":
+            windows = pyramid_windows(self.network(), self.size)
+            return partial(overfeat_detections, windows=windows, size=self.size)
         return ssd_detections if self.kind == "ssd" else rcnn_detections
 
     @property
@@ -166,11 +190,14 @@ class Detector:
     Attributes:
         class_names: in the order of the labels.
         size: (H, W) of the canvas.
-        outputs: (variables, images uint8 (B, H, W, 3)) → the network's outputs.
+        outputs: (variables, images uint8 (B, H, W, 3)) → the network's outputs; with ``propose``
+            the regions (B, P, 4) are a third argument.
         variables: of the network.
         detections: outputs → `jaxnets.ops.boxes.Detections`.
         stretched: images are stretched to the canvas, as their network was trained, instead of
             keeping their proportions.
+        propose: image uint8 (H', W', 3), fitted → regions (P, 4) that the network is given, NaN in
+            padding; None: it finds its own.
 
     >>> def nothing(variables, images):
     ...     return Detections(*(jnp.zeros((1, 2, *s), t) for s, t in
@@ -186,13 +213,24 @@ class Detector:
     variables: Any
     detections: Callable[[Any], Detections]
     stretched: bool = False
+    propose: Callable[[np.ndarray], np.ndarray] | None = None
 
     @cached_property
-    def _run(self) -> Callable[[Any, jax.Array], Detections]:
-        return jax.jit(lambda variables, x: self.detections(self.outputs(variables, x)))
+    def _run(self) -> Callable[..., Detections]:
+        return jax.jit(lambda variables, *given: self.detections(self.outputs(variables, *given)))
 
-    def __call__(self, images: np.ndarray | jax.Array) -> Detections:
+    def __call__(
+        self, images: np.ndarray | jax.Array, *, insides: Sequence[tuple[int, int]] = ()
+    ) -> Detections:
         """Objects on the canvas of uint8 images (B, H, W, 3); compiled once a shape.
+
+        Args:
+            images: of the canvas' size.
+            insides: height and width of what of each image is not padding, where regions are
+                proposed; images beyond these get none. Default: all of each image.
+
+        Returns:
+            `Detections` of the batch.
 
         Raises:
             JaxnetsError: images of another dtype, whose scale is unknown.
@@ -201,7 +239,17 @@ class Detector:
             raise JaxnetsError(
                 f"a detector takes images as they are stored, uint8 0 … 255, got {images.dtype}"
             )
-        return self._run(self.variables, images)
+        if self.propose is None:
+            return self._run(self.variables, images)
+        insides = insides or [self.size] * len(images)
+        regions = np.stack(
+            [
+                self.propose(np.asarray(image)[:height, :width])
+                for image, (height, width) in zip(images, insides, strict=False)
+            ]
+        )
+        missing = ((0, len(images) - len(regions)), (0, 0), (0, 0))
+        return self._run(self.variables, images, np.pad(regions, missing, constant_values=np.nan))
 
     def find(
         self, paths: Sequence[Path], *, batch_size: int = 8, min_score: float = 0.0
@@ -250,7 +298,7 @@ class Detector:
                 insides.append(self.size if self.stretched else fitted_size(size, self.size))
                 height, width = insides[-1]
                 canvas[place, :height, :width] = resize(image, insides[-1])
-            found = jax.tree.map(np.asarray, self(canvas))
+            found = jax.tree.map(np.asarray, self(canvas, insides=insides))
             for i, image in enumerate(part):
                 size, there = image.shape[:2], found.mask[i] & (found.scores[i] >= min_score)
                 factors = np.asarray(size, np.float32) / np.asarray(insides[i], np.float32)
@@ -299,10 +347,13 @@ def load_detector(workdir: str | Path, *, notify: Callable[[str], None] = print)
     wanted = jax.eval_shape(lambda x: init_fn(jax.random.key(0), x, train=False), images)
     require_same_arrays(named_leaves(wanted), named_leaves(found.variables))
 
-    def outputs(variables, images):
-        return apply_fn(variables, info.preprocess(images), train=False)
+    def outputs(variables, images, *proposals):
+        given = {"proposals": proposals[0]} if proposals else {}
+        return apply_fn(variables, info.preprocess(images), train=False, **given)
 
-    return Detector(info.class_names, info.size, outputs, found.variables, info.detections)
+    propose = None if info.regions is None else partial(propose_regions, count=info.regions)
+    parts = (info.class_names, info.size, outputs, found.variables, info.detections)
+    return Detector(*parts, propose=propose)
 
 
 def mask_runs(mask: np.ndarray) -> list[int]:
