@@ -52,7 +52,7 @@ def sequence_work(case: Mapping[str, Any]) -> Call:
 
 def _lstm(case: Mapping[str, Any], dtype) -> Call:
     layer, key = nn.Recurrent(case["units"], layers=case["layers"], dtype=dtype), jax.random.key(0)
-    x = jax.random.normal(key, (case["batch"], case["time"], case["units"]), dtype)
+    x = jax.random.normal(key, (case["batch"], case["time"], case["units"])).astype(dtype)
     variables = jax.jit(layer.init)(key, x)
 
     def forward(variables, x):
@@ -67,7 +67,7 @@ def _lstm(case: Mapping[str, Any], dtype) -> Call:
 
 def _attention(case: Mapping[str, Any], dtype) -> Call:
     shape = (3, *(case[name] for name in ("batch", "heads", "time", "features")))
-    arguments = tuple(jax.random.normal(jax.random.key(0), shape, dtype))
+    arguments = tuple(jax.random.normal(jax.random.key(0), shape).astype(dtype))
 
     def forward(q, k, v):
         return ops.attend(q, k, v, block_size=case.get("block_size"))[0]

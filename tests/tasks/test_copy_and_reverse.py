@@ -39,7 +39,8 @@ def sequences(key, count: int, longest: int, reverse: bool) -> dict:
 
 def test_what_is_to_be_said_is_what_was_read():
     found = jax.tree.map(np.asarray, sequences(jax.random.PRNGKey(0), 50, 5, True))
-    for read, mask, said, there in zip(*found.values(), strict=True):
+    names = ("tokens", "token_mask", "targets", "target_mask")
+    for read, mask, said, there in zip(*(found[name] for name in names), strict=True):
         assert said[there].tolist() == [*read[mask][::-1].tolist(), END]
         assert there.sum() == mask.sum() + 1
 
