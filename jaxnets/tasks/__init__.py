@@ -40,7 +40,12 @@ from jaxnets.tasks.segmenter import (
 from jaxnets.tasks.sequence import language_modeling, sequence_labeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
-from jaxnets.tasks.video import VideoScores, score_videos, video_classification
+from jaxnets.tasks.video import (
+    VideoScores,
+    score_videos,
+    separate_streams,
+    video_classification,
+)
 
 __all__ = [
     "ActionFinder",
@@ -81,6 +86,7 @@ __all__ = [
     "relational",
     "score_videos",
     "segmentation",
+    "separate_streams",
     "sequence_labeling",
     "sequence_regression",
     "small_action_detector",
