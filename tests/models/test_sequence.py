@@ -150,7 +150,7 @@ def test_half_precision_changes_little(name):
     ) == jax.tree.map(jnp.shape, variables)
     full, low = (jax.tree.leaves(jax.jit(m.apply)(variables, **inputs))[0] for m in (model, half))
     assert low.dtype == full.dtype == jnp.float32
-    # Eight bits: 0.4 % of numbers below about 3, a few times over; norms of four features enlarge it.
+    # Eight bits: 0.4 % of numbers below about 3, a few times over; norms of four features add.
     assert 0 < np.abs(low - full).mean() < 0.05
 
 
