@@ -19,6 +19,7 @@ from jaxnets.metrics.templates import TemplatePlane, template_plane, within_betw
 from jaxnets.metrics.text import (
     Bleu,
     character_error_rate,
+    cider,
     corpus_bleu,
     vqa_accuracy,
     word_error_rate,
@@ -47,6 +48,7 @@ __all__ = [
     "ava_average_precision",
     "average_precision",
     "character_error_rate",
+    "cider",
     "confusion_matrix",
     "corpus_bleu",
     "dead_ratio",
