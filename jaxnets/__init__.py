@@ -17,6 +17,7 @@ _LAZY = {
     "features": "jaxnets.models",
     "list_models": "jaxnets.models",
     "model_info": "jaxnets.models",
+    "reuse_freed_memory": "jaxnets.host_memory",
 }
 _ROOMS = (
     "augment",
@@ -44,6 +45,7 @@ _ROOMS = (
 __all__ = [*_LAZY, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
+    from jaxnets.host_memory import reuse_freed_memory as reuse_freed_memory
     from jaxnets.models import create_model as create_model
     from jaxnets.models import features as features
     from jaxnets.models import list_models as list_models

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxnets.errors import JaxnetsError, StoppedTogether, explain_failure, printable
+from jaxnets.host_memory import reuse_freed_memory
 
 C = TypeVar("C")
 
@@ -92,7 +93,8 @@ def run(
 
     Whatever a user can mend ends with one message on standard error and exit status 2: unknown
     options (tyro names the nearest) and every `JaxnetsError`. An interrupted run exits with 130.
-    What other programs call an option (``--lr``, ``--bs``, ``--arch``) is understood.
+    What other programs call an option (``--lr``, ``--bs``, ``--arch``) is understood. Memory is
+    kept for reuse (`jaxnets.reuse_freed_memory`).
 
     Args:
         main: the experiment's function.
@@ -114,6 +116,7 @@ def run(
     import tyro
 
     _print_anything()
+    reuse_freed_memory()
     if options.get("description"):
         options["description"] = _paragraphs(options["description"])
     words = list(sys.argv[1:] if args is None else args)

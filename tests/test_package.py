@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each room may import from the rooms below it, never from one above (the order is the floors').
 FLOORS = {
     "errors": 0,
+    "host_memory": 0,
     "ops": 1,
     "optim": 1,
     "losses": 1,

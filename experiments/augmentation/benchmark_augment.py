@@ -30,11 +30,11 @@ from jaxnets.models import create_model
 from jaxnets.optim import create_optimizer
 from jaxnets.study.augment_cost import CIFAR, candidates
 from jaxnets.study.augment_sheet import FEW_ROWS, load_photos, make_rows, save_sheet
+from jaxnets.study.programs import processor
 from jaxnets.study.summaries import write_settings
 from jaxnets.study.timing import time_calls
 from jaxnets.tasks import classification
 from jaxnets.train import create_state, train_step
-from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
 
 
@@ -99,7 +99,7 @@ def main(config: Config) -> dict[str, Any]:
             name: {"milliseconds": t.milliseconds, "share_of_step": t.median / whole}
             for name, t in timings.items()
         },
-        "hardware": hardware(),
+        "hardware": processor(),
         "jax": jax.__version__,
     }
     summary["largest_cifar_share"] = max(timings[name].median / whole for name in CIFAR)

@@ -30,9 +30,9 @@ from jaxnets.compress import (
 )
 from jaxnets.models import create_model
 from jaxnets.nas import init_controller, macro_space, write
+from jaxnets.study.programs import processor
 from jaxnets.study.summaries import json_values, write_settings
 from jaxnets.study.timing import time_calls
-from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
 
 CHAIN = ("conv1", "conv2", "fc1", "fc2")
@@ -127,7 +127,7 @@ def main(config: Config) -> dict[str, Any]:
     """Measure, and keep it."""
     workdir = write_settings(config)
     summary = {
-        "hardware": hardware(),
+        "hardware": processor(),
         "coding": coding(config),
         "forward_milliseconds": running(config),
         "controller_samples_per_second": controller(config),

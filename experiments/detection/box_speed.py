@@ -20,8 +20,8 @@ import jax
 from jaxnets import command
 from jaxnets.errors import UnknownNameError
 from jaxnets.study.box_workloads import CASES, Sizes, make_arrays, ours, theirs
+from jaxnets.study.programs import processor
 from jaxnets.study.timing import time_calls
-from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
 
 
@@ -71,7 +71,7 @@ def main(config: Config) -> dict:
         if "torchvision" in times:
             rows[case]["ratio"] = times["jaxnets"].median / times["torchvision"].median
         print(case, {name: round(value, 2) for name, value in rows[case].items()}, flush=True)
-    summary = {"hardware": hardware(), "jax": jax.__version__, "cases": rows}
+    summary = {"hardware": processor(), "jax": jax.__version__, "cases": rows}
     write_json(config.workdir / "summary.json", summary)
     return summary
 

@@ -1,22 +1,22 @@
 """Compare all networks: size, arithmetic, memory, accuracy, and speed against batch size.
 
 Command:  python -m experiments.networks.compare_models
-          python -m experiments.networks.compare_models --models all --modes inference \
-              --batch-sizes 1 8
+          python -m experiments.networks.compare_models --models all --modes inference
           python -m experiments.networks.compare_models --runtimes --max-spread 0.15 --rounds 7 \
               --dtype bfloat16
-Time:     the layer tables of all networks five minutes on two CPU cores (--table resnet50 vgg16:
-          seconds); the default's 24 pairs of measurements (12 networks, inference and training,
-          batch 8, torchvision beside) about half a minute each, half of it compilation.
+          python -m experiments.networks.compare_models --batch-sizes 1 \
+              --models c3d r2plus1d_18 i3d_rgb slowfast_4x16_r50 --table slowfast_4x16_r50
+Time:     the layer tables of all networks five minutes on two cores (--table resnet50: seconds);
+          the default's 24 pairs of measurements about half a minute each, half of it compilation.
           Interrupt it, or give --max-minutes, and call it again: it goes on where it was.
 Result:   runs/compare_models/: models.md (every registered network), measured.md (seconds, ratio
           to torchvision, memory), bubbles.png (accuracy against MACs, area = parameters),
           density.png (accuracy for each million parameters), time.png and memory.png (against
-          batch size), measurements.jsonl (one line each), summary.json.
+          batch size), measurements.jsonl, summary.json.
 
 After Canziani, Paszke & Culurciello, "An Analysis of Deep Neural Network Models for Practical
-Applications", 2016/17. Where torch and torchvision are installed, their network is
-timed in turn with ours, three rounds or more, in one process, on as many threads, channels-last.
+Applications", 2016/17. Where torchvision is installed, its network (or a video network in plain
+PyTorch) is timed in turn with ours, in one process, on as many threads, channels-last.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ from jaxnets import command
 from jaxnets.errors import JaxnetsError, UnknownNameError
 from jaxnets.models import list_models
 from jaxnets.study.networks import figures, measure_missing, plan_measurements, read_records, tables
-from jaxnets.train.measure import hardware
+from jaxnets.study.programs import processor
 from jaxnets.train.run_directory import write_json
 
 # One or two of every family that torchvision has too.
@@ -110,7 +110,7 @@ def main(config: Config) -> dict[str, Any]:
     rows = tables.static_rows(_names(config.table))
     ratios = tables.peer_ratios(measured, config.max_spread)
     summary = {
-        "hardware": hardware(),
+        "hardware": processor(),
         "jax": jax.__version__,
         "not_yet_measured": left,
         "models": rows,

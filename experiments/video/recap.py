@@ -25,7 +25,7 @@ from jaxnets.study.summaries import write_settings
 from jaxnets.study.tables import markdown_table
 from jaxnets.study.timing import time_calls
 from jaxnets.study.video_families import VIDEO_FAMILIES, family_inputs, family_macs
-from jaxnets.tasks import video_classification
+from jaxnets.tasks import separate_streams, video_classification
 from jaxnets.train.run_directory import write_json
 
 
@@ -68,6 +68,7 @@ def measure(name: str, config: Config, clips: dict, test: dict) -> dict:
     family = VIDEO_FAMILIES[name]
     model = family.build(8, config.frames, config.size)
     task = video_classification(8)._replace(inputs=lambda b: family_inputs(family, b["clip"]))
+    task = task if family.flow is None else separate_streams(task)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     rng = np.random.default_rng(config.seed)

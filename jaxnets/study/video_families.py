@@ -32,7 +32,8 @@ class VideoFamily(NamedTuple):
         title: as in tables.
         temporal: whether it can see motion at all.
         build: (number of classes, frames, size) → network.
-        flow: clips (B, T, H, W, C) → what it takes beside them, or None.
+        flow: clips (B, T, H, W, C) → what it takes beside them, or None. A network that takes flow
+            has two streams, and each is trained by itself.
 
     >>> VIDEO_FAMILIES["single_frame"].temporal
     False

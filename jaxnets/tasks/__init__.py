@@ -13,8 +13,9 @@ from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
 from jaxnets.tasks.detection import detection
-from jaxnets.tasks.detector import Detector, DetectorInfo, FoundObjects, load_detector
+from jaxnets.tasks.detector import Detector, FoundObjects, load_detector
 from jaxnets.tasks.detector_files import read_detector
+from jaxnets.tasks.detector_info import DetectorInfo
 from jaxnets.tasks.detector_training import DetectorRecipe, train_detector
 from jaxnets.tasks.distillation import distillation, student_network, student_variables
 from jaxnets.tasks.distillation_terms import (
@@ -43,7 +44,12 @@ from jaxnets.tasks.segmenter import (
 from jaxnets.tasks.sequence import language_modeling, sequence_labeling, sequence_regression
 from jaxnets.tasks.teacher import CachedTeacher, Teacher
 from jaxnets.tasks.training import Start, train_classifier
-from jaxnets.tasks.video import VideoScores, score_videos, video_classification
+from jaxnets.tasks.video import (
+    VideoScores,
+    score_videos,
+    separate_streams,
+    video_classification,
+)
 
 __all__ = [
     "ActionFinder",
@@ -88,6 +94,7 @@ __all__ = [
     "relational",
     "score_videos",
     "segmentation",
+    "separate_streams",
     "sequence_labeling",
     "sequence_regression",
     "small_action_detector",

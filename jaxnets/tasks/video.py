@@ -55,6 +55,39 @@ def video_classification(
     return base._replace(inputs=inputs)
 
 
+def separate_streams(task: Task) -> Task:
+    """The same task, with each stream of a two-stream network trained by its own loss.
+
+    The loss is the mean of the streams' losses, whose gradients meet no other stream's parameters:
+    each learns what it can see, as if trained alone. The loss of the averaged softmax instead
+    gives a stream little to learn where the other one is right. Measures are of the average.
+
+    Args:
+        task: such as `video_classification`, for a network that writes the collection "streams"
+            (`jaxnets.models.video.TwoStream`).
+
+    Returns:
+        A `jaxnets.train.Task`.
+
+    Source: Simonyan & Zisserman 2014 (Two-Stream Convolutional Networks for Action Recognition in
+    Videos), §2.
+
+    >>> task = separate_streams(video_classification(2))
+    >>> streams = {"streams": {"logits": (jnp.zeros((2, 1, 2)),)}}
+    >>> loss, _ = task.loss(jnp.zeros((1, 2)), streams, {"label": jnp.array([0])})
+    >>> round(float(loss), 4)  # ln 2
+    0.6931
+    """
+
+    def loss(outputs: Any, updates: Mapping[str, Any], batch: Mapping[str, Any]) -> Any:
+        _, metrics = task.loss(outputs, updates, batch)
+        (logits,) = updates["streams"]["logits"]
+        losses = [task.loss(stream, updates, batch)[0] for stream in logits]
+        return sum(losses) / len(losses), metrics
+
+    return task._replace(loss=loss, mutable=(*task.mutable, "streams"))
+
+
 class VideoScores(NamedTuple):
     """What a network says of clips.
 
@@ -70,6 +103,11 @@ class VideoScores(NamedTuple):
     clips: np.ndarray
     videos: np.ndarray
     accuracy: dict[str, float]
+
+    def summary(self) -> dict[str, float | int]:
+        """``clip_accuracy`` and ``video_accuracy``, ``clips`` and ``videos``, their numbers."""
+        shares = {f"{kind}_accuracy": share for kind, share in self.accuracy.items()}
+        return {**shares, "clips": len(self.clips), "videos": len(self.videos)}
 
 
 def score_videos(

@@ -42,7 +42,9 @@ def test_strassen_counts_and_errors(smoke_run):
 def test_benchmark_compares_all_with_xla(smoke_run):
     results, workdir, *_ = smoke_run("experiments.convolution.benchmark_convolution")
     large = [r for r in results["rows"] if r["family"] == "large depthwise 15x15"]
-    assert {r["algorithm"] for r in large} == {"direct", "fft"}
+    # Which of the two wins depends on the processor.
+    assert {r["algorithm"] for r in large if r["auto"]} <= {"fft", "onednn"}
+    assert {r["algorithm"] for r in large if not r["auto"]} == {"direct"}
     assert all(r["error"] < 1e-5 for r in results["rows"])
     assert (workdir / "ratios.png").exists() and (workdir / "summary.json").exists()
 

@@ -90,10 +90,11 @@ def test_other_batches_sizes_and_transforms():
     run = jax.jit(optimized)
     for other in (x, x[:0], x[:2, :8, :10]):
         for a, b in zip(run(folded, other), jax.jit(want)(other), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5)
+            # Values reach 15, where a rounding is 1e-6.
+            np.testing.assert_allclose(a, b, atol=1e-5, rtol=1e-6)
     each = jax.jit(jax.vmap(optimized, (None, 0)))(folded, x[:, None])
     for a, b in zip(each, jax.jit(want)(x), strict=True):
-        np.testing.assert_allclose(a[:, 0], b, atol=1e-5)
+        np.testing.assert_allclose(a[:, 0], b, atol=1e-5, rtol=1e-6)
     gradient = jax.jit(jax.grad(lambda x: optimized(folded, x)[0].sum()))(x)
     expected = jax.jit(jax.grad(lambda x: want(x)[0].sum()))(x)
     np.testing.assert_allclose(gradient, expected, atol=1e-4)

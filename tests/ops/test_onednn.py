@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxnets.ops import conv
-from jaxnets.ops.convolution import onednn_call, onednn_support, table
+from jaxnets.ops.convolution import onednn, onednn_call, onednn_support, table
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.bilinear import apply
 from jaxnets.ops.convolution.choose import choose, portable
@@ -128,12 +128,93 @@ def test_what_it_refuses_is_said_and_never_called():
         onednn_call.convolution(x, kernel, PROBLEM, bias=jnp.ones(7))
     with pytest.raises(ValueError, match="addend"):
         onednn_call.convolution(x, kernel, PROBLEM, addend=x)
-    with pytest.raises(ValueError, match="operands must be float32"):
-        onednn_call.convolution(x, kernel.astype(jnp.bfloat16), PROBLEM)
     with pytest.raises(ValueError, match="a and b must be"):
         onednn_call.transposed_matmul(x[0, 0], kernel[0, 0])
+    with pytest.raises(ValueError, match="operands must be float32"):
+        onednn_call.convolution(x, kernel.astype(jnp.bfloat16), PROBLEM)
     with pytest.raises(ValueError, match="do not fit"):
         onednn_call.matmul(x[0, 0], kernel[0, 0].T)
+    rows, matrix = jnp.ones((3, 2)), jnp.ones((2, 5))
+    for wrong in ({"bias": jnp.ones(4)}, {"addend": rows}, {"activation": "SOFTPLUS"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            onednn_call.matmul(rows, matrix, **wrong)
+    with pytest.raises(ValueError, match="bfloat16"):
+        onednn_call.matmul(rows, matrix, bias=jnp.ones(5, jnp.bfloat16))
+
+
+@here
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_convolution_of_one_pixel_is_a_matrix_product(dtype):
+    """With what is fused into it, of every number of axes; one with strides is none."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape):
+        return jnp.asarray(rng.standard_normal(shape), dtype)
+
+    for axes in ((11,), (5, 7), (2, 3, 4)):
+        x, kernel = normal(3, *axes, 6), normal(*(1,) * len(axes), 6, 8)
+        bias, addend = normal(8), normal(3, *axes, 8)
+        problem = make_problem(x, kernel)
+
+        def run(x, k, b, a, problem=problem):
+            return onednn.convolve(x, k, problem, bias=b, addend=a, activation="RELU")
+
+        assert "__onednn$convolution" not in text_of(run, x, kernel, bias, addend)
+        values = [np.asarray(v, np.float64) for v in (x, kernel, bias, addend)]
+        want = np.maximum(values[0] @ values[1].reshape(6, 8) + values[2] + values[3], 0)
+        got = np.asarray(jax.jit(run)(x, kernel, bias, addend), np.float64)
+        bound = 1e-5 if dtype == jnp.float32 else 1e-2
+        assert np.abs(got - want).max() <= bound * np.abs(want).max()
+    strided = make_problem(normal(2, 6, 6, 3), normal(1, 1, 3, 4), strides=2)
+    text = text_of(
+        lambda x, k: onednn.convolve(x, k, strided), normal(2, 6, 6, 3), normal(1, 1, 3, 4)
+    )
+    assert "__onednn$convolution" in text
+
+
+@here
+def test_kernel_gradients_of_first_layers_rearrange_phases():
+    """Few channels and strides, as in first layers: windows that strides do not divide, too."""
+    rng = np.random.default_rng(0)
+    for window, strides, padding in (
+        ((7, 7), (2, 2), ((3, 3), (3, 2))),
+        ((5, 3, 3), (1, 2, 3), ((2, 2), (1, 0), (0, 1))),
+        ((4,), (3,), ((1, 1),)),
+    ):
+        sides = (9, 11, 13)[: len(window)]
+        x = jnp.asarray(rng.standard_normal((2, *sides, 3)), jnp.float32)
+        kernel = jnp.asarray(rng.standard_normal((*window, 3, 5)), jnp.float32)
+        problem = make_problem(x, kernel, strides=strides, padding=padding)
+        assert onednn._few_channels(problem)
+        g = jnp.asarray(rng.standard_normal(problem.out_shape), jnp.float32)
+        got = jax.jit(lambda x, g, p=problem: onednn.kernel_gradient(x, g, p))(x, g)
+        want = ALGORITHMS["direct"].kernel_gradient(x, g, problem)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+
+
+def test_small_strided_input_gradients_are_not_xlas(monkeypatch):
+    lateral = make_problem(
+        jax.ShapeDtypeStruct((1, 32, 56, 56, 8), jnp.float32),
+        jax.ShapeDtypeStruct((5, 1, 1, 8, 16), jnp.float32),
+        strides=(8, 1, 1),
+        padding=((2, 2), (0, 0), (0, 0)),
+    )
+    monkeypatch.setattr(onednn_support, "available", lambda: True)
+    monkeypatch.setattr(onednn_support, "instruction_set", lambda: "avx512_bf16")
+    plan = choose(lateral, jnp.float32, "cpu")
+    assert (plan.forward, plan.input_gradient) == ("direct", "onednn")
+
+
+def test_spectra_are_not_chosen_by_the_taps_of_a_cube(monkeypatch):
+    cube = make_problem(
+        jax.ShapeDtypeStruct((1, 8, 28, 28, 128), jnp.float32),
+        jax.ShapeDtypeStruct((3, 3, 3, 128, 256), jnp.float32),
+        padding=1,
+    )
+    monkeypatch.setattr(onednn_support, "available", lambda: True)
+    for name in onednn_support.INSTRUCTION_SETS:
+        monkeypatch.setattr(onednn_support, "instruction_set", lambda name=name: name)
+        assert choose(cube, jnp.float32, "cpu").kernel_gradient in ("onednn", "winograd")
 
 
 @pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
@@ -282,7 +363,7 @@ def test_an_untried_version_is_probed_once_and_remembered(monkeypatch, tmp_path)
             assert not onednn_support.schema_is_right("99.1", "amx")
         assert len(calls) == 2
         answers = json.loads((tmp_path / "onednn.json").read_text())
-        assert answers["jaxlib 99.0 on amx"] == "right" and len(answers) == 2
+        assert answers["jaxlib 99.0 on amx, probe 2"] == "right" and len(answers) == 2
     finally:
         onednn_support.schema_is_right.cache_clear()
 

@@ -104,7 +104,8 @@ class TwoStream(nn.Module):
         temporal: takes flow stacks (N, H, W, 2L).
 
     Call: clips (N, T, H, W, C), flow (N, L, H, W, 2) → log of the mean of both softmaxes, which
-    are logits (N, num_classes).
+    are logits (N, num_classes). The logits of each stream are in the collection "streams",
+    (2, N, num_classes), for `jaxnets.tasks.separate_streams`.
 
     >>> tiny = FrameCNN(layers=((4, 3, 2, 0, 1, False, True),), fc_widths=(8,), num_classes=5)
     >>> network = TwoStream(tiny, tiny.clone())
@@ -123,7 +124,10 @@ class TwoStream(nn.Module):
             self.spatial(x[:, x.shape[1] // 2], train=train),
             self.temporal(flow_stack(flow), train=train),
         )
-        return log_mean_softmax(jnp.stack(streams), 0)
+        logits = jnp.stack(streams)
+        if not self.is_initializing():
+            self.sow("streams", "logits", logits)
+        return log_mean_softmax(logits, 0)
 
 
 def flow_stack(flow: jax.Array) -> jax.Array:

@@ -4,6 +4,8 @@ The rule goes through the kinds of convolution, with the limits of `table`. It l
 shapes only, so it costs nothing at run time and is deterministic.
 """
 
+import dataclasses
+
 import jax.numpy as jnp
 
 from jaxnets.ops.convolution import onednn_support, winograd
@@ -15,6 +17,14 @@ from jaxnets.ops.convolution.table import ONEDNN, TABLES
 # convolutions below so many multiply-adds do not win that back. Grouped ones do, which XLA's own
 # code runs slowly at any size.
 ONEDNN_DENSE_MACS = 20_000_000
+
+
+def _square_taps(problem: Problem) -> float:
+    """Taps of the square window with the same sides: what the limits for spectra count.
+
+    A cube of 3 has as many taps as a square of 5, and spectra of it cost far more.
+    """
+    return problem.taps ** (2 / problem.rank) if problem.rank > 2 else problem.taps
 
 
 def _choose(problem: Problem, limits: dict[str, float]) -> str:
@@ -32,7 +42,7 @@ def _choose(problem: Problem, limits: dict[str, float]) -> str:
             return "blocked-winograd"
         fan_in = problem.in_channels // problem.groups
         return "blocked" if fan_in <= limits["strided_blocked_channels"] else "direct"
-    if problem.unit_stride and problem.taps >= limits["dense_fft_taps"]:
+    if problem.unit_stride and _square_taps(problem) >= limits["dense_fft_taps"]:
         return "fft"
     narrow = min(problem.in_channels, problem.out_channels)
     wide = max(problem.in_channels, problem.out_channels)
@@ -69,7 +79,7 @@ def _choose_with_onednn(problem: Problem, limits: dict[str, float]) -> str:
             return "onednn"
         minimal = winograd.unsupported(problem) is None and all(k in (1, 3) for k in problem.window)
         return "blocked-winograd" if minimal else "blocked"
-    if problem.unit_stride and problem.taps >= limits["dense_fft_taps"]:
+    if problem.unit_stride and _square_taps(problem) >= limits["dense_fft_taps"]:
         return "fft"
     narrow = min(problem.in_channels, problem.out_channels)
     wide = max(problem.in_channels, problem.out_channels)
@@ -108,9 +118,12 @@ def choose(problem: Problem, dtype, backend: str) -> Plan:
         return DIRECT
     if backend == "cpu" and onednn_support.available() and onednn_support.computes(dtype):
         limits = _onednn_limits(onednn_support.instruction_set(), dtype)
-        paid = problem.groups > 1 or problem.macs >= ONEDNN_DENSE_MACS
-        if limits is not None and paid:
+        if limits is not None and (problem.groups > 1 or problem.macs >= ONEDNN_DENSE_MACS):
             return _plan(_choose_with_onednn, problem, limits)
+        if limits is not None and not problem.unit_stride:
+            # XLA's own gradient of a strided convolution takes forty times as long as oneDNN's.
+            gradient = _choose_with_onednn(problem, limits["input_gradient"])
+            return dataclasses.replace(_by_hand(problem, backend), input_gradient=gradient)
     return _by_hand(problem, backend)
 
 

@@ -31,6 +31,7 @@ from jaxnets.ops.convolution import (
 from jaxnets.ops.convolution.problem import Problem
 
 ROW = 128  # numbers in a row of A from which the product runs at full rate
+FEW = 64  # channels times strides up to which phases become channels
 WIDTH = 16  # input channels of a block of groups for the kernel's gradient
 
 
@@ -70,7 +71,16 @@ def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.
         wide, narrow = jnp.float32, x.dtype
         fused = {k: v.astype(wide) if isinstance(v, jax.Array) else v for k, v in fused.items()}
         return convolve(x.astype(wide), kernel.astype(wide), problem, **fused).astype(narrow)
+    if problem.taps == 1 and problem.groups == 1 and problem.unit_stride:
+        return _pointwise(x, kernel, problem, **fused)
     return onednn_call.convolution(x, kernel, problem, **fused)
+
+
+def _pointwise(x, kernel, problem: Problem, *, addend=None, **fused) -> jax.Array:
+    """Of one pixel: a matrix product, a fifth faster than the same as a convolution (measured)."""
+    rows, matrix = x.reshape(-1, problem.in_channels), kernel.reshape(-1, problem.out_channels)
+    term = None if addend is None else addend.reshape(-1, problem.out_channels)
+    return onednn_call.matmul(rows, matrix, addend=term, **fused).reshape(problem.out_shape)
 
 
 def _forward(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
@@ -87,7 +97,7 @@ def _input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Ar
         x_shape = (*problem.x_shape[:-1], outputs)
         each = _input_gradient(g, kernel, problem.replace(x_shape=x_shape, groups=outputs))
         return each.reshape(*each.shape[:-1], problem.groups, -1).sum(-1)
-    if problem.unit_stride:
+    if problem.unit_stride and (problem.taps > 1 or problem.groups > 1):
         return convolve(g, window.flip(kernel, problem.groups), problem.transposed())
     if problem.taps == 1 and problem.groups == 1:
         rows = g.reshape(-1, problem.out_channels)
@@ -143,11 +153,61 @@ def _phase(g, kernel, problem: Problem, phase: tuple[int, ...], counts: list[int
 def _kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     if problem.depthwise:
         return _depthwise_kernel_gradient(x, g, problem)
+    if _few_channels(problem):
+        return _phases_as_channels(x, g, problem)
     wider = grouped.merged(problem, WIDTH) if problem.groups > 1 else problem
     taps = math.prod(wider.window[len(wider.window) - _laid_out_axes(wider) :])
     images, rows = im2col.block_shape(wider, x.dtype.itemsize, taps=taps)
     dk = im2col.sum_of_blocks(x, g, wider, images, rows, _products)
     return grouped.diagonal(dk, problem, WIDTH) if problem.groups > 1 else dk
+
+
+def _few_channels(problem: Problem) -> bool:
+    """A strided window over so few channels that rows of one phase are worth a rearrangement."""
+    return (
+        problem.groups == 1
+        and not problem.unit_stride
+        and problem.unit_dilation
+        and problem.in_channels * math.prod(problem.strides) <= FEW
+        and all(k >= s for k, s in zip(problem.window, problem.strides, strict=True))
+    )
+
+
+def _phases_as_channels(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
+    """The gradient of a window with strides s by one without, whose channels are s·s·C.
+
+    Each s×s of x become one pixel, and the window ⌈k / s⌉ of them: what a tap sees lies in a row,
+    where it would be gathered from every s-th pixel of few channels.
+    """
+    x = window.pad(x, [(before, 0) for before, _ in problem.padding])
+    wide = tuple(-(-k // s) for k, s in zip(problem.window, problem.strides, strict=True))
+    lengths = [
+        s * (out + k - 1)
+        for s, out, k in zip(problem.strides, problem.out_spatial, wide, strict=True)
+    ]
+    x = window.pad(x, [(0, n - size) for n, size in zip(lengths, x.shape[1:-1], strict=True)])
+    shape = [problem.batch]
+    for n, s in zip(lengths, problem.strides, strict=True):
+        shape += [n // s, s]
+    rank, channels = problem.rank, problem.in_channels
+    order = (*range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2))
+    pixels = tuple(n // s for n, s in zip(lengths, problem.strides, strict=True))
+    phases = math.prod(problem.strides)
+    x = x.reshape(*shape, channels).transpose(0, *order, 2 * rank + 1)
+    x = x.reshape(problem.batch, *pixels, phases * channels)
+    inner = problem.replace(
+        x_shape=x.shape,
+        kernel_shape=(*wide, phases * channels, problem.out_channels),
+        strides=(1,) * rank,
+        padding=((0, 0),) * rank,
+    )
+    dk = _kernel_gradient(x, g, inner)
+    dk = dk.reshape(*wide, *problem.strides, channels, problem.out_channels)
+    pairs = [axis for i in range(rank) for axis in (i, rank + i)]
+    dk = dk.transpose(*pairs, 2 * rank, 2 * rank + 1)
+    whole = [k * s for k, s in zip(wide, problem.strides, strict=True)]
+    dk = dk.reshape(*whole, channels, problem.out_channels)
+    return dk[tuple(slice(k) for k in problem.window)]
 
 
 def _laid_out_axes(problem: Problem) -> int:

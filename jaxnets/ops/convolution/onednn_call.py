@@ -174,27 +174,43 @@ def convolution(
     reason = refused(problem, x.dtype)
     if reason:
         raise ValueError(f"oneDNN does not compute this convolution: {reason}: {problem}")
-    if activation is not None and activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
     if x.shape != problem.x_shape or (kernel.shape != problem.kernel_shape and not packed):
         raise ValueError(f"x {x.shape} or kernel {kernel.shape} is not that of {problem}")
-    operands, fusions = [x, kernel], []
-    if bias is not None:
-        operands.append(bias)
-        fusions.append("BIAS")
-    if addend is not None:
-        operands.append(addend)
-        fusions.append("BINARY_ADD")
-    if activation is not None:
-        fusions.append(activation)
-    if bias is not None and bias.shape != (problem.out_channels,):
-        raise ValueError(f"bias must be ({problem.out_channels},), got {bias.shape}")
-    if addend is not None and addend.shape != problem.out_shape:
-        raise ValueError(f"addend must be {problem.out_shape}, got {addend.shape}")
-    if {a.dtype for a in operands} != {x.dtype}:
-        raise ValueError(f"all operands must be {x.dtype}, got {[str(a.dtype) for a in operands]}")
+    fusions, terms = _fusions(problem.out_shape, x.dtype, bias, addend, activation)
+    if x.dtype != kernel.dtype:
+        raise ValueError(f"all operands must be {x.dtype}, got a kernel of {kernel.dtype}")
     config = configuration(problem, fusions, packed)
-    return _call("convolution", config, problem.out_shape, x.dtype, *operands)
+    return _call("convolution", config, problem.out_shape, x.dtype, x, kernel, *terms)
+
+
+def _fusions(
+    shape: Sequence[int],
+    dtype,
+    bias: jax.Array | None,
+    addend: jax.Array | None,
+    activation: str | None,
+) -> tuple[list[str], list[jax.Array]]:
+    """What a call does to its result, in the order of application, and its further operands."""
+    fusions, terms = [], []
+    if bias is not None:
+        if bias.shape != (shape[-1],):
+            raise ValueError(f"bias must be ({shape[-1]},), got {bias.shape}")
+        fusions.append("BIAS")
+        terms.append(bias)
+    if addend is not None:
+        if addend.shape != tuple(shape):
+            raise ValueError(f"addend must be {tuple(shape)}, got {addend.shape}")
+        fusions.append("BINARY_ADD")
+        terms.append(addend)
+    if activation is not None:
+        if activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation must be one of {known}, got {activation!r}")
+        fusions.append(activation)
+    if any(term.dtype != dtype for term in terms):
+        given = [str(term.dtype) for term in terms]
+        raise ValueError(f"all operands must be {dtype}, got {given}")
+    return fusions, terms
 
 
 def transposed_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -204,15 +220,43 @@ def transposed_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """
     if min(a.shape) < 1 or min(b.shape) < 1 or a.shape[:-1] != b.shape[:-1]:
         raise ValueError(f"a and b must be (…, M, K) and (…, M, N), got {a.shape} and {b.shape}")
+    if a.shape[-1] > b.shape[-1]:
+        # (bᵀa)ᵀ: with the longer rows on the right it is up to a quarter faster (measured).
+        return jnp.swapaxes(transposed_matmul(b, a), -1, -2)
     shape = (*a.shape[:-2], a.shape[-1], b.shape[-1])
     config = {"onednn_matmul_config": {"transpose_a": True}}
     return _call("matmul", config, shape, jnp.float32, a, b)
 
 
-def matmul(a: jax.Array, b: jax.Array, *, transpose_b: bool = False) -> jax.Array:
-    """a b, or a bᵀ, of two matrices, in their dtype."""
+def matmul(
+    a: jax.Array,
+    b: jax.Array,
+    *,
+    transpose_b: bool = False,
+    bias: jax.Array | None = None,
+    addend: jax.Array | None = None,
+    activation: str | None = None,
+) -> jax.Array:
+    """activation(a b + bias + addend), or with bᵀ, of two matrices, in their dtype.
+
+    Args:
+        a, b: of one dtype that `jaxnets.ops.convolution.onednn_support.computes`.
+        transpose_b: ``b`` has the result's columns as rows.
+        bias: (columns,), of their dtype.
+        addend: of the result's shape and their dtype.
+        activation: one of `ACTIVATIONS`.
+
+    Raises:
+        ValueError: what oneDNN would refuse by ending the process.
+    """
     inner, outer = (1, 0) if transpose_b else (0, 1)
     if a.ndim != 2 or b.ndim != 2 or min(a.shape + b.shape) < 1 or a.shape[1] != b.shape[inner]:
         raise ValueError(f"a and b do not fit: {a.shape} and {b.shape}, {transpose_b=}")
-    config = {"onednn_matmul_config": {"transpose_b": transpose_b}}
-    return _call("matmul", config, (a.shape[0], b.shape[outer]), a.dtype, a, b)
+    shape = (a.shape[0], b.shape[outer])
+    fusions, terms = _fusions(shape, a.dtype, bias, addend, activation)
+    config: dict = {"transpose_b": transpose_b}
+    if fusions:
+        config["fusions"] = {"ops": fusions}
+    # oneDNN's matrix product wants a bias of the result's rank.
+    terms = [term.reshape(1, -1) if term.ndim == 1 else term for term in terms]
+    return _call("matmul", {"onednn_matmul_config": config}, shape, a.dtype, a, b, *terms)

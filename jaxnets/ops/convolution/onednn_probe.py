@@ -72,6 +72,13 @@ def errors(dtype) -> dict[str, float]:
     found["aᵀb"] = _error(jax.jit(onednn_call.transposed_matmul)(a, b), left.T @ right)
     by_b = jax.jit(lambda a, b: onednn_call.matmul(a, b, transpose_b=True))
     found["abᵀ"] = _error(by_b(a, c), left @ third.T)
+    d, bias, addend = normal(7, 11), normal(11), normal(33, 11)
+    fused = jax.jit(
+        lambda a, d, b, e: onednn_call.matmul(a, d, bias=b, addend=e, activation="RELU")
+    )
+    terms = np.asarray(bias, np.float64) + np.asarray(addend, np.float64)
+    total = left @ np.asarray(d, np.float64) + terms
+    found["fused ab"] = _error(fused(a, d, bias, addend), np.maximum(total, 0))
     many, more = normal(3, 33, 7), normal(3, 33, 5)
     stacked = np.swapaxes(np.asarray(many, np.float64), 1, 2) @ np.asarray(more, np.float64)
     found["batched aᵀb"] = _error(jax.jit(onednn_call.transposed_matmul)(many, more), stacked)

@@ -31,6 +31,8 @@ TRIED = frozenset({"0.10.2", "0.12.0.1"})
 
 SWITCH = "JAXNETS_ONEDNN"
 PROBE = "jaxnets.ops.convolution.onednn_probe"
+# Counts what the probe has come to ask for: an answer to an earlier one says nothing of the rest.
+PROBE_EDITION = 2
 PROBE_SECONDS = 300.0  # a machine on which many programs run starts Python slowly
 # What oneDNN itself reads: with a lower limit it refuses half precision, which ends the process.
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
@@ -134,7 +136,8 @@ def schema_is_right(version: str, processor: str | None) -> bool:
     """
     if version in TRIED:
         return True
-    path, key = cache_directory() / "onednn.json", f"jaxlib {version} on {processor}"
+    path = cache_directory() / "onednn.json"
+    key = f"jaxlib {version} on {processor}, probe {PROBE_EDITION}"
     answers = _remembered(path)
     if key not in answers:
         answers = {**_remembered(path), key: probe()}

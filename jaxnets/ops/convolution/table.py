@@ -29,7 +29,13 @@ mean the same in both.
 
 NEVER = 1_000_000
 
-# Measured with jax 0.10.2 on cpu, float32.
+# Where the limits of a backend, or of an instruction set, were measured.
+MEASURED: dict[str, str] = {
+    "cpu": "jax 0.10.2, AMD EPYC (Zen 5)",
+    "amx": "jax 0.10.2, Intel Xeon with AMX",
+    "avx512_bf16": "jax 0.10.2, AMD EPYC (Zen 5)",
+}
+
 TABLES: dict[str, dict[str, dict[str, float]]] = {
     "cpu": {
         "forward": {
@@ -71,7 +77,6 @@ TABLES: dict[str, dict[str, dict[str, float]]] = {
     },
 }
 
-# Measured with jax 0.10.2 on an Intel Xeon with AMX.
 ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = {
     "amx": {
         "float32": {
@@ -130,6 +135,66 @@ ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = {
                 "dense_fft_taps": 1000000,
                 "winograd_channels": 1000000,
                 "winograd_pixels_per_channel": 1000000,
+            },
+        },
+    },
+    "avx512_bf16": {
+        "float32": {
+            "forward": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 121,
+                "winograd_channels": 128,
+                "winograd_pixels_per_channel": 12.25,
+            },
+            "input_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 225,
+                "winograd_channels": 128,
+                "winograd_pixels_per_channel": 12.25,
+            },
+            "kernel_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 961,
+                "depthwise_shift_taps": 9,
+                "blocked_channels": 32,
+                "dense_fft_taps": 25,
+                "winograd_channels": 32,
+                "winograd_pixels_per_channel": 12.25,
+            },
+        },
+        "bfloat16": {
+            "forward": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 1000000,
+                "winograd_channels": 1000000,
+                "winograd_pixels_per_channel": 1000000,
+            },
+            "input_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 0,
+                "blocked_channels": 0,
+                "dense_fft_taps": 1000000,
+                "winograd_channels": 1000000,
+                "winograd_pixels_per_channel": 49.0,
+            },
+            "kernel_gradient": {
+                "least_macs": 1000000,
+                "depthwise_fft_taps": 1000000,
+                "depthwise_shift_taps": 9,
+                "blocked_channels": 32,
+                "dense_fft_taps": 25,
+                "winograd_channels": 512,
+                "winograd_pixels_per_channel": 12.25,
             },
         },
     },

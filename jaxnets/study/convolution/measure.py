@@ -1,8 +1,9 @@
 """One convolution in every direction: jaxnets' algorithms beside XLA's own and PyTorch's."""
 
 import importlib.util
-import statistics
-import time
+import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,7 +25,7 @@ def measure_case(
         algorithms: "auto" (against direct), "all", or names separated by commas.
         batch: images.
         rounds: turns of every candidate; the median counts.
-        torch: time PyTorch beside, where it is installed.
+        torch: PyTorch takes turns with ours, where it is installed.
 
     Returns:
         Rows {"family", "shape", "count", "direction", "algorithm", "auto", "ms"}; all but PyTorch's
@@ -37,6 +38,7 @@ def measure_case(
     data = timing.arrays(problem)
     plan = choose(problem, "float32", jax.default_backend())
     common = {"family": case.family, "shape": case.name, "count": case.count}
+    peers = torch_calls(problem) if torch and importlib.util.find_spec("torch") else {}
     rows = []
     for direction in timing.DIRECTIONS:
         auto = getattr(plan, direction)
@@ -47,8 +49,14 @@ def measure_case(
         }
         if direction == "forward" and can_prepare(problem):
             candidates["winograd prepared"] = timing.prepared_winograd(problem, data)
-        results = timing.time_programs(candidates, rounds)
+        beside = {"PyTorch": peers[direction]} if peers else {}
+        results = timing.time_programs(candidates, rounds, peers=beside)
         direct = results["direct"]
+        for name in beside:
+            ms = results.pop(name).milliseconds
+            rows.append(
+                common | {"auto": False, "algorithm": name, "direction": direction, "ms": ms}
+            )
         for name, result in results.items():
             row = {
                 "direction": direction,
@@ -62,12 +70,6 @@ def measure_case(
                 "temporary_mb": result.temporary_bytes / 1e6,
             }
             rows.append(common | row)
-    if torch and importlib.util.find_spec("torch"):
-        forward, gradients = _torch_milliseconds(problem, rounds)
-        rows += [
-            common | {"auto": False, "algorithm": "PyTorch", "direction": direction, "ms": ms}
-            for direction, ms in (("forward", forward), ("gradients", gradients))
-        ]
     return rows
 
 
@@ -94,31 +96,45 @@ def _names(asked: str, problem: Problem, auto: str) -> list[str]:
     return ["direct", *(n for n in names if n in able and n != "direct")]
 
 
-def _torch_milliseconds(problem: Problem, rounds: int) -> tuple[float, float]:
-    """PyTorch's forward pass, and both gradients together; channels last."""
+def torch_calls(problem: Problem) -> dict[str, Callable[[], None]]:
+    """PyTorch's convolution in each direction, channels last, on as many threads as JAX has.
+
+    Args:
+        problem: the convolution; padding before and behind must be equal.
+
+    Returns:
+        Direction → a call that runs it once.
+    """
     import torch
 
-    x = torch.randn(problem.batch, problem.in_channels, *problem.spatial, requires_grad=True)
-    x = x.detach().to(memory_format=torch.channels_last).requires_grad_()
-    kernel = torch.randn(problem.out_channels, problem.kernel_shape[-2], *problem.window)
-    kernel = kernel.to(memory_format=torch.channels_last).requires_grad_()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_flush_denormal(True)
+    layouts = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d}
+    layout = layouts[len(problem.window)]
+
+    def normal(*shape: int) -> Any:
+        return torch.randn(*shape).contiguous(memory_format=layout)
+
+    x = normal(problem.batch, problem.in_channels, *problem.spatial)
+    kernel = normal(problem.out_channels, problem.kernel_shape[-2], *problem.window)
     padding = [before for before, _ in problem.padding]
+    g = normal(problem.batch, problem.out_channels, *problem.out_shape[1:-1])
+    rest = list(problem.strides), padding, list(problem.dilation)
+    unused = [0] * len(padding)
 
-    def run():
-        return torch.nn.functional.conv2d(
-            x, kernel, None, problem.strides, padding, problem.dilation, problem.groups
-        )
+    def forward() -> None:
+        with torch.inference_mode():
+            torch.ops.aten.convolution(x, kernel, None, *rest, False, unused, problem.groups)
 
-    g = torch.ones_like(run())
-    forward, both = [], []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        with torch.no_grad():
-            run()
-        forward.append(time.perf_counter() - start)
-        start = time.perf_counter()
-        torch.autograd.grad(run(), (x, kernel), g)
-        both.append(time.perf_counter() - start)
-    # The first round warms up.
-    forward_ms = 1e3 * statistics.median_low(forward[1:])
-    return forward_ms, 1e3 * statistics.median_low(both[1:]) - forward_ms
+    def gradient(wanted: list[bool]) -> None:
+        with torch.inference_mode():
+            torch.ops.aten.convolution_backward(
+                g, x, kernel, None, *rest, False, unused, problem.groups, wanted
+            )
+
+    calls = (
+        forward,
+        partial(gradient, [True, False, False]),
+        partial(gradient, [False, True, False]),
+    )
+    return dict(zip(timing.DIRECTIONS, calls, strict=True))

@@ -17,8 +17,9 @@ def family_ratios(rows: Sequence[Row]) -> dict[str, float]:
         rows: of `jaxnets.study.convolution.measure.measure_case`.
 
     Returns:
-        Ratios by "FAMILY: forward", "FAMILY: gradients" and more for 1×1 and VGG-16, and
-        "slowest auto", the least ratio of any single choice.
+        Ratios by "FAMILY: forward", "FAMILY: gradients" and more for 1×1 and VGG-16, the same with
+        "over PyTorch" behind, PyTorch's time over jaxnets', where it was timed, and "slowest
+        auto", the least ratio of any single choice.
     """
     first, gradients = DIRECTIONS[:1], DIRECTIONS[1:]
     families = sorted({r["family"] for r in rows})
@@ -26,6 +27,9 @@ def family_ratios(rows: Sequence[Row]) -> dict[str, float]:
     for family in families:
         for label, directions in (("forward", first), ("gradients", gradients)):
             out[f"{family}: {label}"] = _ratio(rows, family, directions)
+            if any(r["algorithm"] == "PyTorch" for r in rows):
+                over = _ratio(rows, family, directions, theirs="PyTorch")
+                out[f"{family}: {label} over PyTorch"] = over
     if "pointwise" in families:
         out["pointwise: kernel gradients"] = _ratio(rows, "pointwise", ("kernel_gradient",))
     if "VGG-16" in families:
@@ -54,6 +58,7 @@ def _ratio(
     directions: Sequence[str],
     ours: Callable[[Row], bool] = lambda row: row["auto"],
     keep: Callable[[Row], bool] = lambda row: True,
+    theirs: str = "direct",
 ) -> float:
     def total(which: Callable[[Row], bool]) -> float:
         return sum(
@@ -63,7 +68,7 @@ def _ratio(
             if which(r) and keep(r)
         )
 
-    return total(lambda row: row["algorithm"] == "direct") / total(ours)
+    return total(lambda row: row["algorithm"] == theirs) / total(ours)
 
 
 def as_line(row: Row) -> str:

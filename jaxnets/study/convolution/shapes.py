@@ -1,4 +1,7 @@
-"""Convolutions of published networks at batch 8, as (input, kernel, arguments, how often)."""
+"""Convolutions of published networks, as (input, kernel, arguments, how often).
+
+Images come eight at a time, clips of video one.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +13,8 @@ class Case:
 
     Attributes:
         family: which line of the table it belongs to.
-        x: shape of the input, (B, H, W, C).
-        kernel: shape of the kernel, (K, K, C / groups, O).
+        x: shape of the input, (B, H, W, C), or (B, T, H, W, C) of clips.
+        kernel: shape of the kernel, (K, K, C / groups, O), or with a side along time in front.
         arguments: of `jaxnets.ops.conv`.
         count: how often the network has it.
     """
@@ -26,9 +29,11 @@ class Case:
     def name(self) -> str:
         """Short, for tables: input, window, output channels, stride, groups."""
         window = "x".join(map(str, self.kernel[:-2]))
-        text = f"{self.x[1]}²x{self.x[-1]} {window} →{self.kernel[-1]}"
-        if self.arguments.get("strides", 1) != 1:
-            text += f" /{self.arguments['strides']}"
+        side = "x".join(map(str, self.x[1:-2]))
+        text = f"{side}²x{self.x[-1]} {window} →{self.kernel[-1]}"
+        strides = self.arguments.get("strides", 1)
+        if strides != 1:
+            text += f" /{strides if isinstance(strides, int) else 'x'.join(map(str, strides))}"
         groups = self.arguments.get("groups", 1)
         return text + (f" {groups} groups" if groups > 1 else "")
 
@@ -113,6 +118,62 @@ def vgg() -> list[Case]:
     return [_case("VGG-16", side, c, d, 3, count) for side, c, d, count in shapes]
 
 
+def _clip_case(
+    family: str,
+    frames: int,
+    side: int,
+    channels: tuple[int, int],
+    window: tuple[int, int, int],
+    count: int = 1,
+    **arguments,
+):
+    padding = [(k // 2, k // 2) for k in window]
+    fan_in, out = channels
+    arguments = {"padding": padding, **arguments}
+    return Case(family, (1, frames, side, side, fan_in), (*window, fan_in, out), arguments, count)
+
+
+def c3d() -> list[Case]:
+    """C3D's eight convolutions of 16 frames.
+
+    Returns:
+        A list of `Case`.
+    """
+    shapes = [(16, 112, 3, 64, 1), (16, 56, 64, 128, 1), (8, 28, 128, 256, 1)]
+    shapes += [(8, 28, 256, 256, 1), (4, 14, 256, 512, 1), (4, 14, 512, 512, 1)]
+    shapes += [(2, 7, 512, 512, 2)]
+    return [
+        _clip_case("C3D", frames, side, (c, d), (3, 3, 3), count)
+        for frames, side, c, d, count in shapes
+    ]
+
+
+def slowfast() -> list[Case]:
+    """The kinds of convolutions of SlowFast-50 with 4 and 32 frames, with their number.
+
+    Returns:
+        A list of `Case`.
+    """
+    halved = {"strides": (1, 2, 2)}
+    cases = [
+        _clip_case("SlowFast", 4, 224, (3, 64), (1, 7, 7), **halved),
+        _clip_case("SlowFast", 32, 224, (3, 8), (5, 7, 7), **halved),
+    ]
+    for side, width in ((56, 8), (56, 32), (28, 64), (14, 128)):
+        lateral = _clip_case("SlowFast", 32, side, (width, 2 * width), (5, 1, 1), strides=(8, 1, 1))
+        cases.append(lateral)
+    for side, inner, rest in ((56, 64, 3), (28, 128, 3), (14, 256, 5), (7, 512, 2)):
+        cases.append(_clip_case("SlowFast", 4, side, (inner, inner), (1, 3, 3), rest))
+        cases.append(_clip_case("SlowFast", 4, side, (inner, 4 * inner), (1, 1, 1), rest + 1))
+        along = (1, 1, 1) if side > 14 else (3, 1, 1)
+        cases.append(_clip_case("SlowFast", 4, side, (4 * inner, inner), along, rest))
+        fast = inner // 8
+        cases.append(_clip_case("SlowFast", 32, side, (fast, fast), (1, 3, 3), rest))
+        cases.append(_clip_case("SlowFast", 32, side, (fast, 4 * fast), (1, 1, 1), rest + 1))
+        cases.append(_clip_case("SlowFast", 32, side, (4 * fast, fast), (3, 1, 1), rest))
+    return cases
+
+
 def large() -> list[Case]:
     """Windows for which spectra pay.
 
@@ -132,4 +193,13 @@ def all_cases() -> list[Case]:
     Returns:
         A list of `Case`.
     """
-    return [*depthwise(), *grouped(), *pointwise(), *resnet(), *vgg(), *large()]
+    return [
+        *depthwise(),
+        *grouped(),
+        *pointwise(),
+        *resnet(),
+        *vgg(),
+        *large(),
+        *c3d(),
+        *slowfast(),
+    ]

@@ -14,6 +14,10 @@ from jaxnets.ops.convolution.problem import Problem
 from jaxnets.study.programs import compile_ahead
 from jaxnets.study.timing import time_calls
 
+# A round repeats a call for so long: other libraries' threads spin for a moment after their own
+# calls, and would slow a single call behind them by half.
+BLOCK_SECONDS = 0.05
+
 DIRECTIONS = ("forward", "input_gradient", "kernel_gradient")
 # Which arrays of `arrays` each direction takes.
 _OPERANDS = {
@@ -109,7 +113,11 @@ def prepared_winograd(problem: Problem, data: Mapping[str, jax.Array]) -> tuple[
 
 
 def time_programs(
-    candidates: Mapping[str, tuple[Callable, tuple]], rounds: int, patience_seconds: float = 3.0
+    candidates: Mapping[str, tuple[Callable, tuple]],
+    rounds: int,
+    patience_seconds: float = 3.0,
+    *,
+    peers: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Timed]:
     """Compile candidates ahead and time them by turns (`jaxnets.study.timing.time_calls`).
 
@@ -117,6 +125,7 @@ def time_programs(
         candidates: name → (function, arguments).
         rounds: how often each runs, after one run to warm up.
         patience_seconds: a candidate that has run longer is not run again.
+        peers: name → what another library does instead, which takes turns with the candidates.
 
     Returns:
         Name → `Timed`.
@@ -132,7 +141,11 @@ def time_programs(
         compiled = compile_ahead(body, *arguments)
         temporary[name] = compiled.temporary_bytes or 0
         calls[name] = partial(call, name, compiled.program, arguments)
-    timings = time_calls(calls, rounds=rounds, patience_seconds=patience_seconds)
+    for name, peer in (peers or {}).items():
+        calls[name], values[name], temporary[name] = peer, None, 0
+    timings = time_calls(
+        calls, rounds=rounds, block_seconds=BLOCK_SECONDS, patience_seconds=patience_seconds
+    )
     return {
         n: Timed(values[n], t.milliseconds, 1e3 * t.fastest, temporary[n])
         for n, t in timings.items()

@@ -15,7 +15,7 @@ from jaxnets.ops.convolution import table
 from jaxnets.ops.convolution.algorithms import ALGORITHMS
 from jaxnets.ops.convolution.problem import Problem, make_problem
 from jaxnets.study.convolution import timing
-from jaxnets.train.measure import hardware
+from jaxnets.study.programs import processor
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def onednn_ladders(batch: int = 8, shrink: int = 1) -> list[Ladder]:
             "depthwise_fft_taps",
             plain,
             "fft",
-            tuple((k * k, problem(56, 64, 64, k, groups=64)) for k in windows),
+            tuple((k * k, problem(56, 64, 64, k, groups=64)) for k in (*windows, 31)),
         ),
         Ladder(
             "depthwise_shift_taps",
@@ -248,12 +248,13 @@ def write_table(
     head = text[: text.index("NEVER =")]
     tables = {**table.TABLES, backend: limits}
     by_processor = {**table.ONEDNN, **(onednn or {})}
-    measured = f"# Measured with jax {jax.__version__} on {hardware()}"
+    here = f"jax {jax.__version__}, {processor()}"
+    measured = {**table.MEASURED, **dict.fromkeys((backend, *(onednn or {})), here)}
     path.write_text(
         f"{head}NEVER = {table.NEVER:_}\n\n"
-        f"{measured}, float32.\n"
+        "# Where the limits of a backend, or of an instruction set, were measured.\n"
+        f"MEASURED: dict[str, str] = {_python(measured)}\n\n"
         f"TABLES: dict[str, dict[str, dict[str, float]]] = {_python(tables)}\n\n"
-        f"{measured}.\n"
         "ONEDNN: dict[str, dict[str, dict[str, dict[str, float]]]] = "
         f"{_python(by_processor)}\n",
         encoding="utf-8",

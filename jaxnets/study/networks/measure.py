@@ -11,8 +11,8 @@ import jax
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import model_info
 from jaxnets.study.networks import records, runtime_peers, torchvision_peer, workloads
+from jaxnets.study.programs import processor
 from jaxnets.study.timing import time_calls
-from jaxnets.train.measure import hardware
 
 # Records (without results) that are measured in turn: ours, and torchvision's where there is one.
 Plan = list[list[dict[str, Any]]]
@@ -61,7 +61,7 @@ def plan_measurements(
         for record in records.read_records(path)
         if max_spread is None or record.get("spread", 0.0) <= max_spread
     }
-    machine = hardware()
+    machine = processor()
     peer = peer and torchvision_peer.available()
     plan = []
     for name in names:

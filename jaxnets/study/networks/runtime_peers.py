@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnets.models import model_info
-from jaxnets.study.networks.torchvision_peer import prepare_network
+from jaxnets.study.networks.torchvision_peer import prepare_network, random_inputs
 
 LIBRARIES = ("onnxruntime", "openvino")
 
@@ -49,9 +48,8 @@ def prepare_runtime(
     import torch
 
     network = prepare_network(name, "inference")
-    size, threads = model_info(name).input_size, len(os.sched_getaffinity(0))
-    rng = np.random.default_rng(1)
-    images = rng.standard_normal((batch_size, 3, size, size), np.float32)
+    threads = len(os.sched_getaffinity(0))
+    images = random_inputs(name, batch_size).contiguous().numpy()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "network.onnx")
         torch.onnx.export(network, (torch.from_numpy(images),), path, dynamo=False)
