@@ -19,7 +19,7 @@ from jaxnets import command
 from jaxnets.data import load_objects, read_image
 from jaxnets.data.object_masks import object_mask
 from jaxnets.errors import JaxnetsError
-from jaxnets.metrics import CocoEvaluator, VocEvaluator
+from jaxnets.metrics import CocoEvaluator, VocEvaluator, keypoint_sigmas
 from jaxnets.study.object_pictures import save_objects
 from jaxnets.study.synthetic_objects import write_darknet, write_shapes
 from jaxnets.tasks.detector_files import read_detector
@@ -35,6 +35,7 @@ class Config:
         split: which of its splits.
         weights: a run's directory, or a file of weights.
         masks: also measure masks, which the data set must have.
+        keypoints: also measure key points, which the data set must have.
         model: of a file of torchvision's weights.
         cfg: of a file of darknet's weights.
         pictures: how many images to draw.
@@ -46,6 +47,7 @@ class Config:
     split: str = "test"
     weights: Path | None = None
     masks: bool = False
+    keypoints: bool = False
     model: str | None = None
     cfg: Path | None = None
     pictures: int = 4
@@ -66,9 +68,8 @@ def main(config: Config) -> dict[str, Any]:
     if config.data is None or config.weights is None:
         raise JaxnetsError("give --data FOLDER and --weights WEIGHTS")
     detector = read_detector(config.weights, model=config.model, cfg=config.cfg)
-    source = load_objects(
-        config.data, config.split, size=detector.size, ignored=True, masks=config.masks
-    )
+    wanted = {"masks": config.masks, "keypoints": config.keypoints, "ignored": True}
+    source = load_objects(config.data, config.split, size=detector.size, **wanted)
     numbers = {name: i for i, name in enumerate(source.class_names)}
     if not set(detector.class_names) & set(numbers):
         if len(detector.class_names) != len(numbers):
@@ -81,6 +82,8 @@ def main(config: Config) -> dict[str, Any]:
         "voc": VocEvaluator(source.class_names),
     }
     painted = CocoEvaluator(source.class_names, kind="segm")
+    sigmas = keypoint_sigmas(source.joints or 1)
+    jointed = CocoEvaluator(source.class_names, kind="keypoints", sigmas=sigmas)
     found_all = detector.find([one.path for one in source.images])
     for number, (one, found) in enumerate(zip(source.images, found_all, strict=True)):
         # What the data set has no class for is neither right nor wrong.
@@ -104,6 +107,14 @@ def main(config: Config) -> dict[str, Any]:
             true_masks = [object_mask(mask, one.size) for mask in one.masks or ()]
             truth["masks"] = np.array(true_masks, np.uint8).reshape(1, -1, *one.size)
             painted.add(truth, seen | {"masks": found.masks[known][None]})
+        if config.keypoints:
+            count = 0 if found.keypoints is None else found.keypoints.shape[1]
+            if count != source.joints:
+                raise JaxnetsError(
+                    f"--keypoints: this detector finds {count}; the images have {source.joints}"
+                )
+            truth["keypoints"] = one.keypoints[None]
+            jointed.add(truth, seen | {"keypoints": found.keypoints[known][None]})
         if number < config.pictures:
             sure = found.scores >= config.picture_score
             labels = [name for name, there in zip(found.labels, sure, strict=True) if there]
@@ -122,6 +133,8 @@ def main(config: Config) -> dict[str, Any]:
     result = {**measures["coco"].summarize(), "mAP": measures["voc"].summarize()["mAP"]}
     if config.masks:
         result |= {f"mask_{name}": value for name, value in painted.summarize().items()}
+    if config.keypoints:
+        result |= {f"keypoint_{name}": value for name, value in jointed.summarize().items()}
     for name, value in result.items():
         print(f"{name:20} {value:.4f}")
     config.workdir.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,10 @@ Command:  python -m experiments.detection.train_detector --data FOLDER
               --recipe.kind yolo --workdir runs/bccd_yolo
           python -m experiments.detection.train_detector --data pennfudan --size 288 288 \\
               --recipe.kind mask_rcnn --recipe.trunk fastestdet.pth --workdir runs/pennfudan
+          python -m experiments.detection.train_detector --data people --size 256 256 \\
+              --recipe.kind keypoint_rcnn --workdir runs/people
+          python -m experiments.detection.train_detector --data traffic --size 300 300 \\
+              --recipe.kind mobilenet_ssd --workdir runs/traffic
 Time:     BCCD (205 images of 320×240) ten to fifteen minutes on two CPU cores.
 Result:   runs/train_detector/: AP and AP50 on the test images, in summary.json; a run that
           experiments.detection.detect and evaluate_detector read. BCCD: see docs/results.md.
@@ -63,8 +67,9 @@ def smoke() -> Config:
 def load_split(config: Config, name: str, *, ignored: bool) -> ObjectSource | None:
     """A split of the data set, or None where it has no such split."""
     try:
-        masks = config.recipe.kind == "mask_rcnn"
-        return load_objects(config.data, name, size=config.size, ignored=ignored, masks=masks)
+        kind = config.recipe.kind
+        more = {"masks": kind == "mask_rcnn", "keypoints": kind == "keypoint_rcnn"}
+        return load_objects(config.data, name, size=config.size, ignored=ignored, **more)
     except AnnotationError as error:
         if name == config.split or "found neither" not in str(error):
             raise

@@ -71,7 +71,8 @@ def read_coco(
     unknown = set(by_image) - {entry["id"] for entry in content["images"]}
     if unknown:
         raise AnnotationError(f"{path}: annotations of image {min(unknown)}, which is not listed")
-    joints = _joints(content) if keypoints else 0
+    joint_names = _joint_names(content) if keypoints else ()
+    joints = len(joint_names)
     found = []
     for image in content["images"]:
         entries = by_image.get(image["id"], [])
@@ -103,6 +104,7 @@ def read_coco(
         masks=masks,
         ignored=ignored,
         where=str(path),
+        joint_names=[name for name in joint_names if name],
     )
 
 
@@ -171,13 +173,20 @@ def _outline(entry, image, folder, where):
     return outline
 
 
-def _joints(content):
-    for entry in content["categories"]:
-        if entry.get("keypoints"):
-            return len(entry["keypoints"])
+def _joint_names(content):
+    """One for each key point; empty texts where the file has numbers of them alone."""
+    named = [e for e in content["categories"] if e.get("keypoints")]
+    for entry in named:
+        if len(entry["keypoints"]) != len(named[0]["keypoints"]):
+            raise AnnotationError(
+                f"category {entry.get('name')} has {len(entry['keypoints'])} keypoints; expected "
+                f"{len(named[0]['keypoints'])}, as category {named[0].get('name')} has"
+            )
+    if named:
+        return [str(name) for name in named[0]["keypoints"]]
     for entry in content["annotations"]:
         if entry.get("keypoints"):
-            return len(entry["keypoints"]) // 3
+            return [""] * (len(entry["keypoints"]) // 3)
     raise AnnotationError("keypoints: the file has none; use keypoints=False")
 
 

@@ -29,6 +29,7 @@ class ObjectSource:
         ignored: also give crowds and difficult objects, marked in ``box_ignore``: evaluation wants
             them, training does not.
         where: what messages call the data set.
+        joint_names: of the keypoints, where they have names.
 
     Raises:
         AnnotationError: annotations that are wrong (see `check_objects`), images that are missing,
@@ -57,6 +58,7 @@ class ObjectSource:
         masks: bool = False,
         ignored: bool = False,
         where: str = "the data set",
+        joint_names: Sequence[str] = (),
     ):
         self.class_names = tuple(class_names)
         check_all(images, len(self.class_names), where)
@@ -76,7 +78,8 @@ class ObjectSource:
         bare = next((one for one in self.images if one.masks is None and len(one.boxes)), None)
         if masks and bare:
             raise AnnotationError(f"{bare.path.name} has no masks; use masks=False")
-        self._joints = next(
+        self.joint_names = tuple(joint_names)
+        self.joints = next(
             (one.keypoints.shape[1] for one in self.images if one.keypoints is not None), 0
         )
         self.info: Mapping[str, Any] = MappingProxyType(
@@ -115,8 +118,8 @@ class ObjectSource:
         }
         if self.masks:
             batch["masks"] = np.zeros((count, most, height, width), np.uint8)
-        if self._joints:
-            batch["keypoints"] = np.zeros((count, most, self._joints, 3), np.float32)
+        if self.joints:
+            batch["keypoints"] = np.zeros((count, most, self.joints, 3), np.float32)
         for place, row in enumerate(rows):
             self._put(batch, place, self.images[row])
         return batch

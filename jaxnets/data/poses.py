@@ -32,6 +32,23 @@ class Skeleton(NamedTuple):
     bones: tuple[tuple[int, int], ...]
 
 
+def mirror_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Which joints trade places in a mirror image, by their names.
+
+    Args:
+        names: of the joints; "right" in one stands where another has "left".
+
+    Returns:
+        (right, left) numbers.
+
+    >>> mirror_pairs(["nose", "left_eye", "right_eye", "left tail"])
+    ((2, 1),)
+    """
+    numbers = {name.lower(): number for number, name in enumerate(names)}
+    lefts = [(name.replace("left", "right"), n) for name, n in numbers.items() if "left" in name]
+    return tuple((numbers[right], left) for right, left in lefts if right in numbers)
+
+
 LEEDS = Skeleton(
     (
         *("right ankle", "right knee", "right hip", "left hip", "left knee", "left ankle"),

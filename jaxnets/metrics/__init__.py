@@ -8,20 +8,23 @@ from jaxnets.metrics.calibration import (
     reliability,
 )
 from jaxnets.metrics.classification import accuracy, confusion_matrix, top_k_accuracy
-from jaxnets.metrics.coco import CocoEvaluator, evaluate_coco
+from jaxnets.metrics.coco import CocoEvaluator, evaluate_coco, keypoint_sigmas
 from jaxnets.metrics.dead_units import DeadUnitMonitor, alive_units, dead_ratio
 from jaxnets.metrics.detection_confusion import detection_confusion
 from jaxnets.metrics.image_quality import psnr, ssim
 from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
+from jaxnets.metrics.proposals import proposal_recall
 from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
 from jaxnets.metrics.text import (
     Bleu,
     character_error_rate,
+    cider,
     corpus_bleu,
     vqa_accuracy,
     word_error_rate,
 )
+from jaxnets.metrics.tracking import success_curve
 from jaxnets.metrics.video import (
     ACTIVITYNET_THRESHOLDS,
     ava_average_precision,
@@ -45,6 +48,7 @@ __all__ = [
     "ava_average_precision",
     "average_precision",
     "character_error_rate",
+    "cider",
     "confusion_matrix",
     "corpus_bleu",
     "dead_ratio",
@@ -55,11 +59,14 @@ __all__ = [
     "fit_temperature",
     "iou_of_classes",
     "keypoint_hits",
+    "keypoint_sigmas",
     "pck",
+    "proposal_recall",
     "psnr",
     "reliability",
     "segmentation_summary",
     "ssim",
+    "success_curve",
     "template_plane",
     "temporal_average_precision",
     "temporal_iou",

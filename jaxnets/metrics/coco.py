@@ -23,6 +23,11 @@ KEYPOINT_NAMES = (
     *("AP", "AP50", "AP75", "AP_medium", "AP_large"),
     *("AR", "AR50", "AR75", "AR_medium", "AR_large"),
 )
+# Of nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+COCO_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
 KINDS = ("bbox", "segm", "keypoints")
 
 
@@ -38,7 +43,7 @@ class CocoEvaluator:
         kind: "bbox", "segm" (``masks`` in truth (B, M, H, W) and in what is found (B, D, H, W)) or
             "keypoints" (``keypoints`` (B, M, J, 3) and (B, D, J, 2 or 3), in pixels).
         sigmas: (J,) of keypoints, by how much people disagree on each; by default COCO's, which are
-            of 17.
+            of 17. See `keypoint_sigmas`.
 
     Raises:
         ValueError: no classes, or an unknown kind.
@@ -207,6 +212,26 @@ def evaluate_coco(
         values = values[values > -1]
         summary[f"AP/{labels[category]}"] = float(values.mean()) if values.size else -1.0
     return summary
+
+
+def keypoint_sigmas(count: int) -> tuple[float, ...]:
+    """How much people disagree on each keypoint, in shares of an object's size.
+
+    Args:
+        count: J.
+
+    Returns:
+        J numbers: for 17 COCO's; for others their mean for each, as nobody has measured them, so
+        that AP compares detectors of the same data set, not data sets.
+
+    Source: cocodataset.org, "Keypoint Evaluation", section 1.3.
+
+    >>> keypoint_sigmas(17)[:2], [round(each, 4) for each in keypoint_sigmas(2)]
+    ((0.026, 0.025), [0.0669, 0.0669])
+    """
+    if count == len(COCO_SIGMAS):
+        return COCO_SIGMAS
+    return (sum(COCO_SIGMAS) / len(COCO_SIGMAS),) * count
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:

@@ -32,11 +32,14 @@ from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
 from jaxnets.models.detection import (  # noqa: F401
     fasterrcnn,
+    fastestdet,
     fcos,
     keypointrcnn,
     maskrcnn,
     retinanet,
+    slim_face,
     ssd300,
+    ssd_mobilenet,
     ssdlite,
 )
 from jaxnets.models.features import features

@@ -131,6 +131,8 @@ YOLO_V1 = Paper(
 YOLO_V2 = Paper("Redmon, Farhadi", "YOLO9000: Better, Faster, Stronger", 2016)
 YOLO_V3 = Paper("Redmon, Farhadi", "YOLOv3: An Incremental Improvement", 2018)
 SSD = Paper("Liu et al.", "SSD: Single Shot MultiBox Detector", 2015)
+SLIM_FACE = Paper("Linzaer", "Ultra-Light-Fast-Generic-Face-Detector-1MB", 2019)
+FASTESTDET = Paper("dog-qiuqiu", "FastestDet", 2022)
 SHUFFLENET_V2 = Paper(
     "Ma, Zhang, Zheng, Sun",
     "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",

@@ -67,7 +67,8 @@ class ShuffleNetV2(nn.Module):
     Attributes:
         num_classes: width of the head; None returns the endpoints stem, stage2, stage3, stage4
             (numbered as in the paper) and last at strides 2, 8, 16, 32, 32.
-        channels: of each stage and of the last 1×1 convolution.
+        channels: of each stage and of the last 1×1 convolution; without that number there is no
+            such convolution, and no head.
         stages: units in each stage.
         stem_width: channels of the first convolution.
         parity: units split channels by parity instead of shuffling them, as the authors' code does;
@@ -96,10 +97,11 @@ class ShuffleNetV2(nn.Module):
 
         endpoints = stem_and_stages(self, x, train, units)
         *_, x = endpoints.values()
-        last = ConvNorm(
-            self.channels[-1], norm=self.norm, conv=self.conv, dtype=self.dtype, name="last"
-        )
-        x = endpoints["last"] = last(x, train)
+        if len(self.channels) > len(self.stages):
+            last = ConvNorm(
+                self.channels[-1], norm=self.norm, conv=self.conv, dtype=self.dtype, name="last"
+            )
+            x = endpoints["last"] = last(x, train)
         if self.num_classes is None:
             return endpoints
         x = global_avg_pool(x)

@@ -52,6 +52,7 @@ from jaxnets.ops.initializers import (
 )
 from jaxnets.ops.local_response_norm import local_response_norm
 from jaxnets.ops.materialize import materialize
+from jaxnets.ops.particles import effective_sample_size, systematic_resample
 from jaxnets.ops.pooling import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
 from jaxnets.ops.positions import sinusoidal_positions
 from jaxnets.ops.recurrent import RecurrentWeights, recurrent, recurrent_stack, recurrent_step
@@ -90,6 +91,7 @@ __all__ = [
     "dropout",
     "dropout_at_test",
     "dropout_std",
+    "effective_sample_size",
     "elu",
     "fans",
     "fold_batch_norm",
@@ -133,6 +135,7 @@ __all__ = [
     "stochastic_depth",
     "stochastic_depth_at_test",
     "stochastic_depth_rates",
+    "systematic_resample",
     "tanh",
     "teacher_forcing",
     "transcendentals",

@@ -23,6 +23,7 @@ from jaxnets.pretrained.names import NameMap, Rules
 from jaxnets.pretrained.rcnn_names import RCNN
 from jaxnets.pretrained.retinanet_names import FCOS, RETINANET
 from jaxnets.pretrained.segmentation_names import DEEPLAB, FCN, LRASPP
+from jaxnets.pretrained.small_detector_names import FASTESTDET, SLIM_FACE
 from jaxnets.pretrained.ssd_names import SSD300, SSDLITE
 from jaxnets.pretrained.video_names import VIDEO_MAPS
 
@@ -284,12 +285,14 @@ MAPS: dict[str, tuple[NameMap, ...]] = {
     "fasterrcnn": (RCNN,),
     "maskrcnn": (RCNN,),
     "keypointrcnn": (RCNN,),
+    "fastestdet": (FASTESTDET,),
     "fcn": (FCN,),
     "fcos": (FCOS,),
     "deeplab": (DEEPLAB,),
     "lraspp": (LRASPP,),
     "retinanet": (RETINANET,),
     "ssd300": (SSD300,),
+    "slim_face": (SLIM_FACE,),
     "ssdlite": (SSDLITE,),
     "shufflenet_v2": (NameMap("torchvision", SHUFFLENET_V2),),
     "googlenet": (GOOGLENET,),

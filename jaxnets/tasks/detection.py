@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxnets.data import to_original
-from jaxnets.metrics import CocoEvaluator, VocEvaluator
+from jaxnets.metrics import CocoEvaluator, VocEvaluator, keypoint_sigmas
 from jaxnets.models.detection.targets import mean_losses
 from jaxnets.ops.activations import identity
 from jaxnets.ops.boxes import Detections
@@ -50,7 +50,8 @@ def detection(
         A `jaxnets.train.Task`. Its training metrics are the losses by name; evaluation gives them
         too, their sum as ``loss``, and ``AP``, ``AP50``, ``AP75``, ``AP/name`` of each class
         (COCO's, with pycocotools installed) and ``mAP`` (PASCAL VOC's of 2010); of a network that
-        paints masks also ``mask_AP``, ``mask_AP50`` and ``mask_AP75``, on the canvas.
+        paints masks also ``mask_AP``, ``mask_AP50`` and ``mask_AP75``, on the canvas; of one that
+        finds key points ``keypoint_AP``, ``keypoint_AP50`` and ``keypoint_AP75``.
 
     >>> from jaxnets.models.detection import AnchorShapes, small_ssd, ssd_detections, ssd_losses
     >>> from jaxnets import train
@@ -74,7 +75,7 @@ def detection(
 
     def collect(outputs, batch):
         found = {k: v for k, v in detections(outputs)._asdict().items() if v is not None}
-        wanted = TRUTH + tuple(key for key in ("masks",) if key in found)
+        wanted = TRUTH + tuple(key for key in ("masks", "keypoints") if key in found)
         truth = {f"true/{key}": batch[key] for key in wanted if key in batch}
         return {**found, **truth}
 
@@ -131,6 +132,8 @@ def score_detections(
         sizes = truth.pop("image_size")
         for part in (truth, seen):
             part["boxes"] = to_original(part["boxes"], sizes, size)
+            if "keypoints" in part:
+                part["keypoints"] = _original_points(part["keypoints"], sizes, size)
     voc = VocEvaluator(class_names)
     voc.add(truth, seen)
     results = {"mAP": voc.summarize()["mAP"]}
@@ -141,9 +144,23 @@ def score_detections(
     measured = coco.summarize()
     kept = ("AP", "AP50", "AP75", *(f"AP/{name}" for name in class_names))
     results |= {name: measured[name] for name in kept}
+    if "keypoints" in seen and "keypoints" in truth:
+        sigmas = keypoint_sigmas(truth["keypoints"].shape[2])
+        joints = CocoEvaluator(class_names, kind="keypoints", sigmas=sigmas)
+        joints.add(truth, seen)
+        measured = joints.summarize()
+        results |= {f"keypoint_{name}": measured[name] for name in ("AP", "AP50", "AP75")}
     if painted is not None:
         results |= _score_masks(truth, seen, *painted, class_names=class_names)
     return results
+
+
+def _original_points(points, sizes, canvas):
+    """Key points (B, D, J, 3) of a canvas in the pixels of the images as they were stored."""
+    images, objects, joints, _ = points.shape
+    places = np.tile(points[..., :2], 2).reshape(images, objects * joints, 4)
+    moved = to_original(places, sizes, canvas)[..., :2].reshape(images, objects, joints, 2)
+    return np.concatenate([moved, points[..., 2:]], -1)
 
 
 def _score_masks(truth, seen, masks, true_masks, corners, true_corners, *, class_names):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ from jaxnets.train.state import network_functions
 
 # Pixels, to a multiple of which images are enlarged while masks are pasted.
 STEP = 128
+SSDS: Final = ("ssd", "mobilenet_ssd")
 _paste_one = jax.jit(paste_masks, static_argnums=2)
 
 
@@ -50,10 +51,13 @@ class DetectorInfo:
         anchors: (width, height) in pixels of each anchor, map by map.
         width: of the network, see `jaxnets.models.detection.small_ssd`.
         dtype: compute dtype.
-        kind: "ssd"; "yolo", see `jaxnets.models.detection.small_yolo`; "faster_rcnn" or
-            "mask_rcnn", see `jaxnets.models.detection.small_rcnn`.
+        kind: "ssd"; "mobilenet_ssd", the same on a MobileNet v1; "yolo", see
+            `jaxnets.models.detection.small_yolo`; "faster_rcnn", "mask_rcnn" or "keypoint_rcnn",
+            see `jaxnets.models.detection.small_rcnn`.
         ratios: height over width of an R-CNN's anchors.
         trunk: an R-CNN stands on a ShuffleNetV2.
+        joints: key points of each object, of a Keypoint R-CNN.
+        joint_names: of them, where the data set names them.
 
     >>> info = DetectorInfo(("cell",), (32, 32), (128.0,), (64.0,), (((8.0, 8.0),),) * 3, 4)
     >>> DetectorInfo.from_json(info.to_json()) == info
@@ -70,6 +74,8 @@ class DetectorInfo:
     kind: str = "ssd"
     ratios: tuple[float, ...] = ()
     trunk: bool = False
+    joints: int = 0
+    joint_names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, for a checkpoint."""
@@ -88,31 +94,32 @@ class DetectorInfo:
         """The module, not yet initialized."""
         classes, common = len(self.class_names) + 1, {"width": self.width}
         common["dtype"] = jnp.dtype(self.dtype)
-        if self.kind == "ssd":
+        if self.kind in SSDS:
+            common["mobile"] = self.kind == "mobilenet_ssd"
             return small_ssd(classes, AnchorShapes(self.anchors), **common)
         if self.kind == "yolo":
             return small_yolo(classes - 1, AnchorShapes(self.anchors), **common)
-        masks = self.kind == "mask_rcnn"
-        return small_rcnn(classes, masks=masks, ratios=self.ratios, trunk=self.trunk, **common)
+        common |= {"masks": self.kind == "mask_rcnn", "keypoints": self.joints}
+        return small_rcnn(classes, ratios=self.ratios, trunk=self.trunk, **common)
 
     @property
     def two_stages(self) -> bool:
         """Whether the network draws regions from the objects."""
-        return self.kind in ("faster_rcnn", "mask_rcnn")
+        return self.kind not in (*SSDS, "yolo")
 
     @property
     def losses(self) -> Callable[..., Any]:
         """Of the network's outputs and a batch."""
         if self.kind == "yolo":
             return partial(yolo_losses, sections=self._sections)
-        return ssd_losses if self.kind == "ssd" else rcnn_losses
+        return ssd_losses if self.kind in SSDS else rcnn_losses
 
     @property
     def detections(self) -> Callable[[Any], Any]:
         """Of the network's outputs."""
         if self.kind == "yolo":
             return partial(yolo_detections, sections=self._sections)
-        return ssd_detections if self.kind == "ssd" else rcnn_detections
+        return ssd_detections if self.kind in SSDS else rcnn_detections
 
     @property
     def _sections(self) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from jaxnets import models, pretrained
 from jaxnets.data import COCO_CATEGORIES, COCO_CLASSES
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import (
+    fastestdet_detections,
     fcos_detections,
     pooled_pyramid,
     rcnn_detections,
@@ -33,6 +34,8 @@ class Published(NamedTuple):
         stretched: images are stretched to its input, as it was trained.
         fields: makes the fields in which the published network differs from a fresh one.
         classes: names of its classes.
+        size: height and width of its images, where they differ.
+        background: its classes are counted with the background.
 
     >>> PUBLISHED["ssd300_vgg16"].stretched
     True
@@ -42,6 +45,8 @@ class Published(NamedTuple):
     stretched: bool = True
     fields: Callable[[], dict[str, Any]] = dict
     classes: Sequence[str] = COCO_CATEGORIES
+    size: tuple[int, int] | None = None
+    background: bool = True
 
 
 def _without_epsilon() -> dict[str, Any]:
@@ -58,6 +63,7 @@ PUBLISHED: Final = {
     "fasterrcnn_mobilenet_v3_large_fpn": Published(rcnn_detections, False),
     "fasterrcnn_resnet50_fpn": Published(rcnn_detections, False, _pooled_without_epsilon),
     "fasterrcnn_resnet50_fpn_v2": Published(rcnn_detections, False),
+    "fastestdet": Published(fastestdet_detections, classes=COCO_CLASSES, background=False),
     "fcos_resnet50_fpn": Published(fcos_detections, False),
     "keypointrcnn_resnet50_fpn": Published(
         rcnn_detections, False, _pooled_without_epsilon, ("person",)
@@ -68,6 +74,11 @@ PUBLISHED: Final = {
     "ssd300_vgg16": Published(ssd_detections),
     "ssdlite320_mobilenet_v3_large": Published(
         partial(ssd_detections, threshold=0.55, min_score=0.001, candidates=300, max_outputs=300)
+    ),
+    "ssd_slim_face": Published(
+        partial(ssd_detections, threshold=0.3, min_score=0.05, candidates=200),
+        classes=("face",),
+        size=(240, 320),
     ),
 }
 
@@ -142,7 +153,7 @@ def _published(weights, model, classes):
         raise JaxnetsError(f"--model: got {model!r}; expected one of {known}")
     published = PUBLISHED[model]
     kept = _names(classes, None, ()) if classes is not None else None
-    fields = {} if kept is None else {"num_classes": len(kept) + 1}
+    fields = {} if kept is None else {"num_classes": len(kept) + published.background}
     network, variables = pretrained.load(model, weights, **published.fields(), **fields)
     info = models.model_info(model)
 
@@ -151,8 +162,8 @@ def _published(weights, model, classes):
         x = (x - jnp.asarray(info.mean)) / jnp.asarray(info.std)
         return network.apply(variables, x, train=False)
 
-    names = kept or _names(None, network.num_classes - 1, published.classes)
-    size = (info.input_size, info.input_size)
+    names = kept or _names(None, network.num_classes - published.background, published.classes)
+    size = published.size or (info.input_size, info.input_size)
     return Detector(
         names, size, outputs, variables, published.detections, stretched=published.stretched
     )

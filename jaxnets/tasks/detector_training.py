@@ -10,12 +10,13 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.data import ArraySource, ObjectSource, Source
+from jaxnets.data.poses import mirror_pairs
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import AnchorShapes, fit_anchor_shapes
 from jaxnets.models.detection.small_ssd import STRIDES
 from jaxnets.pretrained import read_trunk
 from jaxnets.tasks.detection import detection
-from jaxnets.tasks.detector import DetectorInfo
+from jaxnets.tasks.detector import SSDS, DetectorInfo
 from jaxnets.tasks.small_training import (
     check_recipe,
     color_statistics,
@@ -34,8 +35,9 @@ class DetectorRecipe:
     """What decides how good a detector becomes.
 
     Attributes:
-        kind: "ssd", "yolo", "faster_rcnn"; or "mask_rcnn", which paints the objects, too, and
-            needs masks of them to learn from.
+        kind: "ssd", "mobilenet_ssd" (on a MobileNet v1), "yolo", "faster_rcnn"; "mask_rcnn", which
+            paints the objects, too, and needs masks of them to learn from; or "keypoint_rcnn",
+            which finds their key points and needs those.
         width: of the network, see `jaxnets.models.detection.small_ssd`, ``small_yolo`` and
             ``small_rcnn``.
         trunk: a file of a ShuffleNetV2's weights to begin with, an R-CNN's; see
@@ -48,7 +50,8 @@ class DetectorRecipe:
         weight_decay: of kernels.
         clip: the gradient's greatest norm.
         scales: range of the random factor of the image's size.
-        flip: mirror half of the images.
+        flip: mirror half of the images; key points trade places by their names, "left_eye" with
+            "right_eye". Where they have none, images are not mirrored.
         jitter: how far brightness, contrast and saturation vary.
         dtype: compute dtype.
         seed: of everything random.
@@ -58,7 +61,9 @@ class DetectorRecipe:
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
 
-    kind: Literal["ssd", "yolo", "faster_rcnn", "mask_rcnn"] = "ssd"
+    kind: Literal["ssd", "mobilenet_ssd", "yolo", "faster_rcnn", "mask_rcnn", "keypoint_rcnn"] = (
+        "ssd"
+    )
     width: int = 24
     trunk: Path | None = None
     anchors_per_map: int = 3
@@ -76,7 +81,7 @@ class DetectorRecipe:
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
         check_recipe(self, ("width", "anchors_per_map", "epochs", "batch_size"))
-        if self.trunk is not None and self.kind in ("ssd", "yolo"):
+        if self.trunk is not None and self.kind in (*SSDS, "yolo"):
             raise JaxnetsError(f"trunk: {self.kind} has none; expected --recipe.kind mask_rcnn")
 
 
@@ -122,6 +127,8 @@ def train_detector(
             )
     if recipe.kind == "mask_rcnn" and not source.masks:
         raise JaxnetsError("mask_rcnn learns from masks: load_objects(…, masks=True)")
+    if recipe.kind == "keypoint_rcnn":
+        _check_joints(source, {"validation": validation, "test": test})
     info = _describe(recipe, source)
     task = detection(
         info.class_names,
@@ -169,7 +176,7 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
     all_sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2))
     anchors, ratios = AnchorShapes(()), ()
     try:
-        if recipe.kind in ("ssd", "yolo"):
+        if recipe.kind in (*SSDS, "yolo"):
             anchors = fit_anchor_shapes(key, all_sizes, len(STRIDES), recipe.anchors_per_map)
         else:
             ratios = _ratios(all_sizes)
@@ -188,7 +195,20 @@ def _describe(recipe: DetectorRecipe, source: ObjectSource) -> DetectorInfo:
         kind=recipe.kind,
         ratios=ratios,
         trunk=recipe.trunk is not None,
+        joints=source.joints if recipe.kind == "keypoint_rcnn" else 0,
+        joint_names=source.joint_names if recipe.kind == "keypoint_rcnn" else (),
     )
+
+
+def _check_joints(source, others):
+    if not source.joints:
+        raise JaxnetsError("keypoint_rcnn learns from key points: load_objects(…, keypoints=True)")
+    for name, other in others.items():
+        if other is not None and other.joints != source.joints:
+            raise JaxnetsError(
+                f"the {name} images have {other.joints} key points an object; expected those of "
+                f"training, {source.joints}"
+            )
 
 
 def _ratios(sizes):
@@ -239,4 +259,5 @@ def augmentation(recipe: DetectorRecipe, info: DetectorInfo) -> Any:
     >>> changed["image"].shape, changed["box_mask"].tolist()
     ((1, 8, 8, 3), [[0.0]])
     """
-    return random_changes(recipe, info.mean, flip=recipe.flip)
+    flip = recipe.flip and (info.joints == 0 or len(info.joint_names) > 0)
+    return random_changes(recipe, info.mean, flip=flip, pairs=mirror_pairs(info.joint_names))

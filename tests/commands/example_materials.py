@@ -44,6 +44,20 @@ def shapes(words: list[str]) -> dict[str, str]:
         shutil.move("ssd300.safetensors", "ssd300.pth")
     found = {"IMAGE": str(images / "test0.png"), "bccd": str(folder), "FOLDER": str(folder)}
     found["pennfudan"] = str(folder)
+    if "traffic" in words:
+        from jaxnets.study.synthetic_traffic import write_traffic
+
+        found["traffic"] = str(write_traffic(np.random.default_rng(0), Path("traffic"), 4))
+    if "VIDEO" in words:
+        from jaxnets.data.video import write_video
+        from jaxnets.study.moving_target import moving_target
+
+        film, _ = moving_target(np.random.default_rng(0), 70)
+        found["VIDEO"] = str(write_video("target.mp4", film, fps=25))
+    if "people" in words:
+        from jaxnets.study.stick_figures import write_people
+
+        found["people"] = str(write_people(np.random.default_rng(0), Path("people"), 4))
     if "ssd300.pth" in words:
         few = Path("few")
         few.mkdir(exist_ok=True)

@@ -42,6 +42,7 @@ SLOW = (
     *("train_detector", "train_segmenter", "train_actions"),
     # Whole systems, which tests/tasks trains on small problems.
     *("translate", "spell", "answer", "caption"),
+    "three_ways",
 )
 
 

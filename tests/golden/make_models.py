@@ -327,7 +327,7 @@ def inception_v2():
     return total(*layers, dense(2048, 1000))
 
 
-def fcn8s():
+def fcn_vgg(finest):
     """VGG-16 with 100 zeros around an image of 500², and what enlarges its scores."""
     layers, before = [], 3
     stages = zip((2, 2, 3, 3, 3), (698, 349, 175, 88, 44), (64, 128, 256, 512, 512), strict=True)
@@ -338,12 +338,95 @@ def fcn8s():
     layers += [conv(16, 7, 512, 4096, bias=True), conv(16, 1, 4096, 4096, bias=True)]
     # On fc7, pool4 and pool3; then transposed convolutions, counted by what goes in.
     layers += [conv(16, 1, 4096, 21, bias=True)]
-    layers += [conv(44, 1, 512, 21, bias=True), conv(88, 1, 256, 21, bias=True)]
-    return total(*layers, conv(16, 4, 21, 21), conv(34, 4, 21, 21), conv(70, 16, 21, 21))
+    if finest == 32:
+        return total(*layers, conv(16, 64, 21, 21))
+    layers += [conv(44, 1, 512, 21, bias=True), conv(16, 4, 21, 21)]
+    if finest == 16:
+        return total(*layers, conv(34, 32, 21, 21))
+    layers += [conv(88, 1, 256, 21, bias=True), conv(34, 4, 21, 21)]
+    return total(*layers, conv(70, 16, 21, 21))
+
+
+def normalized(size, kernel, before, after, groups=1):
+    """A convolution without offset and a normalization."""
+    return conv(size, kernel, before, after, groups=groups), norm(after)
+
+
+def separable(size, before, after):
+    """A depthwise and a 1×1 convolution, both normalized."""
+    depthwise = normalized(size, 3, before, before, before)
+    return (*depthwise, *normalized(size, 1, before, after))
+
+
+def mobilenet_v1_layers(side):
+    """To the last map, of images side², halved five times and rounded up."""
+    size = [-(-side // 2**n) for n in range(6)]
+    layers, before = [*normalized(size[1], 3, 3, 32)], 32
+    rows = ((64, 1), (128, 2), (128, 2), (256, 3), (256, 3), (512, 4), *((512, 4),) * 5)
+    for after, level in (*rows, (1024, 5), (1024, 5)):
+        layers += separable(size[level], before, after)
+        before = after
+    return layers
+
+
+def ssd300_mobilenet_v1():
+    layers, before = mobilenet_v1_layers(300), 1024
+    maps = [(19, 512, 3), (10, 1024, 6)]
+    for size, after, narrow, wide in (
+        (10, 5, 256, 512),
+        (5, 3, 128, 256),
+        (3, 2, 128, 256),
+        (2, 1, 64, 128),
+    ):
+        layers += normalized(size, 1, before, narrow)
+        layers += normalized(after, 3, narrow, wide)
+        maps.append((after, wide, 6))
+        before = wide
+    heads = [conv(n, 1, c, count * 25, bias=True) for n, c, count in maps]
+    return total(*layers, *heads)
+
+
+def ssd_slim_face():
+    """Of images of 320², for two classes."""
+    layers, before = [*normalized(160, 3, 3, 16)], 16
+    rows = ((32, 160), (32, 80), (32, 80), *((64, 40),) * 4, *((128, 20),) * 3, *((256, 10),) * 2)
+    for after, size in rows:
+        layers += separable(size, before, after)
+        before = after
+    layers += [conv(10, 1, 256, 64, bias=True), conv(5, 3, 64, 64, bias=True, groups=64)]
+    layers += [conv(5, 1, 64, 256, bias=True)]
+    for width in (2, 4):
+        for size, channels, count in ((40, 64, 3), (20, 128, 2), (10, 256, 2)):
+            layers.append(conv(size, 3, channels, channels, bias=True, groups=channels))
+            layers.append(conv(size, 1, channels, count * width, bias=True))
+        layers.append(conv(5, 3, 256, 3 * width, bias=True))
+    return total(*layers)
+
+
+def fastestdet():
+    layers, before = [*normalized(176, 3, 3, 24)], 24
+    for size, width, units in ((44, 48, 4), (22, 96, 8), (11, 192, 4)):
+        half = width // 2
+        layers += separable(size, before, half)
+        layers += normalized(2 * size, 1, before, half)
+        layers += separable(size, half, half)
+        for _ in range(units - 1):
+            layers += [*normalized(size, 1, half, half), *separable(size, half, half)]
+        before = width
+    layers += normalized(22, 1, 48 + 96 + 192, 96)
+    for _ in range(1 + 2 + 3):
+        layers += normalized(22, 5, 96, 96, 96)
+    layers += [*normalized(22, 1, 3 * 96, 96), *normalized(22, 1, 96, 96)]
+    for width in (1, 4, 80):
+        layers += [*normalized(22, 5, 96, 96, 96), *normalized(22, 1, 96, width)]
+    return total(*layers)
 
 
 FORMULAS = {
-    "fcn8s_vgg16": fcn8s,
+    **{f"fcn{n}s_vgg16": lambda n=n: fcn_vgg(n) for n in (8, 16, 32)},
+    "fastestdet": fastestdet,
+    "ssd300_mobilenet_v1": ssd300_mobilenet_v1,
+    "ssd_slim_face": ssd_slim_face,
     "fitnet1": lambda: fitnet((16,) * 3, (32,) * 3, (48, 48, 64)),
     "fitnet2": lambda: fitnet((16, 32, 32), (48, 64, 80), (96, 96, 128)),
     "fitnet4": lambda: fitnet((32, 32, 32, 48, 48), (80,) * 6, (128,) * 6),
@@ -439,7 +522,7 @@ def gru_rcn(table, frames=10, classes=101):
 
 # Formulas whose parameter count the table confirms.
 CONFIRMED = {
-    "fcn8s_vgg16": "hand/fcn_vgg16_voc21",
+    **{f"fcn{n}s_vgg16": "hand/fcn_vgg16_voc21" for n in (8, 16, 32)},
     "nasnet_a_mobile": "cadene/nasnetamobile",
     **{f"fractalnet_c{c}": f"hand/fractalnet_C{c}_16-32-64-128-128_cifar100" for c in range(1, 7)},
     "lenet5_1998": "hand/lenet5_1998_paper",
@@ -467,14 +550,15 @@ def main(path):
         parameters = entry.get("params_without_aux", entry["params"])
         out[name] = {"parameters": parameters, "macs": macs, "source": key}
         # Darknet counts its networks at 256×256 and its own head: the counts are the formula's.
-        if key.startswith("darknet"):
+        if name.startswith("plain"):
             out[name] |= plain_resnet((2, 2, 2, 2) if name == "plain18" else (3, 4, 6, 3))
             assert out[name]["parameters"] == entry["params"], name
     for name, formula in FORMULAS.items():
         out[name] = {**formula(), "source": f"formula {formula.__name__}".strip()}
         if name in CONFIRMED:
             entry = table[CONFIRMED[name]]
-            known = entry["params"] if "params" in entry else entry["fcn8s_total"]
+            whole = name.removesuffix("_vgg16") + "_total"
+            known = entry["params"] if "params" in entry else entry[whole]
             assert out[name]["parameters"] == known, name
             out[name]["source"] = f"layer formula; parameters confirmed by {CONFIRMED[name]}"
         else:
@@ -490,6 +574,11 @@ def main(path):
     assert mobile == table["cadene/nasnetamobile"]["macs_conv_linear_eval"]
     large = out["nasnet_a_large"]["macs"] + nasnet_padded(168, ((2, 21),))
     assert large == table["cadene/nasnetalarge"]["macs_conv_linear_eval"], large
+    # The published network has normalizations folded: an offset a channel is left of two numbers.
+    folded = 12_672  # channels of all normalizations
+    deployed = table["caffe/mobilenet_ssd_voc_deploy"]
+    counts = out["ssd300_mobilenet_v1"]
+    assert (counts["parameters"] - folded, counts["macs"]) == (deployed["params"], deployed["macs"])
     for name, (formula, key) in DERIVED.items():
         out[name] = {**formula(table), "source": f"layer formula on top of {key}"}
     for name, (key, times) in VIDEO.items():

@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import json
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from pycocotools import mask as codes
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from jaxnets.metrics import CocoEvaluator, evaluate_coco
+from jaxnets.metrics import CocoEvaluator, evaluate_coco, keypoint_sigmas
 
 CLASSES, IMAGES, MOST, SIDE, JOINTS = 4, 14, 9, 64, 5
 SIGMAS = np.linspace(0.03, 0.1, JOINTS)
@@ -187,3 +190,38 @@ def test_bad_input_is_said(objects):
     found["scores"][0, 0] = np.nan
     with pytest.raises(ValueError, match="a score is not a finite number"):
         CocoEvaluator(CLASSES).add(batch, found)
+
+
+def real_people():
+    """COCO's own annotations of people with keypoints, where the machine has them."""
+    root = Path(__file__).resolve().parents[3] / "shared" / "data"
+    place = Path(os.environ.get("JAXNETS_TEST_DATA") or root)
+    path = place / "detection" / "coco_mini_annotations" / "person_keypoints_val2017.json"
+    return path if path.is_file() else None
+
+
+@pytest.mark.skipif(real_people() is None, reason="needs COCO's annotations")
+def test_real_keypoints_measure_as_pycocotools_does():
+    """With COCO's own tolerances, crowds and people without marked keypoints among them."""
+    truth = json.loads(real_people().read_text())
+    rng = np.random.default_rng(0)
+    results = []
+    for entry in truth["annotations"]:
+        points = np.array(entry["keypoints"], float).reshape(-1, 3)
+        points[:, :2] += rng.normal(0, 0.05 * np.sqrt(entry["area"]), (17, 2))
+        one = {k: entry[k] for k in ("image_id", "category_id")} | {"score": float(rng.uniform())}
+        results.append(one | {"keypoints": points.ravel().tolist()})
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy, about pycocotools
+        reference = COCO(str(real_people()))
+        measure = COCOeval(reference, reference.loadRes(results), "keypoints")
+        measure.evaluate()
+        measure.accumulate()
+        measure.summarize()
+        own = COCOeval(iouType="keypoints").params.kpt_oks_sigmas
+    summary = evaluate_coco(truth, results, kind="keypoints")
+    values = [v for k, v in summary.items() if "/" not in k]
+    assert 0.05 < measure.stats[0] < 0.95
+    np.testing.assert_allclose(values, measure.stats, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(keypoint_sigmas(17), own)
+    np.testing.assert_allclose(keypoint_sigmas(5), np.full(5, np.mean(own)))

@@ -10,17 +10,20 @@ from PIL import Image
 
 from jaxnets.data import load_objects
 from jaxnets.data.object_masks import object_mask
+from jaxnets.data.poses import mirror_pairs
 from jaxnets.errors import JaxnetsError
 from jaxnets.models import list_models
 from jaxnets.models.detection import RCNNDetections
 from jaxnets.ops.boxes import Detections
 from jaxnets.study.object_pictures import draw_objects
+from jaxnets.study.stick_figures import write_people
 from jaxnets.study.synthetic_objects import write_darknet, write_shapes
+from jaxnets.study.synthetic_traffic import write_traffic
 from jaxnets.tasks import Detector, DetectorInfo, train_detector
 from jaxnets.tasks.detection import score_detections
 from jaxnets.tasks.detector import load_detector, mask_runs
 from jaxnets.tasks.detector_files import DARKNET, PUBLISHED, read_detector
-from jaxnets.tasks.detector_training import DetectorRecipe
+from jaxnets.tasks.detector_training import DetectorRecipe, _describe
 from jaxnets.train import RunOptions
 
 
@@ -63,8 +66,8 @@ def test_boxes_come_back_in_the_pixels_of_each_image(tmp_path):
 
 
 def test_every_published_detector_is_read():
-    # YOLO v1's file would need darknet's order of its last layer.
-    known = {*PUBLISHED, *DARKNET, "yolov1"}
+    # YOLO v1's file would need darknet's order of its last layer; the other is Caffe's.
+    known = {*PUBLISHED, *DARKNET, "yolov1", "ssd300_mobilenet_v1"}
     assert known == set(list_models(task="detection"))
     made = PUBLISHED["maskrcnn_resnet50_fpn"].fields()["backbone"]
     assert made.pooled and made.network.network.norm.keywords == {"epsilon": 0.0}
@@ -198,6 +201,78 @@ def test_a_yolo_is_trained_and_read_again(tmp_path):
     assert found[0].boxes.shape[1] == 4 and detector.class_names == ("square", "disk")
     with pytest.raises(JaxnetsError, match="trunk: yolo has none"):
         train_detector(replace(recipe, trunk=folder), options, source)
+
+
+@pytest.mark.slow
+def test_a_keypoint_rcnn_is_trained_and_read_again(tmp_path):
+    folder = write_people(np.random.default_rng(0), tmp_path / "people", 4)
+    recipe = DetectorRecipe(kind="keypoint_rcnn", width=4, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(64, 64), keypoints=True)
+    fitted = train_detector(recipe, options, source, test=source)
+    names = {k.rpartition("test_")[2] for k in fitted.summary}
+    assert {"loss_keypoint", "keypoint_AP50"} <= names
+    found = list(load_detector(tmp_path / "run").find([source.images[0].path]))
+    assert found[0].keypoints.shape[1:] == (14, 3)
+
+
+def test_key_points_must_be_there_and_as_many(tmp_path):
+    folder = write_people(np.random.default_rng(0), tmp_path / "people", 2)
+    recipe = DetectorRecipe(kind="keypoint_rcnn", width=4, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(64, 64), keypoints=True)
+    assert source.joints == 14 and source.joint_names[0] == "right_ankle"
+    info = _describe(recipe, source)
+    assert (2, 3) in mirror_pairs(info.joint_names) and info.joints == 14
+    with pytest.raises(JaxnetsError, match="learns from key points"):
+        train_detector(recipe, options, load_objects(folder, "train", size=(64, 64)))
+    content = json.loads((folder / "val.json").read_text())
+    for entry in content["annotations"]:
+        entry["keypoints"] = entry["keypoints"][:39]
+    content["categories"][0]["keypoints"].pop()
+    (folder / "val.json").write_text(json.dumps(content))
+    other = load_objects(folder, "val", size=(64, 64), keypoints=True)
+    with pytest.raises(JaxnetsError, match=r"validation images have 13 key points .* training, 14"):
+        train_detector(recipe, options, source, validation=other)
+
+
+def test_key_points_are_scored_in_the_images_own_pixels():
+    box = np.array([[[8.0, 8, 24, 24]]], np.float32)
+    points = np.zeros((1, 1, 3, 3), np.float32)
+    points[..., :2], points[..., 2] = [[10, 10], [20, 12], [16, 22]], 2
+    one = np.ones((1, 1))
+    found = {"boxes": box, "scores": one, "labels": one.astype(int) * 0, "mask": one}
+    found |= {"keypoints": points, "true/keypoints": points, "true/boxes": box}
+    found |= {"true/box_mask": one, "true/box_label": one.astype(int) * 0}
+    found["true/image_size"] = np.array([[64, 64]])
+    right = score_detections(found, class_names=["person"], size=(32, 32))
+    found["keypoints"] = points[:, :, [1, 2, 0]]
+    wrong = score_detections(found, class_names=["person"], size=(32, 32))
+    assert right["keypoint_AP"] > 0.99 and wrong["keypoint_AP50"] == 0 and wrong["AP50"] > 0.99
+
+
+def test_an_ssd_on_a_mobilenet_is_trained_and_read_again(tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 4)
+    recipe = DetectorRecipe(
+        kind="mobilenet_ssd", width=4, anchors_per_map=1, epochs=1, batch_size=2
+    )
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(64, 64))
+    train_detector(recipe, options, source)
+    detector = load_detector(tmp_path / "run")
+    assert "stage5" in detector.variables["params"]["backbone"]["network"]
+    assert detector(source.take(np.arange(1))["image"]).boxes.shape[0] == 1
+
+
+@pytest.mark.slow
+def test_vehicles_and_pedestrians_are_found_by_a_mobilenet(tmp_path):
+    folder = write_traffic(np.random.default_rng(0), tmp_path / "traffic", 150)
+    train, test = (load_objects(folder, part, size=(96, 160)) for part in ("train", "test"))
+    assert train.class_names == ("vehicle", "pedestrian")
+    recipe = DetectorRecipe(kind="mobilenet_ssd", width=12, epochs=40, batch_size=15)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    summary = train_detector(recipe, options, train, test=test).summary
+    assert summary["AP50"] > 0.6, summary
 
 
 @pytest.mark.slow

@@ -10,6 +10,14 @@ from jaxnets.models.detection.fasterrcnn import (
     mobilenet_pyramid,
     pooled_pyramid,
 )
+from jaxnets.models.detection.fastestdet import (
+    FastestDet,
+    FastestDetOutputs,
+    fastestdet,
+    fastestdet_boxes,
+    fastestdet_detections,
+)
+from jaxnets.models.detection.fastestdet_losses import fastestdet_losses
 from jaxnets.models.detection.fcos import (
     FCOS,
     FCOSOutputs,
@@ -20,7 +28,24 @@ from jaxnets.models.detection.fcos import (
 )
 from jaxnets.models.detection.keypointrcnn import keypointrcnn_resnet50_fpn
 from jaxnets.models.detection.levels import best_of_levels
+from jaxnets.models.detection.localizer import (
+    Localizer,
+    LocalizerOutputs,
+    localizer_boxes,
+    localizer_detections,
+    localizer_losses,
+    localizer_places,
+)
 from jaxnets.models.detection.maskrcnn import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
+from jaxnets.models.detection.multibox import (
+    MultiBox,
+    MultiBoxOutputs,
+    box_priors,
+    multibox_detections,
+    multibox_googlenet,
+    multibox_losses,
+    uniform_boxes,
+)
 from jaxnets.models.detection.pyramid import FeaturePyramid, resnet_pyramid
 from jaxnets.models.detection.rcnn import RCNN, RCNNOutputs
 from jaxnets.models.detection.rcnn_losses import RCNNDetections, rcnn_detections, rcnn_losses
@@ -51,11 +76,17 @@ from jaxnets.models.detection.retinanet import (
     retinanet_losses,
     retinanet_resnet50_fpn,
 )
+from jaxnets.models.detection.slim_face import SlimFace, ssd_slim_face
 from jaxnets.models.detection.small_rcnn import small_rcnn
 from jaxnets.models.detection.small_ssd import TopDown, small_ssd
 from jaxnets.models.detection.small_yolo import GridDetector, small_yolo, yolo_sections
 from jaxnets.models.detection.ssd import SSD, SSDOutputs, ssd_detections, ssd_losses
 from jaxnets.models.detection.ssd300 import SSDVGG, ssd300_vgg16
+from jaxnets.models.detection.ssd_mobilenet import (
+    SSDMobileNet,
+    mobilenet_ssd_anchors,
+    ssd300_mobilenet_v1,
+)
 from jaxnets.models.detection.ssdlite import SSDLiteMobileNet, ssdlite320_mobilenet_v3_large
 from jaxnets.models.detection.targets import mean_losses
 from jaxnets.models.detection.yolo import YOLO, yolov2, yolov3, yolov3_tiny
@@ -80,11 +111,17 @@ __all__ = [
     "DefaultBoxes",
     "DrawnRegions",
     "FCOSOutputs",
+    "FastestDet",
+    "FastestDetOutputs",
     "FeaturePyramid",
     "FoundRegions",
     "GridDetector",
     "KeypointHead",
+    "Localizer",
+    "LocalizerOutputs",
     "MaskHead",
+    "MultiBox",
+    "MultiBoxOutputs",
     "Proposals",
     "RCNNDetections",
     "RCNNOutputs",
@@ -95,17 +132,24 @@ __all__ = [
     "RetinaNet",
     "RetinaNetOutputs",
     "SSDLiteMobileNet",
+    "SSDMobileNet",
     "SSDOutputs",
     "Section",
+    "SlimFace",
     "TopDown",
     "YOLOv1",
     "best_of_levels",
+    "box_priors",
     "crop_masks",
     "draw_regions",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
+    "fastestdet",
+    "fastestdet_boxes",
+    "fastestdet_detections",
+    "fastestdet_losses",
     "fcos_detections",
     "fcos_losses",
     "fcos_matches",
@@ -115,12 +159,20 @@ __all__ = [
     "focal_loss",
     "keypoint_loss",
     "keypointrcnn_resnet50_fpn",
+    "localizer_boxes",
+    "localizer_detections",
+    "localizer_losses",
+    "localizer_places",
     "mask_loss",
     "maskrcnn_resnet50_fpn",
     "maskrcnn_resnet50_fpn_v2",
     "match_regions",
     "mean_losses",
     "mobilenet_pyramid",
+    "mobilenet_ssd_anchors",
+    "multibox_detections",
+    "multibox_googlenet",
+    "multibox_losses",
     "parse_cfg",
     "pooled_pyramid",
     "propose",
@@ -135,10 +187,13 @@ __all__ = [
     "small_rcnn",
     "small_ssd",
     "small_yolo",
+    "ssd300_mobilenet_v1",
     "ssd300_vgg16",
     "ssd_detections",
     "ssd_losses",
+    "ssd_slim_face",
     "ssdlite320_mobilenet_v3_large",
+    "uniform_boxes",
     "yolo_detections",
     "yolo_losses",
     "yolo_sections",

@@ -1,4 +1,4 @@
-"""A small detector of two stages for images of one's own, with masks where they are wanted."""
+"""A small detector of two stages for images of one's own, with masks or key points if wanted."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from jaxnets.models.backbone import backbone
 from jaxnets.models.detection.pyramid import FeaturePyramid
 from jaxnets.models.detection.rcnn import RCNN
-from jaxnets.models.detection.region_heads import BoxHead, MaskHead
+from jaxnets.models.detection.region_heads import BoxHead, KeypointHead, MaskHead
 from jaxnets.models.detection.region_proposals import RATIOS
 from jaxnets.models.detection.regions import RegionRules
 from jaxnets.nn import BatchNorm
@@ -32,17 +32,19 @@ def small_rcnn(
     *,
     width: int = 24,
     masks: bool = False,
+    keypoints: int = 0,
     ratios: Sequence[float] = RATIOS,
     trunk: bool = False,
     dtype: Any = None,
 ) -> RCNN:
-    """A Faster or Mask R-CNN with maps at strides 8, 16, 32 and 64.
+    """A Faster, Mask or Keypoint R-CNN with maps at strides 8, 16, 32 and 64.
 
     Args:
         num_classes: K, background among them.
         width: channels of the residual network's stem; its stages have 1, 2, 4 and 8 times as many,
             and the pyramid and heads four times.
         masks: with a head for masks.
+        keypoints: J of each object, with a head for them; 0: without.
         ratios: height over width of the anchors.
         trunk: on a ShuffleNetV2 with half the channels, for which there are weights, instead of a
             residual network of ten layers.
@@ -66,12 +68,14 @@ def small_rcnn(
     maps = FeaturePyramid(
         network, features, coarser=False, pooled=True, norm=BatchNorm, dtype=dtype
     )
-    head = MaskHead((features, features), features, dtype=dtype) if masks else None
+    wide = (features, features)
+    points = KeypointHead(wide, keypoints, dtype=dtype) if keypoints else None
     return RCNN(
         maps,
         num_classes,
         BoxHead(widths=(256, 256), dtype=dtype),
-        mask_head=head,
+        mask_head=MaskHead(wide, features, dtype=dtype) if masks else None,
+        keypoint_head=points,
         sizes=SIZES,
         ratios=tuple(ratios),
         rules=RULES,

@@ -12,6 +12,8 @@ from jaxnets.models.detection.ssd import SSD
 from jaxnets.models.layers import ConvNorm
 
 STRIDES = (8, 16, 32)
+# Channels of MobileNet v1's stem.
+STEM = 32
 SMALL_NORMAL = nn.initializers.normal(0.01)
 
 
@@ -57,7 +59,12 @@ class TopDown(nn.Module):
 
 
 def small_ssd(
-    num_classes: int | None, anchors: AnchorShapes, *, width: int = 24, dtype: Any = None
+    num_classes: int | None,
+    anchors: AnchorShapes,
+    *,
+    width: int = 24,
+    mobile: bool = False,
+    dtype: Any = None,
 ) -> SSD:
     """An SSD on a residual network of ten layers, with maps at strides 8, 16 and 32.
 
@@ -65,6 +72,7 @@ def small_ssd(
         num_classes: K, background among them.
         anchors: of three maps, see `fit_anchor_shapes`.
         width: channels of the network's stem; its stages have 1, 2, 4 and 8 times as many.
+        mobile: on a MobileNet v1 instead, whose stages have 2, 4, 8, 16 and 32 times as many.
         dtype: compute dtype.
 
     Returns:
@@ -77,6 +85,9 @@ def small_ssd(
     >>> outputs.logits.shape  # 8·12 + 4·6 + 2·3 anchors
     (2, 126, 3)
     """
-    network = backbone("resnet18", STRIDES, stages=(1, 1, 1, 1), width=width, dtype=dtype)
+    if mobile:
+        network = backbone("mobilenet_v1", STRIDES, width=width / STEM, dtype=dtype)
+    else:
+        network = backbone("resnet18", STRIDES, stages=(1, 1, 1, 1), width=width, dtype=dtype)
     maps = TopDown(network, 4 * width, dtype)
     return SSD(maps, anchors, num_classes=num_classes, kernel_init=SMALL_NORMAL, dtype=dtype)

@@ -54,6 +54,7 @@ class SSD(nn.Module):
             backbone's maps.
         separable: depthwise 3×3 convolution, normalization and 1×1 convolution (SSDlite) instead of
             a 3×3 convolution.
+        head_size: side of the heads' kernels where they are not separable.
         kernel_init: of the heads' kernels.
         norm: normalization layer of separable heads.
         dtype: compute dtype.
@@ -75,6 +76,7 @@ class SSD(nn.Module):
     anchors: DefaultBoxes | AnchorShapes
     num_classes: int | None = 91
     separable: bool = False
+    head_size: int = 3
     kernel_init: nn.initializers.Initializer = nn.initializers.glorot_uniform()
     norm: Callable[..., nn.Module] = BatchNorm
     dtype: Any = None
@@ -109,7 +111,8 @@ class SSD(nn.Module):
     def _head(self, x, features, name, train):
         conv = partial(Conv, features, kernel_init=self.kernel_init, dtype=self.dtype)
         if not self.separable:
-            return conv((3, 3), padding=1, name=name)(x)
+            side = self.head_size
+            return conv((side, side), padding=side // 2, name=name)(x)
         channels = x.shape[-1]
         layer = partial(ConvNorm, norm=self.norm, conv=partial(Conv, kernel_init=self.kernel_init))
         x = layer(
