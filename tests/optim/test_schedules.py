@@ -72,6 +72,10 @@ def test_papers(x64):
         (papers.resnet_cifar(), [0.1, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3]),
     ):
         np.testing.assert_allclose(jax.vmap(schedule)(t), wanted, rtol=1e-13)
+    # From the start of the sixth epoch on each half of an epoch has half of the rate before it.
+    halves = np.arange(15)
+    found = jax.vmap(papers.sutskever(0.7, 10))(5 * halves + 4)
+    np.testing.assert_allclose(found, 0.7 * 0.5 ** np.maximum(0, halves - 9), rtol=1e-13)
 
 
 def test_snapshots(x64):
