@@ -20,8 +20,8 @@ CIFAR = {
 }
 RESIDUAL = (
     "Networks like ResNet-20, with one block in each stage instead of three, learn 4,000 images of "
-    "CIFAR-10 (13 passes, mirror images but no crops, so that they fit them as networks do that are "
-    "trained for long; the rate falls from 0.1 to zero)"
+    "CIFAR-10 (13 passes, mirror images but no crops, so that they fit them as networks do that "
+    "are trained for long; the rate falls from 0.1 to zero)"
 )
 
 CLAIMS = (
