@@ -6,9 +6,8 @@ Command:  python -m experiments.sequence.answer --dataset easy_vqa
               --annotations annotations.json --pictures train2014 --workdir runs/vqa
           python -m experiments.sequence.answer --input picture.png --question "what color is it?"
 Time:     about a quarter of an hour on two cores (an estimate).
-Result:   summary.json: the share of questions of the test that are answered right, of yes and no
-          and of other kinds, beside what one knows without seeing; see docs/results.md;
-          attention.png.
+Result:   summary.json: the share of right answers, of yes and no and of other kinds, beside what
+          one knows without seeing (docs/results.md); attention.png.
 
 --dataset is a folder with easy-VQA; of the VQA challenge's --pictures a tenth is the test. Without
 either, pictures are drawn. --input answers by the run in --workdir.
@@ -108,16 +107,17 @@ def build(config: Config, words: TextTokenizer, answers: int, longest: int) -> n
 
 def show(config: Config, found: train.Reopened, picture: np.ndarray, question: str) -> dict:
     """Answer a question about a picture, and draw where the network looked."""
-    path, meta = config.workdir / "vocabulary.json", found.meta
-    words = load_tokenizer(path, fingerprint=meta["vocabulary"])
-    if unknown := words.unknown(words_of(question)):
-        print(f"note: the network never read {', '.join(unknown)}")
+    meta, asked = found.meta, words_of(question)
+    words = load_tokenizer(config.workdir / "vocabulary.json", fingerprint=meta["vocabulary"])
     answers, longest = meta["answers"], meta["longest"]
-    model = build(config, words, len(answers), longest)
-    inputs = words, answers, picture, question
-    said, weights = answer(model, found.variables, *inputs, longest=longest)
-    side = int(weights.shape[1] ** 0.5)
-    figure = draw_attention(weights, keys=picture / 255, grid=(side, side))
+    if unknown := words.unknown(asked):
+        print(f"note: the network never read {', '.join(unknown)}")
+    if len(asked.split()) > longest:
+        print(f"note: the first {longest} words are read; no question was longer in training")
+    inputs = found.variables, words, answers, picture, question
+    said, weights = answer(build(config, words, len(answers), longest), *inputs, longest=longest)
+    grid = (int(weights.shape[1] ** 0.5),) * 2
+    figure = draw_attention(weights, keys=picture / 255, grid=grid)
     save_figure(figure, config.workdir / "attention.png")
     likely = dict(list(said.items())[:3])
     print(f"{question}\n→", ", ".join(f"{name} {share:.0%}" for name, share in likely.items()))

@@ -1,25 +1,28 @@
-"""Recurrent layers and attention beside PyTorch: by turns, forward and training.
+"""Recurrent layers, attention and a translator beside PyTorch: by turns, forward and training.
 
 Command:  python -m experiments.sequence.benchmark_sequences --peer-python /path/to/python
-Time:     about two minutes on two CPU cores, which must be idle.
-Result:   a table and summary.json: medians of seconds and their ratio to PyTorch's, for an LSTM of
-          2×512 (batch 64, 30 steps) and for attention of 16×8×128×64 and 4×8×512×64. Without a
-          Python that has torch it measures jaxnets alone.
+Time:     about five minutes on two CPU cores, which must be idle.
+Result:   a table and summary.json: medians of milliseconds, their spread and their ratio to
+          PyTorch's, for an LSTM of 2×512 (batch 64, 30 steps), for attention of 16×8×128×64 and
+          4×8×512×64, in float32 and, where the processor has it, bfloat16; for RNNsearch the tokens
+          a second of training and of a search with five beams. Without a Python that has torch it
+          measures jaxnets alone.
 """
 
-import statistics
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import jax
 from tqdm import tqdm
 
-from jaxnets import command, nn, ops
+from jaxnets import command
+from jaxnets.ops.convolution.onednn_support import instruction_set
 from jaxnets.study.programs import processor
 from jaxnets.study.sequence_peer import Peer
 from jaxnets.study.summaries import write_settings
 from jaxnets.study.tables import markdown_table
+from jaxnets.study.timing import Timing, check_spread
+from jaxnets.tasks.sequence_speed import sequence_work, time_by_turns
 from jaxnets.train.run_directory import write_json
 
 
@@ -30,8 +33,12 @@ class Config:
     Attributes:
         lstm: (layers, units, batch, steps).
         attention: of each case (batch, heads, steps, features of a head).
+        translation: RNNsearch's (units, embedding, vocabulary, batch, tokens); () for none.
+        beams: of its search.
+        dtypes: of layers; None for float32, and bfloat16 where the processor multiplies it.
         block_size: a further candidate, attention in blocks of this size; 0 for none.
         rounds: turns; the median counts.
+        pause: seconds between turns, in which the threads of the one before come to rest.
         threads: that PyTorch may use.
         peer_python: a Python that has torch; None to measure jaxnets alone.
         workdir: where summary.json goes.
@@ -39,8 +46,12 @@ class Config:
 
     lstm: tuple[int, int, int, int] = (2, 512, 64, 30)
     attention: tuple[tuple[int, int, int, int], ...] = ((16, 8, 128, 64), (4, 8, 512, 64))
+    translation: tuple[int, ...] = (256, 128, 3000, 64, 20)
+    beams: int = 5
+    dtypes: tuple[str, ...] | None = None
     block_size: int = 0
     rounds: int = 15
+    pause: float = 0.05
     threads: int = 2
     peer_python: str | None = None
     workdir: Path = Path("runs/benchmark_sequences")
@@ -48,64 +59,57 @@ class Config:
 
 def smoke() -> Config:
     """Tiny, one round, without PyTorch."""
-    return Config(lstm=(1, 4, 2, 3), attention=((1, 1, 4, 2),), block_size=2, rounds=1)
+    sizes = {"lstm": (1, 4, 2, 3), "attention": ((1, 1, 4, 2),), "translation": (4, 3, 9, 2, 3)}
+    return Config(**sizes, beams=2, block_size=2, rounds=1, pause=0.0)
 
 
 def cases(config: Config) -> list[dict]:
     """What is timed, in the words that the peer understands."""
-    layers, units, batch, steps = config.lstm
-    lstm = {"kind": "lstm", "layers": layers, "units": units, "batch": batch, "time": steps}
-    names = ("batch", "heads", "time", "features")
-    attention = [
-        {"kind": "attention", **dict(zip(names, a, strict=True))} for a in config.attention
+    half = instruction_set() in ("amx", "avx512_bf16")
+    dtypes = config.dtypes or (("float32", "bfloat16") if half else ("float32",))
+    names = {
+        "lstm": ("layers", "units", "batch", "time"),
+        "attention": ("batch", "heads", "time", "features"),
+        "translation": ("units", "embedding", "vocabulary", "batch", "time"),
+    }
+    layers = [("lstm", config.lstm), *(("attention", sizes) for sizes in config.attention)]
+    found = [(*layer, dtype) for dtype in dtypes for layer in layers]
+    if config.translation:
+        found.append(("translation", config.translation, "float32"))
+    return [
+        {"kind": kind, "train": training, "dtype": dtype, "beams": config.beams}
+        | dict(zip(names[kind], sizes, strict=True))
+        for kind, sizes, dtype in found
+        for training in (False, True)
     ]
-    return [{**case, "train": train} for case in (lstm, *attention) for train in (False, True)]
 
 
-def ours(case: dict, block_size: int | None = None):
-    """The compiled work of a case, and its arguments."""
-    key = jax.random.key(0)
-    if case["kind"] == "attention":
-        shape = (3, *(case[n] for n in ("batch", "heads", "time", "features")))
-        arguments = tuple(jax.random.normal(key, shape))
-
-        def forward(q, k, v):
-            return ops.attend(q, k, v, block_size=block_size)[0]
-
-        def total(q, k, v):
-            return forward(q, k, v).sum()
-
-        work = jax.grad(total, (0, 1, 2)) if case["train"] else forward
-        return jax.jit(work), arguments
-    layer = nn.Recurrent(case["units"], layers=case["layers"])
-    x = jax.random.normal(key, (case["batch"], case["time"], case["units"]))
-    variables = jax.jit(layer.init)(key, x)
-
-    def loss(variables, x):
-        return layer.apply(variables, x)[0].sum()
-
-    work = jax.grad(loss) if case["train"] else lambda v, x: layer.apply(v, x)[0]
-    return jax.jit(work), (variables, x)
-
-
-def measure(case: dict, config: Config, peer: Peer | None) -> dict[str, list[float]]:
-    """Seconds of each round, by candidate; in every round each has its turn."""
-    candidates = {"jaxnets": ours(case)}
+def measure(case: dict, config: Config, peer: Peer | None) -> dict[str, Timing]:
+    """Times of each candidate."""
+    work = {"jaxnets": sequence_work(case)}
     if config.block_size and case["kind"] == "attention":
-        candidates["jaxnets, blocks"] = ours(case, config.block_size)
-    compiled = {name: (work.lower(*a).compile(), a) for name, (work, a) in candidates.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in compiled}
-    for number in range(config.rounds + 1):
-        for name, (work, arguments) in compiled.items():
-            start = time.perf_counter()
-            jax.block_until_ready(work(*arguments))
-            if number:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-        if peer is not None:
-            elapsed = peer(case)
-            if number:
-                seconds.setdefault("torch", []).append(elapsed)
-    return seconds
+        work["jaxnets, blocks"] = sequence_work({**case, "block_size": config.block_size})
+    beside = partial(peer, case) if peer is not None else None
+    return time_by_turns(work, rounds=config.rounds, peer=beside, pause=config.pause)
+
+
+def describe(case: dict) -> str:
+    """A case in words."""
+    hidden = ("kind", "train", "dtype", "beams")
+    sizes = "×".join(str(value) for name, value in case.items() if name not in hidden)
+    beams = case["kind"] == "translation" and not case["train"]
+    doing = f"{case['beams']} beams" if beams else "training" if case["train"] else "forward"
+    return f"{case['kind']} {sizes}, {case['dtype']}, {doing}"
+
+
+def row_of(case: dict, name: str, times: dict[str, Timing]) -> dict:
+    """What is reported of a candidate."""
+    found = {"case": case, "library": name, **times[name].summary()}
+    if case["kind"] == "translation":
+        found["tokens_per_second"] = case["batch"] * case["time"] / found["seconds"]
+    if "torch" in times:
+        found["ratio"] = found["seconds"] / times["torch"].median
+    return found
 
 
 def main(config: Config) -> dict:
@@ -114,28 +118,19 @@ def main(config: Config) -> dict:
     peer = Peer(config.peer_python, config.threads) if config.peer_python else None
     rows = []
     for case in tqdm(cases(config), desc="cases"):
-        seconds = measure(case, config, peer)
-        medians = {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
-        least = {name: 1e3 * min(values) for name, values in seconds.items()}
-        row = {"case": case, "median_ms": medians, "least_ms": least}
-        if "torch" in medians:
-            row["ratio"] = {name: medians[name] / medians["torch"] for name in medians}
-        rows.append(row)
+        times = measure(case, config, peer)
+        check_spread(times, 0.2)
+        rows += [row_of(case, name, times) for name in times]
     if peer is not None:
         peer.close()
-    result = {"processor": processor(), "rows": rows, "torch": peer.version if peer else None}
     table = [
-        (
-            "×".join(str(v) for k, v in row["case"].items() if k not in ("kind", "train")),
-            row["case"]["kind"] + (", training" if row["case"]["train"] else ", forward"),
-            name,
-            f"{ms:.1f}",
-            f"{row['ratio'][name]:.2f}" if "ratio" in row else "–",
-        )
-        for row in rows
-        for name, ms in row["median_ms"].items()
-    ]
-    print(markdown_table(("sizes", "work", "library", "ms", "÷ torch"), table))
+        (describe(r["case"]), r["library"], 1e3 * r["seconds"], f"{r['spread']:.0%}",
+         r.get("tokens_per_second"), r.get("ratio"))
+        for r in rows
+    ]  # fmt: skip
+    header = ("work", "library", "ms", "half the rounds within", "tokens/s", "÷ torch")
+    print(markdown_table(header, table))
+    result = {"processor": processor(), "rows": rows, "torch": peer.version if peer else None}
     write_json(config.workdir / "summary.json", result)
     return result
 

@@ -7,8 +7,8 @@ Command:  python -m experiments.sequence.caption --dataset flickr8k_1000.tar.gz 
           python -m experiments.sequence.caption --weights compressed_SqueezeNet.net \\
               --input photo.jpg
 Time:     a few minutes on two idle cores.
-Result:   summary.json: BLEU-1 to BLEU-4 of the test, greedy and by beam search, and of captions of
-          other pictures; see docs/results.md; attention.png.
+Result:   summary.json: BLEU-1 to BLEU-4 and CIDEr of the test, greedy and by beam search, and of
+          captions of other pictures; see docs/results.md; attention.png.
 
 --weights are those of the network that sees, which stays as it is. Without --dataset and --weights
 it learns drawn pictures. --input describes by the run in --workdir.

@@ -5,8 +5,8 @@ Command:  python -m experiments.sequence.translate --dataset multi30k_ende.tar.g
               --workdir runs/own_pairs
           python -m experiments.sequence.translate --input "ein hund läuft im schnee ."
 Time:     about fifteen CPU minutes for each network.
-Result:   summary.json: BLEU on Multi30k's test2016, German to English, greedy and by beam search;
-          see docs/results.md; attention.png: where the decoder looked.
+Result:   summary.json: BLEU on Multi30k's test2016, German to English, greedy and by beam search
+          (docs/results.md); attention.png, where the decoder looked; lengths.png, BLEU by length.
 
 The same command again resumes. --input translates by the run in --workdir.
 """
@@ -23,6 +23,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models.sequence import EncoderDecoder, RNNSearch, Transformer
 from jaxnets.study.attention_figures import draw_attention
 from jaxnets.study.figures import save_figure
+from jaxnets.tasks.translation_lengths import bleu_by_length, draw_length_curves
 from jaxnets.tasks.translator import Translator, Vocabularies, load_translator, train_vocabularies
 from jaxnets.tasks.translator_training import train_translator
 
@@ -44,6 +45,7 @@ class Config(train.RunOptions):
         buckets: of lengths; each is compiled once.
         longest: tokens; longer pairs are left out, and no more are written.
         beams, length_penalty: of the beam search beside the greedy one.
+        beside: other runs on the same sentences, whose BLEU by length is drawn beside this one's.
         workdir: where the run lives.
     """
 
@@ -66,6 +68,7 @@ class Config(train.RunOptions):
     longest: int = 50
     beams: int = 5
     length_penalty: float = 0.6
+    beside: tuple[Path, ...] = ()
     workdir: Path = Path("runs/translate")
 
 
@@ -104,25 +107,22 @@ def train_network(config: Config) -> dict:
     model = build(config, words)
     names = ("features", "embedding", "layers", "dropout", "vocabulary", "network")
     fitted = train_translator(
-        model,
-        corpus,
-        words,
-        tokenize=tokenize,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        label_smoothing=config.label_smoothing,
-        seed=config.seed,
-        buckets=config.buckets,
-        longest=config.longest,
+        model, corpus, words, options=config, tokenize=tokenize, epochs=config.epochs,
+        batch_size=config.batch_size, learning_rate=config.learning_rate, seed=config.seed,
+        label_smoothing=config.label_smoothing, buckets=config.buckets, longest=config.longest,
         search={"beams": config.beams, "length_penalty": config.length_penalty},
         settings={name: asdict(config)[name] for name in names},
-        options=config,
-    )
+    )  # fmt: skip
+    sentence = corpus["test"][0][0]
     if fitted.variables:
-        translate = Translator(model, fitted.variables, words, config.longest)
-        show(translate, corpus["test"][0][0], config)
-    return fitted.summary
+        show(Translator(model, fitted.variables, words, config.longest), sentence, config)
+    curves: dict = {}
+    for run in (config.workdir, *config.beside) if not fitted.interrupted else ():
+        made = text.read_lines(run / "test_greedy.txt")
+        curves[str(run)] = bleu_by_length(made, corpus["test"], tokenize=tokenize)
+    if curves:
+        save_figure(draw_length_curves(curves), config.workdir / "lengths.png")
+    return {**fitted.summary, "bleu_by_length": curves}
 
 
 def show(translate: Translator, sentence: str, config: Config) -> str:

@@ -10,6 +10,7 @@ from jaxnets.inspect.gradient_paths import (
 )
 from jaxnets.inspect.layer import Layer, Trace
 from jaxnets.inspect.principles import Check, Stage, check_principles, checks_of, stages
+from jaxnets.inspect.sequence_paths import path_length, reach, sequential_products
 from jaxnets.inspect.sparse_structure import (
     SparseLayer,
     cluster_units,
@@ -53,8 +54,11 @@ __all__ = [
     "gradient_through_time",
     "layer_table",
     "model_cards",
+    "path_length",
     "propose_sparse_layer",
+    "reach",
     "receptive_fields",
+    "sequential_products",
     "spatial_reach",
     "stages",
     "totals",

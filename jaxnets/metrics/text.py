@@ -1,6 +1,7 @@
-"""Measures of written text, by the libraries that papers report: sacreBLEU and jiwer.
+"""Measures of written text, by the libraries that papers report: sacreBLEU, jiwer, pycocoevalcap.
 
-Both are extras (``pip install 'jaxnets[text]'``) that are imported when they are needed.
+All are extras (``pip install 'jaxnets[text]'``, of captions ``'jaxnets[captions]'``) that are
+imported when they are needed.
 """
 
 import re
@@ -88,6 +89,50 @@ def corpus_bleu(
         float(found.bp),
         str(metric.get_signature()),
     )
+
+
+def cider(hypotheses: Sequence[str], references: Sequence[str] | Sequence[Sequence[str]]) -> float:
+    """CIDEr of captions by pycocoevalcap, the evaluation of COCO's captions.
+
+    n-grams (n = 1 … 4) are weighed by tf · idf, idf = log(N / pictures whose references have the
+    n-gram); of each n the cosine of hypothesis and reference, the hypothesis' weights clipped to
+    the reference's and times exp(−(difference in length)² / 72); ten times the mean over n and
+    references. It is the variant that its authors call CIDEr-D, and that papers report as CIDEr,
+    mostly times 100.
+
+    Words stand between spaces: the tokenizer of the evaluation, which needs Java, is left out, so
+    that both sides should be in lower case and without punctuation.
+
+    Args:
+        hypotheses: (N,) captions; of one picture alone all idf are 0, and so is the measure.
+        references: (N,) texts; or for each hypothesis several.
+
+    Returns:
+        0 to 10, the mean over the pictures.
+
+    Raises:
+        JaxnetsError: pycocoevalcap is not installed.
+        ValueError: no hypotheses, not as many references, or a hypothesis without any.
+
+    Source: Vedantam et al. 2015 (CIDEr: Consensus-based Image Description Evaluation), §4 and §5.
+
+    >>> round(cider(["a red cat", "a blue bird"], [["a red dog"], ["a blue bird"]]), 6)
+    5.0
+    """
+    if not hypotheses or len(hypotheses) != len(references):
+        raise ValueError(
+            f"references: got {len(references)} for {len(hypotheses)} hypotheses; expected some, "
+            "and as many of each"
+        )
+    several = [[r] if isinstance(r, str) else list(r) for r in references]
+    if bare := [number for number, texts in enumerate(several) if not any(map(str.strip, texts))]:
+        raise ValueError(f"references[{bare[0]}]: got no words; expected at least one caption")
+    try:
+        from pycocoevalcap.cider.cider import Cider
+    except ImportError:
+        raise _missing("CIDEr", "pycocoevalcap", "captions") from None
+    texts = {number: [text] for number, text in enumerate(hypotheses)}
+    return float(Cider().compute_score(dict(enumerate(several)), texts)[0])
 
 
 def word_error_rate(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -183,9 +228,9 @@ def _jiwer() -> Any:
     try:
         import jiwer
     except ImportError:
-        raise _missing("error rates", "jiwer") from None
+        raise _missing("an error rate", "jiwer") from None
     return jiwer
 
 
-def _missing(what: str, package: str) -> JaxnetsError:
-    return JaxnetsError(f"{what} need {package}: pip install 'jaxnets[text]'")
+def _missing(what: str, package: str, extra: str = "text") -> JaxnetsError:
+    return JaxnetsError(f"{what} needs {package}: pip install 'jaxnets[{extra}]'")

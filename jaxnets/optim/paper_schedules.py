@@ -139,3 +139,25 @@ def resnet_cifar(init_value: float = 0.1, total_steps: int = 64_000) -> Schedule
     """
     check_count("total_steps", total_steps, low=4)
     return multi_step(init_value, (total_steps // 2, 3 * total_steps // 4), 0.1)
+
+
+def sutskever(init_value: float, steps_per_epoch: int) -> Schedule:
+    """Sequence to sequence: halved every half epoch after five (Sutskever et al. 2014, §3.4).
+
+    Of the paper's 7.5 epochs the last half has 1/32 of the first rate, 0.7 there.
+
+    Args:
+        init_value: the first rate.
+        steps_per_epoch: updates in an epoch.
+
+    Returns:
+        count → rate, a float array of the count's shape.
+
+    Raises:
+        ValueError: the rate below 0, or ``steps_per_epoch`` not a whole number of at least 2.
+
+    >>> [round(float(sutskever(0.7, 100)(t)), 6) for t in (499, 500, 550, 749)]
+    [0.7, 0.35, 0.175, 0.021875]
+    """
+    check_count("steps_per_epoch", steps_per_epoch, low=2)
+    return multi_step(init_value, [n * steps_per_epoch // 2 for n in range(10, 15)], 0.5)

@@ -156,6 +156,7 @@ _SCHEDULES: dict[str, Callable[..., Any]] = {
     "snapshot": schedules.snapshot_cosine,
     "squeezenet": paper_schedules.squeezenet,
     "step": _step,
+    "sutskever": _without_total(paper_schedules.sutskever),
     "warm_restarts": _warm_restarts,
 }
 

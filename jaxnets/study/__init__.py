@@ -13,6 +13,7 @@ from jaxnets.study.programs import Compiled, compile_ahead, processor
 from jaxnets.study.statistics import (
     Interval,
     difference_interval,
+    growth_exponent,
     log_interval,
     mean_interval,
     median_interval,
@@ -37,6 +38,7 @@ __all__ = [
     "curves_and_dots",
     "difference_interval",
     "dots",
+    "growth_exponent",
     "log_interval",
     "make_keys",
     "markdown_table",

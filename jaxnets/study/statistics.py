@@ -214,6 +214,30 @@ def share_interval(hits: ArrayLike, *, confidence: float = CONFIDENCE) -> Interv
     return Interval(count / total, float(found.low), float(found.high))
 
 
+def growth_exponent(sizes: ArrayLike, values: ArrayLike) -> float:
+    """p of values ∝ sizes^p: the slope of the least-squares line through their logarithms.
+
+    Args:
+        sizes: (n,) positive, at least two different ones.
+        values: (n,) positive.
+
+    Returns:
+        The slope: 1 for what grows in proportion, 2 with the square, 0 for what does not grow.
+
+    Raises:
+        ValueError: other shapes, or a number that is not positive.
+
+    >>> round(growth_exponent([10, 100, 1000], [3.0, 300.0, 30_000.0]), 6)
+    2.0
+    """
+    x, y = _paired(sizes, values)
+    if x.ndim != 1 or len(np.unique(x)) < 2 or not ((x > 0).all() and (y > 0).all()):
+        raise ValueError(
+            f"sizes and values: got {x} and {y}; expected positive numbers of two sizes at least"
+        )
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
 def _checked(values: ArrayLike, confidence: float) -> np.ndarray:
     x = np.asarray(values, np.float64).ravel()
     if not x.size:

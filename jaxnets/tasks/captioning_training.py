@@ -7,9 +7,12 @@ import flax.linen as nn
 
 from jaxnets.data.captions import Captions
 from jaxnets.data.text import TextTokenizer
+from jaxnets.errors import JaxnetsError
+from jaxnets.metrics import cider
 from jaxnets.tasks.captioning import SEES, bleu_scores, encode_captions, with_attention_terms
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.writing import write
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -58,7 +61,9 @@ def train_captioner(
     Returns:
         `jaxnets.train.run.Fitted`; its summary has ``test_bleu1`` … ``test_bleu4`` of the greedy
         search, ``test_beam_bleu1`` … of the beam search, ``test_exchanged_bleu1`` … where each
-        picture is described by what was written to the one before, and sacreBLEU's ``signature``.
+        picture is described by what was written to the one before, and sacreBLEU's ``signature``;
+        where pycocoevalcap is installed ``test_cider``, ``test_beam_cider`` and
+        ``test_exchanged_cider`` (`jaxnets.metrics.cider`).
 
     Raises:
         JaxnetsError: as `jaxnets.train.fit`.
@@ -66,9 +71,9 @@ def train_captioner(
 
     >>> train_captioner(None, {}, None, options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir = directory_of(options)
+    workdir = workdir_of(options)
     if hard and sampling:
         raise ValueError("sampling: got some; hard attention learns from the true words alone")
     source = encode_captions(captions["train"], tokenizer)
@@ -77,12 +82,11 @@ def train_captioner(
         for split in ("validation", "test")
     )
 
-    def scores(written, split: str) -> dict[str, Any]:
-        made = [tokenizer.decode(tokens) for tokens in written]
-        return bleu_scores(made, captions[split].texts)
+    def texts(written) -> list[str]:
+        return [tokenizer.decode(tokens) for tokens in written]
 
     def score(written) -> dict[str, float]:
-        return {"bleu": float(scores(written, "validation")["bleu4"])}
+        return {"bleu": float(bleu_scores(texts(written), captions["validation"].texts)["bleu4"])}
 
     def summarize(fitted: Fitted) -> dict[str, Any]:
         tokenizer.save(workdir / "vocabulary.json")
@@ -91,11 +95,16 @@ def train_captioner(
         greedy = write(model.apply, fitted.variables, test, **limits)
         beam = write(model.apply, fitted.variables, test, beams=beams, **limits)
         exchanged = [*greedy[-1:], *greedy[:-1]]
-        for name, written in (("", greedy), ("beam_", beam), ("exchanged_", exchanged)):
-            for kind, value in scores(written, "test").items():
+        lines = {"": texts(greedy), "beam_": texts(beam), "exchanged_": texts(exchanged)}
+        for name, made in lines.items():
+            for kind, value in bleu_scores(made, captions["test"].texts).items():
                 found["signature" if kind == "signature" else f"test_{name}{kind}"] = value
-        lines = [tokenizer.decode(tokens) for tokens in beam]
-        (workdir / "test_beam.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        try:
+            for name, made in lines.items():
+                found[f"test_{name}cider"] = cider(made, captions["test"].texts)
+        except JaxnetsError as lacking:
+            print(f"note: {lacking}")
+        (workdir / "test_beam.txt").write_text("\n".join(lines["beam_"]) + "\n", encoding="utf-8")
         return found
 
     return train_writer(

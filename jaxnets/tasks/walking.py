@@ -12,8 +12,9 @@ from jaxnets.data.sail import Instruction
 from jaxnets.data.text import END, START, TextTokenizer
 from jaxnets.data.worlds import ACTIONS, World
 from jaxnets.models.sequence import Walker
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.writing import READS, write
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -71,6 +72,39 @@ def arrived(world: World, source: SequencePairs, written: Sequence[np.ndarray]) 
     return np.array(ends) == source.extra["goal"]
 
 
+def hold_out_walks(
+    instructions: Sequence[Instruction], count: int = 300
+) -> tuple[list[Instruction], list[Instruction]]:
+    """Instructions to learn from, and others that none of them asks for on the same spot.
+
+    What is asked from one pose in one sentence is on one side alone; of those that are held out
+    each is there once.
+
+    Args:
+        instructions: (N,), some of which may ask for the same.
+        count: that are held out, at most a fourth of the different ones.
+
+    Returns:
+        (instructions to learn from, instructions that are held out).
+
+    >>> from jaxnets.data.sail import made_up_walks
+    >>> kept, held = hold_out_walks(made_up_walks(400)[1], 50)
+    >>> len(held), {one[1:3] for one in kept} & {one[1:3] for one in held}
+    (50, set())
+    """
+    different = list(dict.fromkeys((one.map, one.start, one.sentence) for one in instructions))
+    order = shuffle.permutation(len(different), 0, use=shuffle.VALIDATION)
+    chosen = {different[row] for row in order[: max(1, min(count, len(different) // 4))]}
+    kept, held = [], {}
+    for one in instructions:
+        asked = one.map, one.start, one.sentence
+        if asked in chosen:
+            held[asked] = one
+        else:
+            kept.append(one)
+    return kept, list(held.values())
+
+
 def train_walker(
     model: Walker,
     training: Sequence[Instruction],
@@ -114,9 +148,9 @@ def train_walker(
 
     >>> train_walker(None, (), (), None, options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir, world = directory_of(options), model.world
+    workdir, world = workdir_of(options), model.world
     source = encode_walks(training, tokenizer, buckets=buckets)
     order = shuffle.permutation(len(source), 0, use=shuffle.VALIDATION)
     held = max(1, len(source) // 10)

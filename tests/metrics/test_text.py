@@ -2,10 +2,12 @@
 
 import math
 import random
+import sys
 
 import pytest
 
 from jaxnets import metrics
+from jaxnets.errors import JaxnetsError
 
 
 def test_bleu_is_that_of_its_definition():
@@ -48,6 +50,44 @@ def test_error_rates_are_edits_over_what_was_said():
     assert metrics.character_error_rate(heard, said) == pytest.approx(letters / sum(map(len, said)))
 
 
+def test_cider_is_counted_by_hand():
+    """Two pictures, so that idf is log 2 of an n-gram that one of them has, and 0 of "a"."""
+    # Of "a red cat" one of two words that weigh, "red", and one of two pairs are in "a red dog": a
+    # cosine of 1/2 each, no triple, and no text has four words. A text of its own: 1, 1, 1 and 0.
+    first, second = 10 * (1 / 2 + 1 / 2 + 0 + 0) / 4, 10 * (1 + 1 + 1 + 0) / 4
+    found = metrics.cider(["a red cat", "a blue bird"], ["a red dog", "a blue bird"])
+    assert found == pytest.approx((first + second) / 2, rel=1e-9)
+    # References are averaged over: the second one has nothing in common.
+    several = [["a red dog", "tall trees here"], ["a blue bird"]]
+    found = metrics.cider(["a red cat", "a blue bird"], several)
+    assert found == pytest.approx((first / 2 + second) / 2, rel=1e-9)
+    # One word too few: cosines √½, √½, 0, 0 times exp(−1/72). "red" twice counts once: 1 / (2 √2).
+    short = 10 * math.exp(-1 / 72) * 2 * math.sqrt(1 / 2) / 4
+    found = metrics.cider(["a red", "a blue bird"], ["a red dog", "a blue bird"])
+    assert found == pytest.approx((short + second) / 2, rel=1e-9)
+    twice = 10 * (1 / (2 * math.sqrt(2)) + 0 + 0 + 0) / 4
+    found = metrics.cider(["red red", "a blue bird"], ["red dog", "a blue bird"])
+    assert found == pytest.approx((twice + second) / 2, rel=1e-9)
+    found = metrics.cider(["", "a blue bird"], ["a red dog", "a blue bird"])
+    assert found == pytest.approx(second / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("package", "call"),
+    [
+        ("pycocoevalcap", lambda: metrics.cider(["a"], ["a"])),
+        ("sacrebleu", lambda: metrics.corpus_bleu(["a"], ["a"])),
+        ("jiwer", lambda: metrics.word_error_rate(["a"], ["a"])),
+    ],
+)
+def test_a_library_that_is_missing_is_named(package, call, monkeypatch):
+    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(JaxnetsError, match=rf"needs {package}: pip install 'jaxnets\["):
+        call()
+
+
 def test_vqa_accuracy_is_the_challenges():
     people = ["Yes."] * 4 + ["no"] * 6
     assert metrics.vqa_accuracy("yes", people) == 1.0
@@ -64,6 +104,8 @@ def test_vqa_accuracy_is_the_challenges():
         (lambda: metrics.corpus_bleu(["a", "b"], [["a"], ["a", "b"]]), "as many each"),
         (lambda: metrics.word_error_rate(["a"], []), "got 1 for 0 references"),
         (lambda: metrics.word_error_rate(["a"], [" "]), r"references\[0\]: is empty"),
+        (lambda: metrics.cider([], []), "got 0 for 0 hypotheses"),
+        (lambda: metrics.cider(["a", "b"], [["a"], [" "]]), r"references\[1\]: got no words"),
         (lambda: metrics.vqa_accuracy("a", ["a"]), "got 1; expected at least two"),
     ],
 )

@@ -2,14 +2,29 @@
 
 from functools import partial
 
+import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.models.sequence import EncoderDecoder, LanguageModel, RNNSearch, Transformer
+from jaxnets import nn
+from jaxnets.data.sail import made_up_walks
+from jaxnets.models.sequence import (
+    AttendingCaptioner,
+    EncoderDecoder,
+    GlimpseAnswerer,
+    LanguageModel,
+    RNNSearch,
+    SequenceRegressor,
+    SpatialMemory,
+    Speller,
+    Transformer,
+    Walker,
+)
 from jaxnets.models.sequence.transformer import Heads
 from jaxnets.nn import MultiHeadAttention
+from jaxnets.study.attention_figures import draw_attention
 
 
 def test_sutskevers_network_has_the_papers_384_million_parameters():
@@ -85,6 +100,86 @@ def test_writers_step_as_they_are_taught_and_padding_changes_nothing(name):
         assert weights.shape == (2, 3, 4) and (weights[0, :, 3] == 0).all()
     if name == "transformer":  # no room is left
         assert jnp.isnan(step(carry, TARGET[:, 0])[1]).all()
+
+
+SOUND = jax.random.normal(jax.random.PRNGKey(4), (2, 4, 3))
+GRIDS = jax.random.normal(jax.random.PRNGKey(5), (2, 2, 3, 5))
+WORLD = made_up_walks(1, side=2)[0]
+# Network, what it reads, the name of what is hidden and of its mask, and what it is taught.
+READERS = {
+    **{name: (model, {"source": SOURCE}, "source") for name, model in WRITERS.items()},
+    "speller": (Speller(3, 7, 4, embedding=3, cell="lstm", pyramid=1), {"source": SOUND}, "source"),
+    "walker": (Walker(9, 4, WORLD), {"source": SOURCE, "pose": jnp.array([0, 3])}, "source"),
+    "memory": (SpatialMemory(9, 3, 4, longest=4), {"image": GRIDS, "tokens": SOURCE}, "tokens"),
+    "glimpses": (GlimpseAnswerer(9, 3, 4, 5, 6, 7), {"image": GRIDS, "tokens": SOURCE}, "tokens"),
+    "language model": (LanguageModel(9, 4), {"tokens": SOURCE}, "tokens"),
+    "regressor": (SequenceRegressor(4), {"x": SOUND}, "x"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_mask_that_hides_everything_gives_finite_outputs_and_gradients(name):
+    """One sequence of the two is hidden; neither what it holds nor its padding counts."""
+    model, read, hidden = READERS[name]
+    mask_name = {"source": "source_mask", "tokens": "token_mask"}.get(hidden, "mask")
+    mask_name = "mask" if name == "language model" else mask_name
+    inputs = {**read, mask_name: jnp.array([[False] * 4, [True] * 4])}
+    if "source" in read:
+        inputs["target"] = TARGET
+    variables = jax.jit(model.init)(jax.random.PRNGKey(0), **inputs)
+
+    @jax.jit
+    def outputs(variables, x):
+        return jax.tree.leaves(model.apply(variables, **{**inputs, hidden: x}))[0]
+
+    found = outputs(variables, read[hidden])
+    slopes = jax.jit(jax.grad(lambda v: jnp.sin(outputs(v, read[hidden])).sum()))(variables)
+    assert all(np.isfinite(leaf).all() for leaf in (found, *jax.tree.leaves(slopes)))
+    np.testing.assert_array_equal(outputs(variables, read[hidden].at[0].set(2)), found)
+    assert np.abs(outputs(variables, read[hidden].at[1].set(2)) - found)[1].max() > 1e-6
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_half_precision_changes_little(name):
+    model, read, _ = READERS[name]
+    inputs = {**read, **({"target": TARGET} if "source" in read else {})}
+    variables = jax.jit(model.init)(jax.random.PRNGKey(0), **inputs)
+    half = model.clone(dtype=jnp.bfloat16)
+    assert jax.tree.map(
+        jnp.shape, jax.eval_shape(half.init, jax.random.PRNGKey(0), **inputs)
+    ) == jax.tree.map(jnp.shape, variables)
+    full, low = (jax.tree.leaves(jax.jit(m.apply)(variables, **inputs))[0] for m in (model, half))
+    assert low.dtype == full.dtype == jnp.float32
+    # Eight bits: 0.4 % of numbers below about 3, a few times over; norms of four features add.
+    assert 0 < np.abs(low - full).mean() < 0.05
+
+
+def test_five_systems_attend_by_one_module_and_give_maps_of_one_form():
+    """Picture to caption, picture and question to answer, sound to letters, words to actions."""
+    places = jax.random.normal(jax.random.PRNGKey(6), (2, 6, 5))
+    captioner = AttendingCaptioner(7, 4, 3), {"source": places, "target": TARGET}
+    systems = {"captions": captioner}
+    for name in ("speller", "walker", "memory", "glimpses"):
+        model, read, _ = READERS[name]
+        systems[name] = model, read | ({"target": TARGET} if "source" in read else {})
+    queries = {"captions": 3, "speller": 3, "walker": 3, "memory": 1, "glimpses": 2}
+    keys = {"captions": 6, "speller": 2, "walker": 4, "memory": 6, "glimpses": 6}
+    for name, (model, inputs) in systems.items():
+        used = set()
+
+        def note(call, args, kwargs, context, used=used):
+            if context.method_name == "__call__":
+                used.add(type(context.module))
+            return call(*args, **kwargs)
+
+        variables = jax.jit(model.init)(jax.random.PRNGKey(0), **inputs)
+        with linen.intercept_methods(note):
+            _, stored = model.apply(variables, **inputs, mutable=["attention"])
+        assert nn.Attend in used, name
+        (weights,) = jax.tree.leaves(stored)
+        assert weights.shape == (2, queries[name], keys[name]), name
+        np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
+        draw_attention(np.asarray(weights[0]))
 
 
 def test_rnnsearch_is_its_papers_formulas():

@@ -100,6 +100,7 @@ SCHEDULES = {
     "inception": paper_schedules.inception(0.5, 2),
     "resnet_cifar": paper_schedules.resnet_cifar(0.5, 40),
     "squeezenet": paper_schedules.squeezenet(0.5, 40),
+    "sutskever": paper_schedules.sutskever(0.5, 4),
 }
 
 

@@ -245,3 +245,16 @@ def test_an_answerer_learns_and_is_opened_again(name, tmp_path):
     assert next(iter(said)) == test.answers[0][0]
     assert weights.shape == (2, 16)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    if name == "memory":
+        # Words lead to the shape: on its places lies more than on as many others.
+        on_shape, share = [], []
+        for row in range(0, len(test.texts), 2):
+            picture = np.asarray(test.pictures[test.picture[row]])
+            covered = (picture != 235).any(-1).reshape(4, 4, 4, 4).any((1, 3)).ravel()
+            _, weights = answer(
+                model, found.variables, words, answers, picture, test.texts[row], longest=8
+            )
+            on_shape.append(weights[:, covered].sum(-1))
+            share.append(covered.mean())
+        print(np.mean(on_shape, 0), np.mean(share), np.std(on_shape, 0))
+        assert np.mean(on_shape, 0).max() > np.mean(share) + 0.2

@@ -10,7 +10,7 @@ from jaxnets.data.sail import made_up_walks
 from jaxnets.data.text import START, train_tokenizer
 from jaxnets.data.worlds import FORWARD, LEFT
 from jaxnets.models.sequence import Walker
-from jaxnets.tasks.walking import WALKS, encode_walks, follow, train_walker
+from jaxnets.tasks.walking import WALKS, encode_walks, follow, hold_out_walks, train_walker
 
 
 def setting(count=250):
@@ -42,6 +42,23 @@ def test_walking_freely_is_walking_as_taught():
     # Another pose is another sight, and other words are other actions.
     moved = {**read, "pose": (read["pose"] + 5) % len(world.sight)}
     assert not np.allclose(jax.jit(model.apply)(variables, **moved, target=target), whole)
+
+
+def test_walks_that_are_held_out_are_asked_for_nowhere_else():
+    _, told = made_up_walks(6000)
+    training, test = hold_out_walks(told)
+    asked = lambda one: (one.start, one.sentence)  # noqa: E731
+    assert len(test) == 300 == len({*map(asked, test)})
+    assert not {*map(asked, training)} & {*map(asked, test)}
+    # Nothing else is left out, and what is learned from is in its order.
+    lost = {*map(asked, told)} - {*map(asked, training)}
+    assert lost == {*map(asked, test)}
+    assert training == [one for one in told if asked(one) not in lost]
+    # A kind of sentence has its share of the test.
+    turns = np.mean([one.sentence.startswith("turn") for one in test])
+    assert 0.3 < turns < 0.8
+    few = hold_out_walks(told[:8])
+    assert len(few[1]) == 2 and len(few[0]) >= 6
 
 
 @pytest.mark.slow

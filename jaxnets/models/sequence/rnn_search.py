@@ -40,7 +40,7 @@ class SearchCell(nn.Module):
 
     @nn.compact
     def __call__(self, carry, inputs, keys, values, mask):
-        attend = Attend("additive", self.units, False, self.dtype, name="attend")
+        attend = Attend("additive", self.units, False, dtype=self.dtype, name="attend")
         context, weights = attend(carry[0][:, None], keys, values, mask=mask[:, None])
         context, before = context[:, 0], carry[0]
         recurrent = DirectionWeights(self.features, self.cell, name="recurrent")

@@ -49,7 +49,7 @@ class WalkCell(nn.Module):
         pose = jnp.asarray(self.world.moves)[pose, action]
         seen = jnp.asarray(self.world.sight)[pose]
         seen = Dense(self.features, use_bias=False, dtype=self.dtype, name="look")(seen)
-        attend = Attend("additive", self.features, False, self.dtype, name="attend")
+        attend = Attend("additive", self.features, False, dtype=self.dtype, name="attend")
         context, weights = attend(state[0][:, None], keys, words, mask=mask[:, None])
         inputs = jnp.concatenate((context[:, 0], seen), -1)
         own = DirectionWeights(self.features, "lstm", name="recurrent")(inputs.shape[-1])
