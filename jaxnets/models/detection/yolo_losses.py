@@ -13,7 +13,6 @@ from jaxnets.models.detection.darknet_layers import HEADS
 from jaxnets.models.detection.targets import objects_of
 from jaxnets.ops import boxes
 
-
 SMALLEST = 1.0  # pixels
 
 
