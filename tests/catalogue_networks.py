@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from turns import TURNS
 
 from jaxnets.models import model_info
+from jaxnets.models.overfeat import Layer
 
 
 class Network(NamedTuple):
@@ -70,6 +71,16 @@ NETWORKS = {
         "zfnet",
         {"channels": (8, 16, 24, 24, 16), "fc_width": 32, "fc_window": 1, "paper_init": False},
         (64, 64, 3),
+    ),
+    "overfeat_fast": Network(
+        "overfeat_fast",
+        {
+            "layers": (Layer(12, 5, 2, pool=2), Layer(16, padding=1, pool=2)),
+            "fc_widths": (24, 16),
+            "fc_window": 2,
+            "dropout_rate": 0.2,
+        },
+        (19, 19, 3),
     ),
     "squeezenet1_1": Network(
         "squeezenet1_1", {"stages": (((8, 16),), ((8, 16),)), "stem_width": 8}, (32, 32, 3)

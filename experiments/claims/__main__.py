@@ -4,8 +4,9 @@ Command:  python -m experiments.claims
           python -m experiments.claims --quick
           python -m experiments.claims --only relu_is_fast dropout_helps
           python -m experiments.claims --list
-Time:     25 to 40 minutes on two CPU cores; --quick less than three. Networks this small gain
-          little from an accelerator.
+          python -m experiments.claims --time
+Time:     under two hours on two CPU cores (--time prints what each claim takes, or may take);
+          --quick less than three minutes. Networks this small gain little from an accelerator.
 Result:   runs/claims/ (runs/claims_quick/): claims.html (one file with everything in it), claims.md
           with figures/, results/NAME.json, summary.json.
 
@@ -24,7 +25,7 @@ from experiments.claims import find_claims
 from jaxnets import command
 from jaxnets.study.page import verdict_of, write_page
 from jaxnets.study.programs import processor
-from jaxnets.study.runner import choose, run_claims
+from jaxnets.study.runner import Cost, choose, costs, run_claims
 from jaxnets.train.run_directory import RunDirectory, write_json
 
 TITLE = "What the course advises, measured"
@@ -38,6 +39,7 @@ class Config:
         quick: few keys and steps on the embedded digits.
         only: names of claims (default: all).
         list: print the names and sentences, run nothing.
+        time: print the minutes of each claim of a normal run, run nothing.
         restart: forget stored results of the chosen claims.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
         workdir: where results go (default: runs/claims, or runs/claims_quick).
@@ -46,6 +48,7 @@ class Config:
     quick: bool = False
     only: tuple[str, ...] = ()
     list: bool = False
+    time: bool = False
     restart: bool = False
     data_dir: Path | None = None
     workdir: Path | None = None
@@ -69,6 +72,10 @@ def main(config: Config, *, mode: str | None = None) -> dict[str, Any]:
         for name, claim in claims.items():
             print(f"{name:<32}{claim.sentence}")
         return {name: {"sentence": claim.sentence} for name, claim in claims.items()}
+    if config.time:
+        taken = costs(claims, config.workdir or Path("runs/claims"), data_dir=config.data_dir)
+        print(_times(taken))
+        return {name: cost._asdict() for name, cost in taken.items()}
     mode = mode or ("quick" if config.quick else "full")
     workdir = config.workdir or Path("runs/claims" if mode == "full" else f"runs/claims_{mode}")
     # For its lock: what is asked for may differ from call to call, every result carries its mark.
@@ -107,6 +114,22 @@ def _report(records: dict[str, dict[str, Any]], mode: str) -> str:
         detail = r["error"].splitlines()[0][:80] if "error" in r else r["sentence"]
         lines.append(f"  {verdict_of(r, mode):<16}{name:<32}{r['seconds']:6.1f} s  {detail}")
     return "\n".join(lines)
+
+
+def _times(taken: dict[str, Cost]) -> str:
+    lines = [
+        f"{name:<32}{cost.minutes:6.1f} min  {'measured' if cost.measured else 'at most'}"
+        for name, cost in taken.items()
+    ]
+    left = sum(cost.minutes for cost in taken.values() if not cost.measured)
+    total = sum(cost.minutes for cost in taken.values())
+    return "\n".join(
+        [
+            *lines,
+            f"{len(taken)} claims: {total:.0f} minutes on two idle CPU cores, of which at most "
+            f"{left:.0f} are left",
+        ]
+    )
 
 
 def _from_the_command_line(config: Config) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def _helps(
         experiment=f"A small convolutional network {experiment}",
         measure=compare,
         full=Comparison(kinds=kinds, **{**CIFAR, "keys": 5, **full}),
+        minutes=2,
         quick=Comparison(kinds=kinds, **QUICK),
         tiny=Comparison(kinds=kinds, **TINY),
     )
@@ -80,6 +81,7 @@ CLAIMS = (
         "crops.",
         measure=several_views,
         full=Augmented(**CIFAR, keys=8, sizes=(2000,), evaluations=1),
+        minutes=2,
         quick=Augmented(**QUICK | {"evaluations": 1}),
         tiny=Augmented(**TINY | {"evaluations": 1}),
     ),

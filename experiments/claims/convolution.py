@@ -1,6 +1,6 @@
-"""Kernels and pooling of convolutional networks."""
+"""Kernels, pooling, normalization and depth of convolutional networks."""
 
-from experiments.claims.measures import augmentation, convolution
+from experiments.claims.measures import augmentation, convolution, deeper_networks, response_norm
 from jaxnets.study.claims import Claim
 
 CIFAR = {"dataset": "cifar10", "train": 5000, "test": 2000, "keys": 4}
@@ -21,6 +21,7 @@ CLAIMS = (
         "better of the same rates. The claim allows half a point of test accuracy.",
         measure=convolution.stack_of_small_kernels,
         full=convolution.Bodies(**CIFAR, steps=160),
+        minutes=2,
         **BODIES,
     ),
     Claim(
@@ -32,6 +33,7 @@ CLAIMS = (
         "rates. The claim allows half a point of test accuracy.",
         measure=convolution.bottleneck,
         full=convolution.Bodies(**CIFAR, channels=32, steps=120),
+        minutes=2,
         **BODIES,
     ),
     Claim(
@@ -44,6 +46,7 @@ CLAIMS = (
         "was 0.4 points.",
         measure=augmentation.overlapping_pooling,
         full=augmentation.Augmented(dataset="cifar10", test=4000, keys=6, sizes=(4000,), steps=320),
+        minutes=2,
         quick=augmentation.Augmented(keys=3, sizes=(300,), steps=40, evaluations=1),
         tiny=augmentation.Augmented(keys=2, sizes=(300,), steps=2, evaluations=1),
     ),
@@ -57,7 +60,54 @@ CLAIMS = (
         "first weights, batches and learning rate for both.",
         measure=convolution.fractional_pooling,
         full=convolution.Pooling(train=200, keys=6),
+        minutes=2,
         quick=convolution.Pooling(train=150, keys=2, width=8, steps=40, evaluations=2),
         tiny=convolution.Pooling(train=64, test=64, keys=2, width=4, steps=2, evaluations=1),
+    ),
+    Claim(
+        name="lrn_gains_nothing",
+        sentence="Local response normalization only costs time: networks classify as well without",
+        source="Simonyan and Zisserman (2015), section 2.1 and table 3",
+        experiment="A small network after AlexNet, three 5×5 convolutions with overlapping "
+        "pooling, has AlexNet's normalization behind the first two or not; each at the better of "
+        "the same rates, same first weights and batches. A training step of both is timed in "
+        "turn. The claim allows a gain of one point; VGG's was −0.1 of top-1, AlexNet reports 2 "
+        "points on CIFAR-10.",
+        measure=response_norm.accuracy_and_time,
+        full=response_norm.Normalized(**CIFAR),
+        minutes=5,
+        quick=response_norm.Normalized(
+            keys=2, widths=(4, 8, 8), rates=(0.03,), steps=40, evaluations=2, rounds=5
+        ),
+        tiny=response_norm.Normalized(
+            keys=2,
+            train=64,
+            test=20,
+            widths=(2, 4, 4),
+            rates=(0.1,),
+            steps=1,
+            evaluations=1,
+            rounds=2,
+        ),
+    ),
+    Claim(
+        name="shallower_networks_start_deeper_ones",
+        sentence="A deep plain network learns from the layers of a shallower one, but well chosen "
+        "random weights do as well",
+        source="Simonyan and Zisserman (2015), section 3.1",
+        experiment="VGG in small on CIFAR-10: four convolutions are trained, and eight begin with "
+        "these four and their classifier, all else at random. First weights are half as large as "
+        "He's, which VGG's were in the widest layers; beside them, eight layers that are all "
+        "random, half of He's and He's own. Each at the better of the same rates. The claim wants "
+        "the first to beat fresh weights of that size, and He's to be no worse by a point.",
+        measure=deeper_networks.deeper,
+        full=deeper_networks.Depths(**{**CIFAR, "test": 1000}),
+        minutes=8,
+        quick=deeper_networks.Depths(
+            keys=2, widths=(4, 4, 8), rates=(0.03,), steps=40, evaluations=2
+        ),
+        tiny=deeper_networks.Depths(
+            keys=2, train=64, test=20, widths=(2, 2, 4), rates=(0.1,), steps=1, evaluations=1
+        ),
     ),
 )

@@ -1,10 +1,12 @@
-"""Train a small detector on annotated images of your own: an SSD, a YOLO, a Mask R-CNN.
+"""Train a small detector on annotated images of your own: an SSD, a YOLO, an R-CNN.
 
 Command:  python -m experiments.detection.train_detector --data FOLDER
           python -m experiments.detection.train_detector --data bccd --size 240 320 \\
               --workdir runs/bccd
           python -m experiments.detection.train_detector --data bccd --size 240 320 \\
               --recipe.kind yolo --workdir runs/bccd_yolo
+          python -m experiments.detection.train_detector --data bccd --size 240 320 \\
+              --recipe.kind fast_rcnn --workdir runs/bccd_fast_rcnn
           python -m experiments.detection.train_detector --data pennfudan --size 288 288 \\
               --recipe.kind mask_rcnn --recipe.trunk fastestdet.pth --workdir runs/pennfudan
           python -m experiments.detection.train_detector --data people --size 256 256 \\

@@ -5,21 +5,20 @@ Command:  python -m experiments.transfer.transfer_strategies
               --different scrambled --image-size 8 --small 5 --large 100
           python -m experiments.transfer.transfer_strategies --image-size 32 \
               --weights resnet20-12fca82f.th
-Time:     four and a half minutes on two CPU cores.
-Result:   runs/transfer_strategies/: summary.json with the table, the measured similarities, the
-          advice and a verdict on it in every case; transfer.png. With 20 similar examples a class
-          fine-tuning (52.7 %) beat the linear classifier (47.7 %), against the advice; with 20
-          different ones no transfer reached a network from scratch (95.2 %), as the advice warns;
-          with 1,000 a class training more layers helped in both cases.
+          python -m experiments.transfer.transfer_strategies --residual-blocks 1 \
+              --image-size 32 --pretrain-steps 2000 --keys 3
+Time:     four and a half minutes on two CPU cores; the last one about 25 (an estimate).
+Result:   runs/transfer_strategies/: summary.json (table, similarities, advice), transfer.png
 
 A network is pretrained on half of the classes. "Similar" is the other half of them; "different" is
 MNIST, or for the embedded digits the same images with their pixels in one fixed random order. Every
-case is learned in the five ways of `jaxnets.transfer.strategies` (a linear probe, one on the best
-stage, the last layers, all layers, from scratch) and held against `jaxnets.transfer.advise`. With
---weights the network is a published ResNet-20, trained on all of CIFAR-10's classes.
+case is learned in the five ways of `jaxnets.transfer.strategies` and held against
+`jaxnets.transfer.advise`. With --weights the network is a published ResNet-20, trained on all of
+CIFAR-10's classes. The same command goes on where it stopped.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from jaxnets.models import create_model, model_info
 from jaxnets.pretrained import load as load_weights
 from jaxnets.study.small_convnet import SmallConvNet
 from jaxnets.study.small_images import load_small
-from jaxnets.study.summaries import json_values, write_settings
+from jaxnets.study.summaries import json_values, measured_once, write_settings
 from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import strategy_report
 from jaxnets.transfer.class_subsets import scramble_pixels
@@ -50,13 +49,12 @@ class Config:
         weights: a file with weights of a CIFAR-10 ResNet-20, as the pretrained network.
         image_size: images are brought to this many pixels a side (default: as they are).
         widths: channels of the layers of the small network.
+        residual_blocks: of each stage of a ResNet (3: ResNet-20) in the small network's place.
         small, large: training examples of each class.
         test_per_class: test images of each class.
         pretrain_steps, small_steps, large_steps: of the trainings.
-        batch_size: of the pretraining and the large sets.
-        small_batch_size: of the small ones.
-        learning_rate: highest learning rate from random numbers.
-        fine_tuning_rate: highest learning rate from pretrained layers.
+        batch_size, small_batch_size: of the pretraining and the large sets; of the small ones.
+        learning_rate, fine_tuning_rate: the highest from random numbers; from pretrained layers.
         freeze_to: "top" trains what lies behind this layer (default: the first half of the layers).
         keys: repetitions, each with halves, pretraining and examples of its own, for the intervals.
         data_dir: where prepared TFDS datasets lie (default: $TFDS_DATA_DIR).
@@ -68,6 +66,7 @@ class Config:
     weights: str | None = None
     image_size: int | None = 16
     widths: tuple[int, ...] = (16, 32, 48, 64)
+    residual_blocks: int = 0
     small: int = 20
     large: int = 1000
     test_per_class: int = 400
@@ -89,10 +88,9 @@ def smoke() -> Config:
     data = {"dataset": "digits", "different": "scrambled", "image_size": None, "widths": (4, 6)}
     amounts = {"small": 5, "large": 20, "test_per_class": 10, "keys": 2}
     steps = dict.fromkeys(("pretrain_steps", "small_steps", "large_steps"), 6)
-    rates = {"learning_rate": 0.1, "fine_tuning_rate": 0.1}
-    training = {"batch_size": 20, "small_batch_size": 20, **rates}
-    workdir = Path("runs/smoke/transfer_strategies")
-    return Config(**data, **amounts, **steps, **training, workdir=workdir)
+    training = {"batch_size": 20, "small_batch_size": 20, "learning_rate": 0.1}
+    place = {"fine_tuning_rate": 0.1, "workdir": Path("runs/smoke/transfer_strategies")}
+    return Config(**data, **amounts, **steps, **training, **place)
 
 
 def build_study(config: Config) -> StrategyStudy:
@@ -107,10 +105,12 @@ def build_study(config: Config) -> StrategyStudy:
         info = model_info("resnet20")
         network = create_model("resnet20", num_classes=classes)
         _, published = load_weights("resnet20", config.weights)
-        mean, std = (255 * np.array(x) for x in (info.mean, info.std))
-        preprocess = Standardization(mean, std).apply
+        scales = (255 * np.array(x) for x in (info.mean, info.std))
+        preprocess = Standardization(*scales).apply
     else:
         network = SmallConvNet(classes, widths=config.widths)
+        if config.residual_blocks:
+            network = create_model("resnet20", num_classes=classes, blocks=config.residual_blocks)
         preprocess = fit_channel_mean_std(source.train.images).apply
     amounts = {
         "pretraining": Amount(config.pretrain_steps, config.batch_size),
@@ -128,14 +128,14 @@ def main(config: Config) -> dict[str, Any]:
         raise JaxnetsError(f"--keys must be at least 1, got {config.keys}")
     if not 0 < config.small < config.large:
         raise JaxnetsError(f"--small {config.small} must lie between 0 and --large {config.large}")
-    for name in ("learning_rate", "fine_tuning_rate"):
-        if not getattr(config, name) > 0:
-            option = f"--{name.replace('_', '-')}"
-            raise JaxnetsError(f"{option} must be above 0, got {getattr(config, name)}")
-    workdir = write_settings(config)
-    study = build_study(config)
-    with tqdm(total=13 * config.keys, disable=None, desc="trainings") as bar:
-        measured = [study.one_key(key, bar.update) for key in range(config.keys)]
+    for n in ("learning_rate", "fine_tuning_rate"):
+        if not getattr(config, n) > 0:
+            raise JaxnetsError(f"--{n.replace('_', '-')} must be above 0, got {getattr(config, n)}")
+    workdir, study = write_settings(config), build_study(config)
+    measured = [
+        measured_once(workdir / "keys" / f"{key}.json", config, partial(study.one_key, key))
+        for key in tqdm(range(config.keys), disable=None, desc="keys")
+    ]
     summary = strategy_report.summarize(measured, strategy_report.advise_all(study, measured))
     summary["trainable_parameters"] = study.trainable_parameters()
     write_json(workdir / "summary.json", json_values(summary))

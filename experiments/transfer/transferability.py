@@ -2,12 +2,12 @@
 
 Command:  python -m experiments.transfer.transferability
           python -m experiments.transfer.transferability --dataset digits
-Time:     8 minutes of one CPU core (14 minutes on two cores shared with two other programs).
+          python -m experiments.transfer.transferability --image-size 32 \
+              --widths 16 16 32 32 48 48 64 --steps 300
+Time:     8 minutes of one CPU core; the last one about 25 of two (an estimate). The same command
+          goes on where it stopped.
 Result:   runs/transferability/: summary.json, transferability.png (accuracy on B against the number
-          of layers that were copied, as figure 2 of the paper). On random halves of CIFAR-10 at
-          16×16, AnB lost −0.3, 1.9, 5.7 and 14.3 points with n = 1 … 4 layers frozen, AnB+ gained
-          1.5 ± 1.1 on average, and BnB lost nothing: this network of five layers shows no
-          co-adaptation.
+          of layers that were copied, as figure 2 of the paper). docs/results.md has the figures.
 
 The classes are split into halves A and B, at random and, for CIFAR-10, into human-made things
 and animals. Networks are trained on A and on B. Then, for n = 1 … L − 1, a network for B begins
@@ -26,6 +26,7 @@ Source: Yosinski, Clune, Bengio, Lipson, "How transferable are features in deep 
 """
 
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,13 @@ from jaxnets import command
 from jaxnets.data.preprocessing import fit_channel_mean_std
 from jaxnets.errors import JaxnetsError
 from jaxnets.study.small_images import load_small
-from jaxnets.study.summaries import json_values, write_settings
+from jaxnets.study.summaries import json_values, measured_once, write_settings
 from jaxnets.train.run_directory import write_json
 from jaxnets.transfer import class_subsets, transferability_report
 from jaxnets.transfer.transferability import TransferabilityStudy
+
+# Settings that do not decide what a key measures.
+NOT_LEARNED = ("splits", "keys", "data_dir", "workdir")
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,18 @@ def smoke() -> Config:
     )
 
 
+def one_key(config, dataset, study_of, split: class_subsets.Halves, key: int) -> dict[str, Any]:
+    """All networks of one split and key, by the study of halves of these sizes."""
+    take = class_subsets.take_per_class
+    a, b = class_subsets.split_classes(dataset, split, key)
+    return study_of(a.num_classes, b.num_classes).one_key(
+        take(a.train, config.train_per_class, key),
+        take(b.train, config.train_per_class, key),
+        take(b.test, config.test_per_class, 0),
+        1000 * (key + 1),
+    )
+
+
 def main(config: Config) -> dict[str, Any]:
     """Train all networks, check their bits, draw the paper's figure."""
     if config.keys < 1 or config.steps < 1:
@@ -97,37 +113,22 @@ def main(config: Config) -> dict[str, Any]:
     workdir = write_settings(config)
     dataset = load_small(config.dataset, config.data_dir, side=config.image_size)
     preprocess = fit_channel_mean_std(dataset.train.images).apply
-    training = {
-        "steps": config.steps,
-        "batch_size": config.batch_size,
-        "rate": config.learning_rate,
-    }
-    studies: dict[tuple[int, int], TransferabilityStudy] = {}
+    training = {"steps": config.steps, "batch_size": config.batch_size}
+
+    @cache
+    def study_of(a: int, b: int) -> TransferabilityStudy:
+        places = (config.widths, dataset.image_shape, preprocess, {"A": a, "B": b})
+        return TransferabilityStudy(*places, **training, rate=config.learning_rate)
+
     summary: dict[str, Any] = {}
-    runs = (4 * len(config.widths) + 3) * config.keys * len(config.splits)
-    with tqdm(total=runs, disable=None, desc="networks") as bar:
+    with tqdm(total=config.keys * len(config.splits), disable=None, desc="keys") as bar:
         for split in config.splits:
             measured = []
             for key in range(config.keys):
-                a, b = class_subsets.split_classes(dataset, split, key)
-                sizes = (a.num_classes, b.num_classes)
-                if sizes not in studies:
-                    studies[sizes] = TransferabilityStudy(
-                        config.widths,
-                        dataset.image_shape,
-                        preprocess,
-                        {"A": a.num_classes, "B": b.num_classes},
-                        **training,
-                    )
-                train = config.train_per_class
-                found = studies[sizes].one_key(
-                    class_subsets.take_per_class(a.train, train, key),
-                    class_subsets.take_per_class(b.train, train, key),
-                    class_subsets.take_per_class(b.test, config.test_per_class, 0),
-                    1000 * (key + 1),
-                    bar.update,
-                )
-                measured.append(found)
+                measure = partial(one_key, config, dataset, study_of, split, key)
+                path = workdir / "keys" / f"{split}_{key}.json"
+                measured.append(measured_once(path, config, measure, without=NOT_LEARNED))
+                bar.update()
             summary[split] = transferability_report.summarize(measured)
     write_json(workdir / "summary.json", json_values(summary))
     natural = (

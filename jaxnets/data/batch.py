@@ -19,6 +19,7 @@ BATCH_KEYS: Final[Mapping[str, str]] = MappingProxyType(
         "boxes": "(B, M, 4) corners x1, y1, x2, y2 in pixels",
         "box_label": "(B, M) class numbers, integer",
         "box_mask": "(B, M), 1 for a box, 0 for padding",
+        "proposals": "(B, P, 4) corners of regions that may hold an object, NaN in padding",
         "actions": "(B, M, K), 1 for what the person in a box does",
         "box_ignore": "(B, M), 1 for a crowd or a difficult object: neither to find nor wrong to",
         "box_area": "(B, M) square pixels of the object in the image as it was stored",

@@ -13,7 +13,7 @@ from jaxnets.metrics.dead_units import DeadUnitMonitor, alive_units, dead_ratio
 from jaxnets.metrics.detection_confusion import detection_confusion
 from jaxnets.metrics.image_quality import psnr, ssim
 from jaxnets.metrics.pose import keypoint_hits, pck, torso_size
-from jaxnets.metrics.proposals import proposal_recall
+from jaxnets.metrics.proposals import ProposalQuality, proposal_quality, proposal_recall
 from jaxnets.metrics.segmentation import iou_of_classes, segmentation_summary
 from jaxnets.metrics.templates import TemplatePlane, template_plane, within_between_ratio
 from jaxnets.metrics.text import (
@@ -40,6 +40,7 @@ __all__ = [
     "Bleu",
     "CocoEvaluator",
     "DeadUnitMonitor",
+    "ProposalQuality",
     "Reliability",
     "TemplatePlane",
     "VocEvaluator",
@@ -61,6 +62,7 @@ __all__ = [
     "keypoint_hits",
     "keypoint_sigmas",
     "pck",
+    "proposal_quality",
     "proposal_recall",
     "psnr",
     "reliability",

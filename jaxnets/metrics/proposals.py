@@ -1,11 +1,76 @@
-"""How many objects are among the first boxes that something proposes."""
+"""How well proposals cover the objects of images: best overlaps, recall among the first."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxnets.metrics.collected import overlaps, real_images
+
+
+class ProposalQuality(NamedTuple):
+    """How well boxes that were proposed cover the objects of a data set.
+
+    Attributes:
+        mean_best_overlap: of each object the largest IoU with a proposal, averaged over the objects
+            of each class, then over the classes: MABO.
+        recall: share of the objects with a proposal of that IoU.
+        proposals: how many there are, a mean over the images.
+
+    >>> ProposalQuality(0.8, 0.9, 100.0).recall
+    0.9
+    """
+
+    mean_best_overlap: float
+    recall: float
+    proposals: float
+
+
+def proposal_quality(
+    proposals: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray] | None = None,
+    *,
+    threshold: float = 0.5,
+) -> ProposalQuality:
+    """Measure the proposals of several images.
+
+    Args:
+        proposals: of each image (P, 4), corners in pixels.
+        boxes: of each image (n, 4), its objects; none is an ordinary case.
+        labels: of each image integer (n,), their classes; None: all of one.
+        threshold: of IoU, from which on an object counts as found.
+
+    Returns:
+        `ProposalQuality`; NaN where there is no object at all.
+
+    Raises:
+        ValueError: lists of different lengths.
+
+    Source: Uijlings et al., "Selective Search for Object Recognition", 2013, section 5, equation 7.
+
+    >>> objects = [np.array([[0.0, 0, 4, 4], [4, 4, 8, 8]])]
+    >>> quality = proposal_quality([np.array([[0.0, 0, 4, 2], [4, 4, 8, 8]])], objects)
+    >>> quality.mean_best_overlap, quality.recall
+    (0.75, 1.0)
+    """
+    labels = [np.zeros(len(each), int) for each in boxes] if labels is None else labels
+    if not len(proposals) == len(boxes) == len(labels):
+        raise ValueError(
+            f"proposals, boxes, labels: got {len(proposals)}, {len(boxes)} and {len(labels)}; "
+            "expected one for each image"
+        )
+    best = [np.zeros(0)]
+    for given, true in zip(proposals, boxes, strict=True):
+        both = (np.asarray(each, np.float64).reshape(-1, 4) for each in (true, given))
+        best.append(overlaps(*both).max(1, initial=0.0))
+    values = np.concatenate(best)
+    if not len(values):
+        return ProposalQuality(np.nan, np.nan, float(np.mean([len(each) for each in proposals])))
+    classes = np.concatenate([np.asarray(each) for each in labels])
+    means = [values[classes == label].mean() for label in np.unique(classes)]
+    count = float(np.mean([len(each) for each in proposals]))
+    return ProposalQuality(float(np.mean(means)), float((values >= threshold).mean()), count)
 
 
 def proposal_recall(

@@ -16,6 +16,7 @@ from jaxnets.models import (  # noqa: F401
     mobilenet_v2,
     nasnet,
     nin,
+    overfeat,
     resnet,
     resnet_cifar,
     resnext,
@@ -31,6 +32,7 @@ from jaxnets.models import (  # noqa: F401
 from jaxnets.models.backbone import Backbone, backbone
 from jaxnets.models.counting import count_macs, count_parameters
 from jaxnets.models.detection import (  # noqa: F401
+    fast_rcnn,
     fasterrcnn,
     fastestdet,
     fcos,

@@ -113,6 +113,7 @@ DEEPLAB_V3 = Paper(
     2017,
 )
 RETINANET = Paper("Lin, Goyal, Girshick, He, Dollár", "Focal Loss for Dense Object Detection", 2017)
+FAST_RCNN = Paper("Girshick", "Fast R-CNN", 2015)
 FASTER_RCNN = Paper(
     "Ren, He, Girshick, Sun",
     "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
@@ -120,6 +121,11 @@ FASTER_RCNN = Paper(
 )
 MASK_RCNN = Paper("He, Gkioxari, Dollár, Girshick", "Mask R-CNN", 2017)
 FCOS = Paper("Tian, Shen, Chen, He", "FCOS: Fully Convolutional One-Stage Object Detection", 2019)
+OVERFEAT = Paper(
+    "Sermanet, Eigen, Zhang, Mathieu, Fergus, LeCun",
+    "OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
+    2013,
+)
 SRCNN = Paper(
     "Dong, Loy, He, Tang", "Image Super-Resolution Using Deep Convolutional Networks", 2014
 )

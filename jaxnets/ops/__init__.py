@@ -52,6 +52,7 @@ from jaxnets.ops.initializers import (
 )
 from jaxnets.ops.local_response_norm import local_response_norm
 from jaxnets.ops.materialize import materialize
+from jaxnets.ops.offset_pooling import interleave_offsets, offset_max_pool
 from jaxnets.ops.particles import effective_sample_size, systematic_resample
 from jaxnets.ops.pooling import adaptive_avg_pool, avg_pool, global_avg_pool, max_pool
 from jaxnets.ops.positions import sinusoidal_positions
@@ -65,6 +66,7 @@ from jaxnets.ops.stochastic_depth import (
     stochastic_depth_rates,
 )
 from jaxnets.ops.teacher_forcing import free_running, scheduled_sampling, teacher_forcing
+from jaxnets.ops.warp_regions import warp_regions
 
 __all__ = [
     "ACTIVATIONS",
@@ -106,6 +108,7 @@ __all__ = [
     "he_normal",
     "he_uniform",
     "identity",
+    "interleave_offsets",
     "join_heads",
     "join_paths",
     "keep_paths",
@@ -117,6 +120,7 @@ __all__ = [
     "max_pool",
     "maxout",
     "multiplicative_scores",
+    "offset_max_pool",
     "one_sided_share",
     "prelu",
     "propagate",
@@ -139,5 +143,6 @@ __all__ = [
     "tanh",
     "teacher_forcing",
     "transcendentals",
+    "warp_regions",
     "xavier_normal",
 ]

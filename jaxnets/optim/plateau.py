@@ -36,8 +36,8 @@ class Plateau(optax.schedules.StatefulSchedule):
 
         opt_state = schedule.observe(opt_state, validation_error)
 
-    or inside it, when every update has one: ``update(grads, state, params, value=loss)``. An update
-    without ``value=`` leaves the schedule alone.
+    or, with ``every_update``, inside it: ``update(grads, state, params, value=loss)``. Otherwise an
+    update leaves the schedule alone, also where the training step gives every optimizer its loss.
 
     Args:
         init_value: η at the start.
@@ -49,6 +49,7 @@ class Plateau(optax.schedules.StatefulSchedule):
         cooldown: observations after a drop during which nothing is counted.
         end_value: η_min.
         eps: a drop by less than this is not made.
+        every_update: the ``value`` of each of the optimizer's updates is an observation.
 
     Raises:
         ValueError: a number out of range, or an unknown mode.
@@ -73,6 +74,7 @@ class Plateau(optax.schedules.StatefulSchedule):
         cooldown: int = 0,
         end_value: float = 0.0,
         eps: float = 1e-8,
+        every_update: bool = False,
     ):
         check_number("init_value", init_value, low=0)
         check_number("factor", factor, low=0, below=1)
@@ -88,6 +90,7 @@ class Plateau(optax.schedules.StatefulSchedule):
         self.init_value, self.factor, self.patience = init_value, factor, patience
         self.threshold, self.threshold_mode, self.mode = threshold, threshold_mode, mode
         self.cooldown, self.end_value, self.eps = cooldown, end_value, eps
+        self.every_update = every_update
 
     def init(self) -> PlateauState:
         """The state before any observation."""

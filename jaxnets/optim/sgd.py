@@ -51,7 +51,7 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransfo
     Args:
         learning_rate: η as a number (no state is kept), as a function of the number of updates
             done so far, or as an ``optax`` stateful schedule, which also receives the keyword
-            arguments of `update`, such as ``value=``.
+            arguments of `update`, such as ``value=``; a `Plateau` only where it asks for them.
 
     Returns:
         A transform. A traced number is accepted, so ``optax.inject_hyperparams`` works.
@@ -77,7 +77,8 @@ def scale_by_learning_rate(learning_rate: LearningRate) -> optax.GradientTransfo
 
         def update(updates, state, params=None, **extra):
             del params
-            schedule = learning_rate.update(state.schedule, **extra)
+            observed = extra if getattr(learning_rate, "every_update", True) else {}
+            schedule = learning_rate.update(state.schedule, **observed)
             return scaled(updates, learning_rate(schedule)), StatefulRateState(schedule)
 
     elif callable(learning_rate):

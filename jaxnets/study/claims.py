@@ -111,6 +111,8 @@ class Claim:
             make the claim fail.
         measure: settings → `Outcome`; lives at a module's top.
         full: settings of a normal run.
+        minutes: what a normal run may take on two idle CPU cores with compiling, at most; what the
+            page costs is their sum.
         quick: settings of a quick run: digits, at most 4 s with compiling.
         tiny: settings of the tests: at most 2 s, may be too small to say anything.
     """
@@ -121,6 +123,7 @@ class Claim:
     experiment: str
     measure: Callable[[Settings], Outcome] = field(repr=False)
     full: Settings
+    minutes: float = 1.0
     quick: Settings
     tiny: Settings
 

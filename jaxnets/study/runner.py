@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -150,6 +150,43 @@ def stored(path: Path, mark: str) -> dict[str, Any] | None:
     return (
         record if record and record.get("fingerprint") == mark and "error" not in record else None
     )
+
+
+class Cost(NamedTuple):
+    """What a claim takes.
+
+    Attributes:
+        minutes: those of its stored result, else what it may take at most.
+        measured: whether there is such a result.
+
+    >>> Cost(minutes=1.5, measured=False).minutes
+    1.5
+    """
+
+    minutes: float
+    measured: bool
+
+
+def costs(
+    claims: Mapping[str, Claim], workdir: Path, *, data_dir: Path | None = None
+) -> dict[str, Cost]:
+    """What a normal run of each claim takes.
+
+    Args:
+        claims: by name.
+        workdir: of `run_claims`; need not exist.
+        data_dir: where prepared TFDS data sets lie (default: $TFDS_DATA_DIR).
+
+    Returns:
+        Name → `Cost`.
+    """
+    found = {}
+    for name, claim in claims.items():
+        mark = fingerprint(claim, settings_of(claim, "full", data_dir))
+        record = stored(workdir / "results" / f"{name}.json", mark)
+        measured = record is not None
+        found[name] = Cost(record["seconds"] / 60 if measured else claim.minutes, measured)
+    return found
 
 
 def measure(name: str, claim: Claim, settings: Settings, mark: str) -> dict[str, Any]:

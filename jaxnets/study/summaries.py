@@ -1,14 +1,14 @@
 """Settings and results as JSON values: means over random keys with intervals, verdicts, text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jaxnets.study.statistics import Interval, mean_interval
 from jaxnets.study.tables import plus_minus
-from jaxnets.train.run_directory import write_json
+from jaxnets.train.run_directory import read_json, to_json, write_json
 
 
 def summarize_keys(values: Sequence[float]) -> dict[str, float]:
@@ -125,6 +125,53 @@ def write_settings(config: Any, place: Path | None = None) -> Path:
     settings = {k: _as_text(v) for k, v in asdict(config).items()}
     write_json(workdir / "config.json", settings)
     return workdir
+
+
+def measured_once(
+    path: Path,
+    config: Any,
+    measure: Callable[[], dict[str, Any]],
+    *,
+    without: Sequence[str] = ("keys", "data_dir", "workdir"),
+) -> dict[str, Any]:
+    """What was measured before with these settings, else what ``measure`` finds now.
+
+    For experiments of many minutes: each of their parts is kept as soon as it is done, so that a
+    killed run goes on with the next one. Delete the files where the code has changed.
+
+    Args:
+        path: a JSON file, which is read, or written.
+        config: a dataclass: the settings. A file of other ones is written anew.
+        measure: () → JSON values.
+        without: settings that do not decide the result.
+
+    Returns:
+        What the file holds then.
+
+    Raises:
+        JaxnetsError: the file cannot be read, or is none of these.
+
+    >>> import tempfile
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Config:
+    ...     steps: int
+    ...     keys: int = 2
+    >>> path = Path(tempfile.mkdtemp()) / "keys" / "1.json"
+    >>> measured_once(path, Config(steps=5), lambda: {"accuracy": 0.5})
+    {'accuracy': 0.5}
+    >>> measured_once(path, Config(steps=5, keys=3), lambda: {"accuracy": 0.9})
+    {'accuracy': 0.5}
+    >>> measured_once(path, Config(steps=6), lambda: {"accuracy": 0.9})
+    {'accuracy': 0.9}
+    """
+    settings = to_json({k: v for k, v in asdict(config).items() if k not in without})
+    found = read_json(path) or {}
+    if found.get("settings") != settings or "measured" not in found:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"settings": settings, "measured": measure()})
+        found = read_json(path)
+    return found["measured"]
 
 
 def _as_text(value: Any) -> Any:

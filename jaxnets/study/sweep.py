@@ -118,6 +118,7 @@ class Sweep:
         arrays: PyTree = None,
         *,
         loop: bool = False,
+        until: Callable[[PyTree], bool] | None = None,
     ) -> tuple[PyTree, PyTree, PyTree]:
         """Run every key with every value.
 
@@ -128,6 +129,9 @@ class Sweep:
             first: leaves with the first axis (keys,), for ``begin``.
             arrays: see the class.
             loop: one run after the other instead of side by side.
+            until: what ``measure`` returned after a block → whether this run is done. What a run
+                that is done leaves out repeats its last block. Runs side by side share their
+                program, so that they all go on to the end.
 
         Returns:
             (measured, outputs, kept): leaves with leading axes (V, keys), or (keys,) for one
@@ -151,7 +155,7 @@ class Sweep:
             runs = [
                 stack(
                     [
-                        self._one(seed, value, batches[k], _entry(first, k), arrays)
+                        self._one(seed, value, batches[k], _entry(first, k), arrays, until)
                         for k, seed in enumerate(seeds)
                     ]
                 )
@@ -184,7 +188,7 @@ class Sweep:
             self._beside[swept] = jax.jit(run)
         return self._beside[swept]
 
-    def _one(self, seed, value, batches, first, arrays):
+    def _one(self, seed, value, batches, first, arrays, until):
         carry = self._begin(seed, value, first)
         measured, outputs = [self._measure(carry, value, arrays)], []
         for block in batches:
@@ -194,6 +198,11 @@ class Sweep:
                 inside.append(output)
             outputs.append(stack(inside))
             measured.append(self._measure(carry, value, arrays))
+            if until is not None and until(measured[-1]):
+                break
+        left = len(batches) - len(outputs)
+        measured += measured[-1:] * left
+        outputs += outputs[-1:] * left
         return stack(measured), stack(outputs), self.finish(carry)
 
 

@@ -92,6 +92,7 @@ def train_many(
     probe: Callable[[TrainState, Data], PyTree] | None = None,
     train_examples: int = 1000,
     loop: bool | None = None,
+    until: Callable[[dict[str, Any]], bool] | None = None,
 ) -> Runs:
     """Train a classifier from every key, with every value of a setting.
 
@@ -114,6 +115,9 @@ def train_many(
         probe: (state, data) → pytree of arrays, at each evaluation; for dead units, averages … .
         train_examples: training examples that ``train_loss`` and ``train_accuracy`` look at.
         loop: one run after the other instead of side by side; default: networks with convolutions.
+        until: an evaluation, by the names of `Runs`, → whether that run is done. It then stops, and
+            what it leaves out repeats its last evaluation. Only where ``loop`` is: runs side by
+            side all go on.
 
     Returns:
         The `Runs`.
@@ -152,7 +156,9 @@ def train_many(
     first = initial.initials(seeds, data.image_shape)
     arrays = (data.train, data.test, Part(*(x[:train_examples] for x in data.train)))
     program = _kept(Alike(program.key(seeds, values, order, first, arrays), program))
-    measured, batch_loss, variables = program.sweep(seeds, values, order, first, arrays, loop=loop)
+    measured, batch_loss, variables = program.sweep(
+        seeds, values, order, first, arrays, loop=loop, until=until
+    )
     measured, batch_loss = jax.device_get((measured, batch_loss))
     counts = np.arange(evaluations + 1) * (steps // evaluations)
     return Runs(counts, batch_loss, **measured, variables=variables)

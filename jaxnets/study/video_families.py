@@ -65,13 +65,16 @@ def _c3d(classes: int, frames: int, size: int) -> nn.Module:
 
 
 def _two_stream(classes: int, frames: int, size: int) -> nn.Module:
-    stream = FrameCNN(classes, _CNN, fc_widths=(64,), dropout_rate=0.0)
+    """With dropout: a stream must not be sure of what it cannot see."""
+    stream = FrameCNN(classes, _CNN, fc_widths=(64,), dropout_rate=0.8)
     return TwoStream(stream, stream.clone())
 
 
 def _lrcn(classes: int, frames: int, size: int) -> nn.Module:
-    network = FrameCNN(None, _CNN, fc_widths=(64,), dropout_rate=0.0)
-    return LRCN(classes, network, 64, dropout_rate=0.0)
+    """The LSTM reads maps: pooled to a few numbers a frame, a step of one pixel is hard to see."""
+    layers = ((16, 3, 1, 1, 1, False, True), (16, 3, 1, 1, 1, False, False))
+    network = FrameCNN(None, layers, fc_widths=(), dropout_rate=0.0)
+    return LRCN(classes, network, 128, dropout_rate=0.0)
 
 
 def _gru_rcn(classes: int, frames: int, size: int) -> nn.Module:

@@ -13,8 +13,9 @@ from jaxnets.tasks.classification import classification
 from jaxnets.tasks.classifier import Classifier, ClassifierInfo, load_classifier
 from jaxnets.tasks.default_recipes import apply_recipe, choose_recipe, list_recipes
 from jaxnets.tasks.detection import detection
-from jaxnets.tasks.detector import Detector, DetectorInfo, FoundObjects, load_detector
+from jaxnets.tasks.detector import Detector, FoundObjects, load_detector
 from jaxnets.tasks.detector_files import read_detector
+from jaxnets.tasks.detector_info import DetectorInfo
 from jaxnets.tasks.detector_training import DetectorRecipe, train_detector
 from jaxnets.tasks.distillation import distillation, student_network, student_variables
 from jaxnets.tasks.distillation_terms import (
@@ -28,7 +29,10 @@ from jaxnets.tasks.distillation_terms import (
 from jaxnets.tasks.fitnet import train_fitnet
 from jaxnets.tasks.generations import tolerant_classification, train_generations
 from jaxnets.tasks.localization import temporal_localization
+from jaxnets.tasks.rcnn import RCNNRecipe, load_rcnn, train_rcnn
 from jaxnets.tasks.recipe import Recipe
+from jaxnets.tasks.region_detector import RegionDetector
+from jaxnets.tasks.region_ensemble import region_ensemble
 from jaxnets.tasks.segmentation import segmentation
 from jaxnets.tasks.segmenter import (
     Segmenter,
@@ -59,7 +63,9 @@ __all__ = [
     "DetectorRecipe",
     "FoundObjects",
     "PersonActions",
+    "RCNNRecipe",
     "Recipe",
+    "RegionDetector",
     "Segmenter",
     "SegmenterRecipe",
     "Start",
@@ -80,9 +86,11 @@ __all__ = [
     "list_recipes",
     "load_classifier",
     "load_detector",
+    "load_rcnn",
     "load_segmenter",
     "read_action_finder",
     "read_detector",
+    "region_ensemble",
     "relational",
     "score_videos",
     "segmentation",
@@ -100,6 +108,7 @@ __all__ = [
     "train_detector",
     "train_fitnet",
     "train_generations",
+    "train_rcnn",
     "train_segmenter",
     "video_classification",
 ]

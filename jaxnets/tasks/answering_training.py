@@ -17,7 +17,8 @@ from jaxnets.tasks.answering import (
     question_answering,
     scores_by_kind,
 )
-from jaxnets.tasks.writing_training import directory_of, warm_adam
+from jaxnets.tasks.small_training import workdir_of
+from jaxnets.tasks.writing_training import warm_adam
 from jaxnets.train import EarlyStopping, RunOptions, fit
 from jaxnets.train.run import Fitted
 
@@ -91,9 +92,9 @@ def train_answerer(
 
     >>> train_answerer(None, None, None, None, (), options=RunOptions(), longest=1)
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir, answers = directory_of(options), tuple(answers)
+    workdir, answers = workdir_of(options), tuple(answers)
     kept, held = hold_out_pictures(training)
     fields: dict[str, Any] = {"longest": longest, "together": together}
     source, held_out, asked = (

@@ -10,8 +10,9 @@ from jaxnets.data.text import TextTokenizer
 from jaxnets.errors import JaxnetsError
 from jaxnets.metrics import cider
 from jaxnets.tasks.captioning import SEES, bleu_scores, encode_captions, with_attention_terms
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.writing import write
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -70,9 +71,9 @@ def train_captioner(
 
     >>> train_captioner(None, {}, None, options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir = directory_of(options)
+    workdir = workdir_of(options)
     if hard and sampling:
         raise ValueError("sampling: got some; hard attention learns from the true words alone")
     source = encode_captions(captions["train"], tokenizer)

@@ -44,7 +44,8 @@ def detection(
         detections: the network's outputs → `jaxnets.ops.boxes.Detections` of the batch.
         size: (H, W) of the canvas that the images are fitted into.
         preprocess: images as stored → images as the network wants them.
-        two_stages: the network is called with the batch's ``objects``, too, to draw regions from.
+        two_stages: the network is called with the batch's ``objects``, too, to draw regions from,
+            and with its ``proposals``, if it has any.
 
     Returns:
         A `jaxnets.train.Task`. Its training metrics are the losses by name; evaluation gives them
@@ -83,7 +84,8 @@ def detection(
         x = preprocess(batch["image"])
         if not two_stages:
             return x
-        return {"x": x, "objects": {key: batch[key] for key in OBJECTS}}
+        given = {"proposals": batch["proposals"]} if "proposals" in batch else {}
+        return {"x": x, "objects": {key: batch[key] for key in OBJECTS}, **given}
 
     return Task(
         inputs=inputs,

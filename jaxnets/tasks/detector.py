@@ -1,129 +1,29 @@
 """A trained detector as one thing: network, variables, canvas, class names; images to objects."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from jaxnets.data import read_image
 from jaxnets.data.object_source import fitted_size, resize
-from jaxnets.data.preprocessing import Standardization
 from jaxnets.errors import JaxnetsError
-from jaxnets.models.detection import (
-    AnchorShapes,
-    rcnn_detections,
-    rcnn_losses,
-    small_rcnn,
-    small_ssd,
-    small_yolo,
-    ssd_detections,
-    ssd_losses,
-    yolo_detections,
-    yolo_losses,
-    yolo_sections,
-)
 from jaxnets.ops.boxes import Detections
 from jaxnets.ops.roi import paste_masks
+from jaxnets.tasks.detector_info import DetectorInfo
+from jaxnets.tasks.given_regions import propose_regions
 from jaxnets.train.arrays import named_leaves, require_same_arrays
 from jaxnets.train.reopen import reopen
 from jaxnets.train.state import network_functions
 
 # Pixels, to a multiple of which images are enlarged while masks are pasted.
 STEP = 128
-SSDS: Final = ("ssd", "mobilenet_ssd")
 _paste_one = jax.jit(paste_masks, static_argnums=2)
-
-
-@dataclass(frozen=True)
-class DetectorInfo:
-    """What must be known beside the arrays to use a detector that was trained here.
-
-    Attributes:
-        class_names: in the order of the labels, without background.
-        size: (H, W) of the canvas that images are fitted into.
-        mean, std: per channel, in gray levels 0 … 255.
-        anchors: (width, height) in pixels of each anchor, map by map.
-        width: of the network, see `jaxnets.models.detection.small_ssd`.
-        dtype: compute dtype.
-        kind: "ssd"; "mobilenet_ssd", the same on a MobileNet v1; "yolo", see
-            `jaxnets.models.detection.small_yolo`; "faster_rcnn", "mask_rcnn" or "keypoint_rcnn",
-            see `jaxnets.models.detection.small_rcnn`.
-        ratios: height over width of an R-CNN's anchors.
-        trunk: an R-CNN stands on a ShuffleNetV2.
-        joints: key points of each object, of a Keypoint R-CNN.
-        joint_names: of them, where the data set names them.
-
-    >>> info = DetectorInfo(("cell",), (32, 32), (128.0,), (64.0,), (((8.0, 8.0),),) * 3, 4)
-    >>> DetectorInfo.from_json(info.to_json()) == info
-    True
-    """
-
-    class_names: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    anchors: tuple[tuple[tuple[float, float], ...], ...]
-    width: int
-    dtype: str = "float32"
-    kind: str = "ssd"
-    ratios: tuple[float, ...] = ()
-    trunk: bool = False
-    joints: int = 0
-    joint_names: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, for a checkpoint."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "DetectorInfo":
-        """What `to_json` gave."""
-        return cls(**{k: _tuples(v) for k, v in values.items()})
-
-    def preprocess(self, images: jax.Array) -> jax.Array:
-        """Images as stored, uint8 (B, H, W, C), as the network wants them."""
-        return Standardization(np.asarray(self.mean), np.asarray(self.std)).apply(images)
-
-    def network(self) -> nn.Module:
-        """The module, not yet initialized."""
-        classes, common = len(self.class_names) + 1, {"width": self.width}
-        common["dtype"] = jnp.dtype(self.dtype)
-        if self.kind in SSDS:
-            common["mobile"] = self.kind == "mobilenet_ssd"
-            return small_ssd(classes, AnchorShapes(self.anchors), **common)
-        if self.kind == "yolo":
-            return small_yolo(classes - 1, AnchorShapes(self.anchors), **common)
-        common |= {"masks": self.kind == "mask_rcnn", "keypoints": self.joints}
-        return small_rcnn(classes, ratios=self.ratios, trunk=self.trunk, **common)
-
-    @property
-    def two_stages(self) -> bool:
-        """Whether the network draws regions from the objects."""
-        return self.kind not in (*SSDS, "yolo")
-
-    @property
-    def losses(self) -> Callable[..., Any]:
-        """Of the network's outputs and a batch."""
-        if self.kind == "yolo":
-            return partial(yolo_losses, sections=self._sections)
-        return ssd_losses if self.kind in SSDS else rcnn_losses
-
-    @property
-    def detections(self) -> Callable[[Any], Any]:
-        """Of the network's outputs."""
-        if self.kind == "yolo":
-            return partial(yolo_detections, sections=self._sections)
-        return ssd_detections if self.kind in SSDS else rcnn_detections
-
-    @property
-    def _sections(self) -> tuple[Any, ...]:
-        return yolo_sections(AnchorShapes(self.anchors), len(self.class_names), self.size)
 
 
 class FoundObjects(NamedTuple):
@@ -173,11 +73,14 @@ class Detector:
     Attributes:
         class_names: in the order of the labels.
         size: (H, W) of the canvas.
-        outputs: (variables, images uint8 (B, H, W, 3)) → the network's outputs.
+        outputs: (variables, images uint8 (B, H, W, 3)) → the network's outputs; with ``propose``
+            the regions (B, P, 4) are a third argument.
         variables: of the network.
         detections: outputs → `jaxnets.ops.boxes.Detections`.
         stretched: images are stretched to the canvas, as their network was trained, instead of
             keeping their proportions.
+        propose: image uint8 (H', W', 3), fitted → regions (P, 4) that the network is given, NaN in
+            padding; None: it finds its own.
 
     >>> def nothing(variables, images):
     ...     return Detections(*(jnp.zeros((1, 2, *s), t) for s, t in
@@ -193,13 +96,24 @@ class Detector:
     variables: Any
     detections: Callable[[Any], Detections]
     stretched: bool = False
+    propose: Callable[[np.ndarray], np.ndarray] | None = None
 
     @cached_property
-    def _run(self) -> Callable[[Any, jax.Array], Detections]:
-        return jax.jit(lambda variables, x: self.detections(self.outputs(variables, x)))
+    def _run(self) -> Callable[..., Detections]:
+        return jax.jit(lambda variables, *given: self.detections(self.outputs(variables, *given)))
 
-    def __call__(self, images: np.ndarray | jax.Array) -> Detections:
+    def __call__(
+        self, images: np.ndarray | jax.Array, *, insides: Sequence[tuple[int, int]] = ()
+    ) -> Detections:
         """Objects on the canvas of uint8 images (B, H, W, 3); compiled once a shape.
+
+        Args:
+            images: of the canvas' size.
+            insides: height and width of what of each image is not padding, where regions are
+                proposed; images beyond these get none. Default: all of each image.
+
+        Returns:
+            `Detections` of the batch.
 
         Raises:
             JaxnetsError: images of another dtype, whose scale is unknown.
@@ -208,7 +122,17 @@ class Detector:
             raise JaxnetsError(
                 f"a detector takes images as they are stored, uint8 0 … 255, got {images.dtype}"
             )
-        return self._run(self.variables, images)
+        if self.propose is None:
+            return self._run(self.variables, images)
+        insides = insides or [self.size] * len(images)
+        regions = np.stack(
+            [
+                self.propose(np.asarray(image)[:height, :width])
+                for image, (height, width) in zip(images, insides, strict=False)
+            ]
+        )
+        missing = ((0, len(images) - len(regions)), (0, 0), (0, 0))
+        return self._run(self.variables, images, np.pad(regions, missing, constant_values=np.nan))
 
     def find(
         self, paths: Sequence[Path], *, batch_size: int = 8, min_score: float = 0.0
@@ -257,7 +181,7 @@ class Detector:
                 insides.append(self.size if self.stretched else fitted_size(size, self.size))
                 height, width = insides[-1]
                 canvas[place, :height, :width] = resize(image, insides[-1])
-            found = jax.tree.map(np.asarray, self(canvas))
+            found = jax.tree.map(np.asarray, self(canvas, insides=insides))
             for i, image in enumerate(part):
                 size, there = image.shape[:2], found.mask[i] & (found.scores[i] >= min_score)
                 factors = np.asarray(size, np.float32) / np.asarray(insides[i], np.float32)
@@ -306,10 +230,13 @@ def load_detector(workdir: str | Path, *, notify: Callable[[str], None] = print)
     wanted = jax.eval_shape(lambda x: init_fn(jax.random.key(0), x, train=False), images)
     require_same_arrays(named_leaves(wanted), named_leaves(found.variables))
 
-    def outputs(variables, images):
-        return apply_fn(variables, info.preprocess(images), train=False)
+    def outputs(variables, images, *proposals):
+        given = {"proposals": proposals[0]} if proposals else {}
+        return apply_fn(variables, info.preprocess(images), train=False, **given)
 
-    return Detector(info.class_names, info.size, outputs, found.variables, info.detections)
+    propose = None if info.regions is None else partial(propose_regions, count=info.regions)
+    parts = (info.class_names, info.size, outputs, found.variables, info.detections)
+    return Detector(*parts, propose=propose)
 
 
 def mask_runs(mask: np.ndarray) -> list[int]:
@@ -338,7 +265,3 @@ def _paste(masks, corners, size):
         large = _paste_one(mask[None], box[None], canvas)[0]
         result[i] = np.asarray(large)[: size[0], : size[1]] >= 0.5
     return result
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -24,6 +24,8 @@ from jaxnets.models.detection.darknet_layers import HEADS
 from jaxnets.nn import BatchNorm
 from jaxnets.ops.boxes import Detections
 from jaxnets.tasks.detector import Detector, load_detector
+from jaxnets.tasks.rcnn import MACHINES, load_rcnn
+from jaxnets.tasks.region_detector import RegionDetector
 
 
 class Published(NamedTuple):
@@ -92,18 +94,19 @@ def read_detector(
     model: str | None = None,
     cfg: Path | str | None = None,
     classes: Path | None = None,
-) -> Detector:
+) -> Detector | RegionDetector:
     """A detector from its files.
 
     Args:
-        weights: the directory of a run of `jaxnets.tasks.train_detector`; or a file of weights.
+        weights: the directory of a run of `jaxnets.tasks.train_detector` or
+            `jaxnets.tasks.rcnn.train_rcnn`; or a file of weights.
         model: of torchvision's weights, such as "ssd300_vgg16"; or of darknet's, such as "yolov3".
         cfg: of darknet's weights, its cfg file.
         classes: a text file with the classes' names, one a line; by default COCO's, where their
             number fits, or numbers.
 
     Returns:
-        `Detector`.
+        `Detector`, or `jaxnets.tasks.region_detector.RegionDetector`, which has the same methods.
 
     Raises:
         JaxnetsError: a file without ``model`` or ``cfg``, files that do not fit each other, another
@@ -123,6 +126,8 @@ def read_detector(
         return _darknet(weights, models.create_model(model, **fields).sections, classes)
     if model is not None:
         return _published(weights, model, classes)
+    if (Path(weights) / MACHINES).is_file():
+        return load_rcnn(weights)
     if Path(weights).is_dir():
         return load_detector(weights)
     raise JaxnetsError(

@@ -16,7 +16,8 @@ from jaxnets.models.detection import AnchorShapes, fit_anchor_shapes
 from jaxnets.models.detection.small_ssd import STRIDES
 from jaxnets.pretrained import read_trunk
 from jaxnets.tasks.detection import detection
-from jaxnets.tasks.detector import SSDS, DetectorInfo
+from jaxnets.tasks.detector_info import SSDS, DetectorInfo
+from jaxnets.tasks.given_regions import ProposalSource, move_proposals
 from jaxnets.tasks.small_training import (
     check_recipe,
     color_statistics,
@@ -35,11 +36,12 @@ class DetectorRecipe:
     """What decides how good a detector becomes.
 
     Attributes:
-        kind: "ssd", "mobilenet_ssd" (on a MobileNet v1), "yolo", "faster_rcnn"; "mask_rcnn", which
-            paints the objects, too, and needs masks of them to learn from; or "keypoint_rcnn",
-            which finds their key points and needs those.
-        width: of the network, see `jaxnets.models.detection.small_ssd`, ``small_yolo`` and
-            ``small_rcnn``.
+        kind: "ssd", "mobilenet_ssd" (on a MobileNet v1), "yolo", "overfeat", "faster_rcnn";
+            "fast_rcnn", whose regions are selective search's; "mask_rcnn", which paints the
+            objects, too, and needs masks of them to learn from; or "keypoint_rcnn", which finds
+            their key points and needs those.
+        width: of the network, see `jaxnets.models.detection.small_ssd`, ``small_yolo``,
+            ``small_overfeat``, ``small_fast_rcnn`` and ``small_rcnn``.
         trunk: a file of a ShuffleNetV2's weights to begin with, an R-CNN's; see
             `jaxnets.pretrained.read_trunk`.
         anchors_per_map: shapes at each cell of each of the three maps.
@@ -61,9 +63,16 @@ class DetectorRecipe:
     jaxnets.errors.JaxnetsError: epochs must be at least 1, got 0
     """
 
-    kind: Literal["ssd", "mobilenet_ssd", "yolo", "faster_rcnn", "mask_rcnn", "keypoint_rcnn"] = (
-        "ssd"
-    )
+    kind: Literal[
+        "ssd",
+        "mobilenet_ssd",
+        "yolo",
+        "overfeat",
+        "fast_rcnn",
+        "faster_rcnn",
+        "mask_rcnn",
+        "keypoint_rcnn",
+    ] = "ssd"
     width: int = 24
     trunk: Path | None = None
     anchors_per_map: int = 3
@@ -81,7 +90,7 @@ class DetectorRecipe:
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
         check_recipe(self, ("width", "anchors_per_map", "epochs", "batch_size"))
-        if self.trunk is not None and self.kind in (*SSDS, "yolo"):
+        if self.trunk is not None and self.kind in (*SSDS, "yolo", "overfeat", "fast_rcnn"):
             raise JaxnetsError(f"trunk: {self.kind} has none; expected --recipe.kind mask_rcnn")
 
 
@@ -141,14 +150,14 @@ def train_detector(
     steps = max(1, recipe.epochs * (len(source) // recipe.batch_size))
     return fit(
         info.network(),
-        _in_memory(source),
+        _in_memory(source, info),
         task=task,
         optimizer=optax.chain(optax.clip_by_global_norm(recipe.clip), warm_adamw(recipe, steps)),
         workdir=workdir,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        validation=_in_memory(validation),
-        test=_in_memory(test),
+        validation=_in_memory(validation, info),
+        test=_in_memory(test, info),
         # Never stops early; keeps the parameters with the highest average precision.
         early_stopping=None if validation is None else EarlyStopping(2**31 - 1, mode="max"),
         monitor="mAP",
@@ -232,10 +241,12 @@ def _begin(recipe, info):
     return unflatten_dict(flat, sep="/")
 
 
-def _in_memory(source: ObjectSource | None) -> Source | None:
-    """A source that decodes its images once, if they fit into two gigabytes."""
-    if source is None:
+def _in_memory(given: ObjectSource | None, info: DetectorInfo) -> Source | None:
+    """A source that decodes its images once, and proposes regions where the network wants them from
+    outside, if all fit into two gigabytes."""
+    if given is None:
         return None
+    source = given if info.regions is None else ProposalSource(given, info.regions)
     channels = 3 + (source.max_objects if source.masks else 0)
     if len(source) * int(np.prod(source.size)) * channels > MOST_BYTES:
         return source
@@ -260,4 +271,6 @@ def augmentation(recipe: DetectorRecipe, info: DetectorInfo) -> Any:
     ((1, 8, 8, 3), [[0.0]])
     """
     flip = recipe.flip and (info.joints == 0 or len(info.joint_names) > 0)
-    return random_changes(recipe, info.mean, flip=flip, pairs=mirror_pairs(info.joint_names))
+    pairs = mirror_pairs(info.joint_names)
+    changes = random_changes(recipe, info.mean, flip=flip, pairs=pairs)
+    return changes if info.regions is None else move_proposals(changes)

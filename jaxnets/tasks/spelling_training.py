@@ -11,9 +11,10 @@ from jaxnets.data.buckets import SequencePairs
 from jaxnets.data.sound import SpokenDigits
 from jaxnets.data.text import TextTokenizer
 from jaxnets.metrics import character_error_rate, word_error_rate
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.spelling import HEARS, WORDS, digit_strings, encode_sounds
 from jaxnets.tasks.writing import write
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -66,9 +67,9 @@ def train_speller(
 
     >>> train_speller(None, None, None, options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir = directory_of(options)
+    workdir = workdir_of(options)
     test, rows = np.flatnonzero(digits.test), np.flatnonzero(~digits.test)
     rows = rows[shuffle.permutation(len(rows), 0, use=shuffle.VALIDATION)]
     held, rows = rows[: len(rows) // 10], rows[len(rows) // 10 :]

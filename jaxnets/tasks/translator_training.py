@@ -6,8 +6,9 @@ from typing import Any
 import flax.linen as nn
 
 from jaxnets.data.text import Pairs
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.translator import Translator, Vocabularies, bleu_score, encode_pairs
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -66,9 +67,9 @@ def train_translator(
 
     >>> train_translator(None, {"train": ([], [])}, (), options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir = directory_of(options)
+    workdir = workdir_of(options)
     limits = {"buckets": buckets, "longest": longest}
     source, left_out = encode_pairs(corpus["train"], vocabularies, **limits)
     held_out, _ = encode_pairs(corpus["validation"], vocabularies, **limits)

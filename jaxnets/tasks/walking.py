@@ -12,8 +12,9 @@ from jaxnets.data.sail import Instruction
 from jaxnets.data.text import END, START, TextTokenizer
 from jaxnets.data.worlds import ACTIONS, World
 from jaxnets.models.sequence import Walker
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.writing import READS, write
-from jaxnets.tasks.writing_training import directory_of, train_writer
+from jaxnets.tasks.writing_training import train_writer
 from jaxnets.train import RunOptions
 from jaxnets.train.run import Fitted
 
@@ -147,9 +148,9 @@ def train_walker(
 
     >>> train_walker(None, (), (), None, options=RunOptions())
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir, world = directory_of(options), model.world
+    workdir, world = workdir_of(options), model.world
     source = encode_walks(training, tokenizer, buckets=buckets)
     order = shuffle.permutation(len(source), 0, use=shuffle.VALIDATION)
     held = max(1, len(source) // 10)

@@ -1,7 +1,6 @@
 """Training of any network that writes: the recipe that translation, speech and walks share."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -10,6 +9,7 @@ import optax
 
 from jaxnets.data.buckets import SequencePairs
 from jaxnets.ops.activations import identity
+from jaxnets.tasks.small_training import workdir_of
 from jaxnets.tasks.writing import READS, free_running, sequence_to_sequence
 from jaxnets.train import EarlyStopping, RunOptions, fit
 from jaxnets.train.run import Fitted
@@ -73,9 +73,9 @@ def train_writer(
 
     >>> train_writer(None, (), (), options=RunOptions(), score=None, monitor="", longest=1)
     Traceback (most recent call last):
-    ValueError: options: no workdir; expected the directory of the run
+    jaxnets.errors.JaxnetsError: workdir: got none; a run needs a directory, --workdir DIRECTORY
     """
-    workdir = directory_of(options)
+    workdir = workdir_of(options)
     steps = epochs * (len(source) // batch_size)
     if not 0 <= sampling <= 1:
         raise ValueError(f"sampling: got {sampling}; expected a share in [0, 1]")
@@ -132,17 +132,3 @@ def warm_adam(learning_rate: float, steps: int) -> optax.GradientTransformation:
     """
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, max(1, steps))
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-
-
-def directory_of(options: RunOptions) -> Path:
-    """The directory of the run, asked for before anything is read or made.
-
-    Raises:
-        ValueError: there is none.
-
-    >>> directory_of(RunOptions(workdir=Path("runs/mine"))).name
-    'mine'
-    """
-    if options.workdir is None:
-        raise ValueError("options: no workdir; expected the directory of the run")
-    return options.workdir

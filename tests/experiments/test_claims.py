@@ -3,6 +3,10 @@
 import inspect
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -54,7 +58,7 @@ class TestCommand:
 
 
 def test_every_claim_names_its_source():
-    assert len(CLAIMS) == 50
+    assert len(CLAIMS) == 52
     for name, claim in CLAIMS.items():
         assert claim.name == name and claim.measure.__module__.startswith(MEASURES), name
         assert claim.sentence and not claim.sentence.endswith("."), name
@@ -109,3 +113,42 @@ def test_tiny(name, tmp_path):
     assert record["verdict"] in ("holds", "fails", "depends")
     assert all(np.isfinite([e["low"], e["estimate"], e["high"]]).all() for e in record["effects"])
     assert len(record["figure"]) > 5000
+
+
+def test_the_page_takes_less_than_two_hours(capsys, tmp_path):
+    """Claims say what they may take; what is measured counts instead."""
+    config = command_line.Config(time=True, workdir=tmp_path / "run")
+    costs = command_line.main(config)
+    assert costs.keys() == CLAIMS.keys() and not (tmp_path / "run").exists()
+    assert not any(cost["measured"] for cost in costs.values())
+    total = sum(cost["minutes"] for cost in costs.values())
+    assert 0 < total <= 120
+    assert f"{len(CLAIMS)} claims: {total:.0f} minutes" in capsys.readouterr().out
+
+
+def test_what_was_measured_says_its_own_time(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line, "find_claims", lambda: {"good": _claim()})
+    run, asked = (command_line.Config(workdir=tmp_path, time=ask) for ask in (False, True))
+    assert command_line.main(asked)["good"] == {"minutes": 1.0, "measured": False}
+    seconds = command_line.main(run)["good"]["seconds"]
+    assert command_line.main(asked)["good"] == {"minutes": seconds / 60, "measured": True}
+    assert "at most 0 are left" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(tmp_path):
+    """SIGKILL behind the first result: the second call keeps it and measures the rest."""
+    names = ("sgd_oscillates", "momentum_overshoots", "newton_needs_few_steps")
+    line = [sys.executable, "-m", "experiments.claims", "--quick", "--workdir", str(tmp_path)]
+    line += ["--only", *names]
+    first = tmp_path / "results" / f"{names[0]}.json"
+    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not first.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    before = first.read_bytes()
+    subprocess.run(line, check=True, capture_output=True)
+    assert first.read_bytes() == before
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert set(summary) == set(names) and not any("error" in one for one in summary.values())

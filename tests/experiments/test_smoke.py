@@ -39,7 +39,7 @@ SLOW = (
     *("tune_convolution", "find_recipe", "compare_models"),
     *("transfer_strategies", "transferability", "fine_tune_few"),
     *("ensemble", "distill", "compress", "search_architecture"),
-    *("train_detector", "train_segmenter", "train_actions"),
+    *("train_detector", "train_rcnn", "train_segmenter", "train_actions"),
     # Whole systems, which tests/tasks trains on small problems.
     *("translate", "spell", "answer", "caption"),
     "three_ways",

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from experiments.ensembles import ensemble
 from experiments.transfer import fine_tune_few, transfer_strategies, transferability
 from jaxnets.data import load_dataset
 from jaxnets.errors import JaxnetsError
+from jaxnets.models.counting import abstract_variables
 from jaxnets.tasks import load_classifier
 
 
@@ -92,3 +94,46 @@ def test_as_many_images_to_learn_from_as_there_are_leave_no_test(tmp_path):
     config = replace(fine_tune_few.smoke(), per_class=1000, workdir=tmp_path)
     with pytest.raises(JaxnetsError, match=r"--per-class 1000: a class has .* choose less than"):
         fine_tune_few.main(config)
+
+
+@pytest.mark.slow
+def test_transfer_of_a_residual_network_fills_the_table(tmp_path):
+    """The ResNet in the small network's place: its first stages stay as they are in "top"."""
+    config = replace(transfer_strategies.smoke(), residual_blocks=1, keys=1, workdir=tmp_path)
+    study = transfer_strategies.build_study(config)
+    assert study.stages == ["stem", "stage1", "stage2", "stage3"]
+    summary = transfer_strategies.main(config)
+    assert len(summary["cells"]) == 4
+    counts = summary["trainable_parameters"]
+    assert counts["probe"] == 64 * 5 + 5
+    params = abstract_variables(study.network, (8, 8, 3))["params"]
+    assert counts["full"] == sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize("experiment", [transferability, transfer_strategies])
+def test_finished_keys_are_kept(experiment, tmp_path, monkeypatch):
+    """A run that is killed in its second key goes on there, and ends as an undisturbed one."""
+    config = replace(experiment.smoke(), workdir=tmp_path / "one")
+    study = {
+        transferability: transferability.TransferabilityStudy,
+        transfer_strategies: transfer_strategies.StrategyStudy,
+    }[experiment]
+    measured, calls, original = [], 0, study.one_key
+
+    def one_key(self, *args):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        measured.append(original(self, *args))
+        return measured[-1]
+
+    monkeypatch.setattr(study, "one_key", one_key)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.main(config)
+    found = experiment.main(config)
+    assert calls == 3 and len(measured) == 2
+    monkeypatch.setattr(study, "one_key", original)
+    assert experiment.main(config) == found
+    whole = experiment.main(replace(config, workdir=tmp_path / "other"))
+    assert json.dumps(whole, default=str) == json.dumps(found, default=str)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.claims.measures import deeper_networks, response_norm
 from jaxnets.study import claims
 from jaxnets.study.data import Data, Part
 from known_claims.made_up import Known, known_in, trained
@@ -177,3 +178,57 @@ def fractional(gain: float):
 
 known("fractional_pooling_regularizes", "holds", [3], fractional(3))
 known("fractional_pooling_regularizes", "fails", [-3], fractional(-3))
+
+
+def normalized(gain: float, slower: float):
+    """With and without local response normalization, and how much longer a step takes with it."""
+
+    def run(arm):
+        best = (arm.first_rate > 0.4) == arm.model.normalize
+        lost = 20 if arm.model.normalize else 25
+        return {"accuracy": 80 + gain * arm.model.normalize - lost * (not best)}
+
+    def scene(monkeypatch):
+        trained(run)(monkeypatch)
+        seconds = np.array([2.0, 4.0, 3.0])
+        found = {True: slower * seconds, False: seconds}
+        monkeypatch.setattr(response_norm, "step_seconds", lambda _: found)
+
+    return scene
+
+
+name = "lrn_gains_nothing"
+known(name, "holds", [0.5, 1.5], normalized(0.5, 1.5), **two)
+known(name, "fails", [3, 0.5], normalized(3, 0.5), **two)
+known(name, "depends", [3, 1.5], normalized(3, 1.5), each=("fails", "holds"), **two)
+
+
+def grown(**accuracy):
+    """By where the eight layers begin; those of the shallower network are its own key's."""
+    copied = {"conv1_1", "conv2_1", "conv3_1", "conv3_2", "classifier"}
+
+    def run(arm):
+        layers, scale = arm.value["layers"], float(arm.value["scale"])
+        if arm.model.depths == deeper_networks.SHALLOW:
+            kind = "shallow"
+        elif layers:
+            kind = "grown"
+            assert set(layers) == copied
+            # From the better rate of this key.
+            assert {float(x["kernel"]) for x in layers.values()} == {10 * arm.seed + 1}
+        else:
+            kind = "he" if scale == 1 else "fresh"
+        assert scale == (1 if kind == "he" else 0.5)
+        best = (arm.value["rate"] > 0.4) == (kind in ("shallow", "he"))
+        params = {n: {"kernel": np.float32(10 * arm.seed + best)} for n in (*copied, "conv9_9")}
+        right = {"shallow": 60, **accuracy}[kind] - arm.seed - 20 * (not best)
+        return {"accuracy": right, "variables": {"params": params}}
+
+    return trained(run)
+
+
+name = "shallower_networks_start_deeper_ones"
+known(name, "holds", [10, 2], grown(grown=80, fresh=70, he=82), **two)
+known(name, "fails", [-5, -10], grown(grown=70, fresh=75, he=60), **two)
+each = ("holds", "fails")
+known(name, "depends", [10, -5], grown(grown=80, fresh=70, he=75), each=each, **two)

@@ -133,6 +133,8 @@ def race(**needed):
 
 known("bn_speeds_training", "holds", [4], race(norm=20, plain=80), **rates)
 known("bn_speeds_training", "fails", [0.25], race(norm=80, plain=20), **rates)
+four = {**CURVES, "rates": (0.1, 0.5, 0.2, 0.25), "trial": 1}
+known("bn_speeds_training", "holds", [4], race(norm=20, plain=80), **four)
 
 
 def largest(**limit):

@@ -62,13 +62,14 @@ class Arm:
 
     Attributes:
         key: number of the random key, from 0.
+        seed: that the key stands for.
         steps: (E,) of the evaluations.
         value: of the setting that is swept over.
     """
 
-    def __init__(self, model, rule, value, data, key, steps, loss_fn, prepare, start):
+    def __init__(self, model, rule, value, data, key, seed, steps, loss_fn, prepare, start):
         self.model, self.make_rule, self.value, self.data = model, rule, value, data
-        self.key, self.steps = key, steps
+        self.key, self.seed, self.steps = key, seed, steps
         self.loss_fn, self.prepare, self.start = loss_fn, prepare, start
 
     def updates(self, gradients: Sequence[float], weight: float = 1.0) -> np.ndarray:
@@ -134,8 +135,9 @@ def _train_many(
     probe=None,
     train_examples=1000,
     loop=None,
+    until=None,
 ) -> Runs:
-    del batch_size, train_examples, loop
+    del batch_size, train_examples, loop, until
     counts = np.arange(evaluations + 1) * (steps // evaluations)
     leaves, tree = jax.tree.flatten(values)
     swept = np.ndim(leaves[0]) > 0
@@ -143,8 +145,8 @@ def _train_many(
     table = []
     for row in rows:
         value = jax.tree.unflatten(tree, row)
-        for key in range(len(keys)):
-            arm = Arm(model, rule, value, data, key, counts, loss_fn, prepare, start)
+        for key, seed in enumerate(keys):
+            arm = Arm(model, rule, value, data, key, int(seed), counts, loss_fn, prepare, start)
             table.append(_run(answer(arm), arm, probe))
     found = jax.tree.map(lambda *x: np.stack(x), *table)
     shape = (len(rows), len(keys)) if swept else (len(keys),)

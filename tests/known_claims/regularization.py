@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.claims.measures import dropout, label_smoothing
+from experiments.claims.measures import dropout, teachers
 from known_claims.answering import answering, answers, reader, with_codes
 from known_claims.made_up import Known, known_in, trained
 
@@ -112,7 +112,7 @@ def taught(**rows):
 
     def scene(monkeypatch):
         networks(special=(2, 0.95), plain=(1, 0.99))(monkeypatch)
-        monkeypatch.setattr(label_smoothing, "_distil", distil)
+        monkeypatch.setattr(teachers, "_distil", distil)
 
     return scene
 

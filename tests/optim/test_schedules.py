@@ -162,7 +162,7 @@ class TestPlateau:
         assert update._cache_size() == 1
 
     def test_observed_within_the_step(self):
-        schedule = optim.Plateau(0.1, patience=0, factor=0.5)
+        schedule = optim.Plateau(0.1, patience=0, factor=0.5, every_update=True)
         rule = optax.chain(optim.clip_by_value(10.0), optim.sgd(schedule))
         state = rule.init(jnp.zeros(1))
         moves = []
@@ -170,6 +170,18 @@ class TestPlateau:
             updates, state = rule.update(jnp.ones(1), state, value=loss)
             moves.append(float(updates[0]))
         np.testing.assert_allclose(moves, [-0.1, -0.05, -0.05, -0.025], rtol=1e-6)
+
+    def test_losses_of_batches_are_no_observations(self):
+        """The training step gives every optimizer its batch's loss, which rises and falls."""
+        schedule = optim.Plateau(0.1, patience=0)
+        rule = optim.create_optimizer("momentum", schedule, clip_norm=1.0)
+        state = rule.init(jnp.zeros(1))
+        for loss in (1.0, 2.0, 3.0):
+            _, state = rule.update(jnp.ones(1), state, jnp.zeros(1), value=loss)
+        assert float(state[1][1].schedule.rate) == pytest.approx(0.1)
+        for error in (1.0, 1.0):
+            state = schedule.observe(state, error)
+        assert float(state[1][1].schedule.rate) == pytest.approx(0.01)
 
     def test_not_a_number_is_no_improvement(self):
         schedule = optim.Plateau(1.0, patience=0)

@@ -77,3 +77,28 @@ def test_orders_are_shuffled_passes_by_key_alone():
 
 def test_keys_of_other_seeds_do_not_overlap():
     assert not set(make_keys(1000)) & set(make_keys(1000, seed=1))
+
+
+def test_a_run_that_is_done_stops_and_repeats_its_last_block():
+    """The first key is there after one block, the second after two, the third never."""
+    rates = {"rate": np.float32([0.5])}
+    whole, outputs, _ = SWEEP(SEEDS, rates, BATCHES, FIRST, TARGET, loop=True)
+    limits = iter([whole[0, 0, 1], whole[0, 1, 2], -1.0])
+    for key in range(3):
+        limit = float(next(limits))
+        part = slice(key, key + 1)
+        found, seen, last = SWEEP(
+            SEEDS[part],
+            rates,
+            BATCHES[part],
+            FIRST[part],
+            TARGET,
+            loop=True,
+            until=lambda error, limit=limit: bool(error <= limit),
+        )
+        blocks = (1, 2, 2)[key]
+        expected = [*whole[0, key, : blocks + 1], *[whole[0, key, blocks]] * (2 - blocks)]
+        np.testing.assert_array_equal(found[0, 0], expected)
+        np.testing.assert_array_equal(last[0, 0], outputs["x"][0, key, 4 * blocks - 1])
+        repeated = np.asarray(outputs["x"][0, key]).reshape(2, 4)[[0, blocks - 1]]
+        np.testing.assert_array_equal(seen["x"][0, 0], repeated.ravel())

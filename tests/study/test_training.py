@@ -137,3 +137,20 @@ def test_what_a_loss_reads_is_read_anew(monkeypatch):
     np.testing.assert_array_equal(losses(), before)
     monkeypatch.setitem(globals(), "SHIFT", 5.0)
     np.testing.assert_allclose(losses(), before + 5, rtol=1e-6)
+
+
+def test_runs_stop_where_they_are_done():
+    """One after the other they do, with the curves up to there of those that go on."""
+    args = MLP(10, (8,)), optim.sgd, np.float32([0.0, 0.5]), small(), make_keys(1)
+    options = {"steps": 6, "evaluations": 3, "batch_size": 16}
+    whole = train_many(*args, **options, loop=True)
+    target = float(whole.train_loss[1, 0, 1])
+    done = lambda found: bool(found["train_loss"] <= target)  # noqa: E731
+    runs = train_many(*args, **options, loop=True, until=done)
+    np.testing.assert_array_equal(runs.train_loss[0], whole.train_loss[0])
+    np.testing.assert_array_equal(runs.train_loss[1, 0, :2], whole.train_loss[1, 0, :2])
+    assert (runs.train_loss[1, 0, 2:] == target).all() and (
+        whole.train_loss[1, 0, 2:] < target
+    ).all()
+    beside = train_many(*args, **options, loop=False, until=done)
+    np.testing.assert_allclose(beside.train_loss, whole.train_loss, rtol=1e-4)

@@ -212,3 +212,39 @@ def test_the_criterion_of_lenet_of_1998_trains():
     assert float(loss) == expected
     with pytest.raises(JaxnetsError, match="--label-smoothing 0"):
         Recipe(model="lenet5_1998", loss="map").check()
+
+
+@pytest.mark.slow
+def test_nasnets_recipe_trains_its_head_and_drops_more_paths_with_every_step():
+    """Auxiliary loss at 0.4 and drop path that grows to its highest share, as published."""
+    recipe = Recipe(model="nasnet_a_cifar", drop_path=0.6, label_smoothing=0.0)
+    kept, dropping = (
+        create_model(
+            recipe.model,
+            num_classes=3,
+            auxiliary=True,
+            cells=1,
+            features=96,
+            drop_path=p,
+            dropout_rate=0.0,
+        )
+        for p in (0.0, recipe.drop_path)
+    )
+    _, batch = small("nasnet_a_cifar")
+    task = build_task(recipe, 3, lambda x: x, auxiliary=True, total_steps=2)
+    key = jax.random.key(0, impl="rbg")
+    states = [create_state(net, optax.sgd(0.05), batch, key, task=task) for net in (kept, dropping)]
+    step = jax.jit(partial(train_step, task=task))
+    seen = []
+    for _ in range(2):
+        before = heads(states[1].params)
+        found = [step(state, batch) for state in states]
+        metrics = [jax.device_get(one[1]) for one in found]
+        # Both go on from the same parameters, those of the network that drops.
+        states = [one[0].replace(params=found[1][0].params) for one in found]
+        after = heads(states[1].params)
+        assert any((before[path] != after[path]).any() for path in before)
+        assert metrics[1]["total_loss"] > metrics[1]["loss"]
+        seen.append(abs(metrics[1]["total_loss"] - metrics[0]["total_loss"]))
+    # At the start no path is dropped; halfway, with half of the highest share, some are.
+    assert seen[0] < 1e-5 < 1e-3 < seen[1]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from jaxnets.tasks import Detector, DetectorInfo, train_detector
 from jaxnets.tasks.detection import score_detections
 from jaxnets.tasks.detector import load_detector, mask_runs
 from jaxnets.tasks.detector_files import DARKNET, PUBLISHED, read_detector
-from jaxnets.tasks.detector_training import DetectorRecipe, _describe
+from jaxnets.tasks.detector_training import DetectorRecipe, _describe, augmentation
+from jaxnets.tasks.given_regions import ProposalSource
 from jaxnets.train import RunOptions
 
 
@@ -66,8 +68,8 @@ def test_boxes_come_back_in_the_pixels_of_each_image(tmp_path):
 
 
 def test_every_published_detector_is_read():
-    # YOLO v1's file would need darknet's order of its last layer; the other is Caffe's.
-    known = {*PUBLISHED, *DARKNET, "yolov1", "ssd300_mobilenet_v1"}
+    # YOLO v1's file would need darknet's order of its last layer; the others are Caffe's.
+    known = {*PUBLISHED, *DARKNET, "yolov1", "ssd300_mobilenet_v1", "fast_rcnn_vgg16"}
     assert known == set(list_models(task="detection"))
     made = PUBLISHED["maskrcnn_resnet50_fpn"].fields()["backbone"]
     assert made.pooled and made.network.network.norm.keywords == {"epsilon": 0.0}
@@ -201,6 +203,63 @@ def test_a_yolo_is_trained_and_read_again(tmp_path):
     assert found[0].boxes.shape[1] == 4 and detector.class_names == ("square", "disk")
     with pytest.raises(JaxnetsError, match="trunk: yolo has none"):
         train_detector(replace(recipe, trunk=folder), options, source)
+
+
+def test_proposals_move_with_the_objects():
+    """The mirror image of a proposal that is an object's box stays that object's box."""
+    boxes = np.float32([[[4, 6, 20, 22], [30, 8, 60, 40]]] * 8)
+    batch = {"image": np.zeros((8, 64, 64, 3), np.uint8), "boxes": boxes}
+    batch |= {"box_mask": np.ones((8, 2), np.float32), "box_label": np.zeros((8, 2), np.int32)}
+    batch["proposals"] = np.concatenate([boxes, np.full((8, 3, 4), np.nan, np.float32)], 1)
+    info = DetectorInfo(("a",), (64, 64), (9.0,) * 3, (1.0,) * 3, (), 4, kind="fast_rcnn")
+    moved = augmentation(DetectorRecipe(scales=(0.5, 2.0)), info)(
+        jax.random.key(0), batch, jnp.arange(8)
+    )
+    there = np.asarray(moved["box_mask"]) > 0
+    regions = np.asarray(moved["proposals"])
+    assert regions.shape == (8, 5, 4) and np.isnan(regions[:, 2:]).all()
+    assert there.sum() > 4 and np.isnan(regions[:, :2][~there]).all()
+    np.testing.assert_allclose(regions[:, :2][there], np.asarray(moved["boxes"])[there])
+    assert np.abs(regions[:, :2][there] - boxes[there]).max() > 1
+
+
+def test_an_overfeat_is_trained_and_read_again(tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 4)
+    recipe = DetectorRecipe(kind="overfeat", width=4, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(56, 72))
+    fitted = train_detector(recipe, options, source, test=source)
+    assert {"loss_classifier", "loss_box_reg", "mAP"} <= set(fitted.summary)
+    found = list(load_detector(tmp_path / "run").find([source.images[0].path]))
+    assert found[0].boxes.shape[1] == 4
+
+
+@pytest.mark.slow
+def test_a_fast_rcnn_is_trained_and_read_again(tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 4)
+    recipe = DetectorRecipe(kind="fast_rcnn", width=4, epochs=1, batch_size=2)
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    source = load_objects(folder, "train", size=(56, 72))
+    proposed = ProposalSource(source, 30).take(np.arange(2))["proposals"]
+    # The image fills 56×56 of the canvas.
+    assert proposed.shape == (2, 30, 4) and np.nanmax(proposed) == 56
+    fitted = train_detector(recipe, options, source, test=source)
+    assert {"loss_classifier", "loss_box_reg", "mAP"} <= set(fitted.summary)
+    detector = load_detector(tmp_path / "run")
+    found = list(detector.find([one.path for one in source.images], batch_size=3))
+    assert len(found) == 4 and found[0].boxes.shape[1] == 4
+    with pytest.raises(JaxnetsError, match="trunk: fast_rcnn has none"):
+        train_detector(replace(recipe, trunk=folder), options, source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind, epochs", [("fast_rcnn", 20), ("overfeat", 40)])
+def test_others_learn_to_find_shapes(kind, epochs, tmp_path):
+    folder = write_shapes(np.random.default_rng(0), tmp_path / "shapes", 100)
+    train, test = (load_objects(folder, part, size=64) for part in ("train", "test"))
+    recipe = DetectorRecipe(kind, width=12, epochs=epochs, batch_size=10, scales=(0.9, 1.1))
+    options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    assert train_detector(recipe, options, train, test=test).summary["mAP"] > 0.7
 
 
 @pytest.mark.slow

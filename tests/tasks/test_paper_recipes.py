@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxnets.augment import per_example
 from jaxnets.errors import UnknownNameError
 from jaxnets.models import create_model, list_models, model_info
 from jaxnets.optim import Plateau, averaged_params, list_optimizers, list_schedules
@@ -214,3 +215,40 @@ def test_alexnets_first_parameters():
         assert abs(kernel.mean()) < 5 * 0.01 / np.sqrt(kernel.size), name
     # Normal, not cut off at two standard deviations.
     assert np.abs(params["fc6"]["kernel"]).max() > 0.03
+
+
+def test_alexnets_recipe_trains_a_narrow_copy():
+    """Stored images → crop, mirror, noise → two groups, normalization, dropout → loss → plateau."""
+    found = paper_recipe("alexnet")
+    built = found.build()
+    network = create_model("alexnet", num_classes=10).clone(channels=(8,) * 5, fc_width=16)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 256, 256, 3), np.uint8)
+    batch = {"image": images, "label": np.array([0, 1, 0, 1])}
+    task = classification(10, loss=built.loss, preprocess=lambda x: x / 64.0 - 2)
+    first = {"image": np.zeros((1, 227, 227, 3), np.uint8), "label": np.array([0])}
+    key = jax.random.key(0, impl="rbg")
+    state = create_state(network, built.optimizer, first, key, task=task)
+    prepare = per_example(built.transform)
+    step = jax.jit(partial(train_step, task=task, prepare=prepare))
+    losses, moved = [], []
+    for number in range(12):
+        before = state.params["head"]["bias"]
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+        moved.append(float(jnp.abs(state.params["head"]["bias"] - before).max()))
+        if number >= 5:  # the error stalls: the first observation, and one more than patience
+            state = state.replace(opt_state=built.schedule.observe(state.opt_state, 0.5))
+    # Two of ten classes: the biases of the head learn that at once.
+    assert losses[0] == pytest.approx(np.log(10), abs=0.05) and losses[-1] < losses[0] - 0.2
+    assert np.isfinite(losses).all() and np.diff(losses[:6]).max() < 0
+    # At ε/10 the velocity goes on and dies out, as in the papers' solvers.
+    assert moved[11] < 0.97 * moved[9]
+    (plateau,) = (
+        node
+        for node in jax.tree.leaves(
+            state.opt_state, is_leaf=lambda node: isinstance(node, PlateauState)
+        )
+        if isinstance(node, PlateauState)
+    )
+    assert float(plateau.rate) == pytest.approx(1e-3)

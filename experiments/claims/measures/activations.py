@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from experiments.claims.measures.racing import Halving, fastest
 from experiments.claims.measures.small_networks import ACTIVATIONS, Kind, SmallNetwork
 from jaxnets import optim
 from jaxnets.losses import cross_entropy
@@ -18,11 +19,10 @@ from jaxnets.study.claims import Outcome, Settings, TrainingSettings
 from jaxnets.study.effects import above, below, effect, points, ratio
 from jaxnets.study.figures import COLORS, band, curves_and_dots, new_figure
 from jaxnets.study.sweep import make_keys
-from jaxnets.study.training import steps_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race(TrainingSettings):
+class Race(Halving):
     """Every activation gets the rate at which it is fastest.
 
     Attributes:
@@ -42,21 +42,22 @@ class Race(TrainingSettings):
 
 def race(settings: Race) -> Outcome:
     """Which activation trains fastest? AlexNet's figure 1 in small, with seven activations."""
-    needed, curves = {}, {}
-    for name in settings.activations:
-        runs = settings.runs(
+    found = {
+        name: fastest(
+            settings,
             SmallNetwork(settings.kind, settings.widths, name),
             optim.momentum,
             np.float32(settings.rates),
+            quantity="train_error",
+            target=settings.error,
         )
-        errors = 1 - runs.train_accuracy
-        by_rate = steps_to(runs.steps, errors, settings.error)
-        best = int(np.argmin(np.log(by_rate + 1).mean(1)))
-        needed[name], curves[name] = np.maximum(by_rate[best], 1), 100 * errors[best]
+        for name in settings.activations
+    }
+    needed = {name: one.needed for name, one in found.items()}
     title, limit = "each at its best rate", 100 * settings.error
     figure = curves_and_dots(
-        runs.steps,
-        curves,
+        found["ReLU"].steps,
+        {name: 100 * one.curve for name, one in found.items()},
         needed,
         left={"xlabel": "step", "ylabel": "training error, %", "ylim": (0, 95), "title": title},
         right={"xscale": "log", "xlabel": f"steps to {limit:g} % training error"},
@@ -66,6 +67,10 @@ def race(settings: Race) -> Outcome:
     slower = {name: needed[name] / needed["ReLU"] for name in needed}
     others = [np.log(needed[n]) for n in needed if n != "sigmoid"]
     last = np.exp(np.log(needed["sigmoid"]) - np.max(others, axis=0))
+    end = found["ReLU"].steps[-1]
+    means = {name: np.exp(np.log(steps).mean()) for name, steps in needed.items()}
+    rates = {name: settings.rates[one.place] for name, one in found.items()}
+    late = {name: int((steps > end).sum()) for name, steps in needed.items()}
     return Outcome(
         effects=[
             ratio("steps, tanh / ReLU", slower["tanh"], above(1)),
@@ -77,6 +82,17 @@ def race(settings: Race) -> Outcome:
             ),
         ],
         figure=figure,
+        remarks=[
+            "Steps, geometric mean, and rate: "
+            + ", ".join(f"{n} {means[n]:.0f} at {rates[n]:g}" for n in needed)
+            + ".",
+            *(
+                f"{n}: {count} of {settings.keys} runs are not there after {end} steps and count "
+                "as twice that, so that the true ratio is larger."
+                for n, count in late.items()
+                if count
+            ),
+        ],
     )
 
 

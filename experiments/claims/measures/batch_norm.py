@@ -1,16 +1,17 @@
 """The same network with and without batch normalization, over learning rates and scales."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
+from experiments.claims.measures.racing import Halving, fastest
 from experiments.claims.measures.small_networks import Kind, SmallNetwork
 from jaxnets import optim
 from jaxnets.study.claims import Outcome, TrainingSettings
 from jaxnets.study.effects import above, at_least, below, effect, points, ratio
 from jaxnets.study.figures import COLORS, curves_and_dots, dots, new_figure
-from jaxnets.study.training import Runs, best, steps_to
+from jaxnets.study.training import Runs, best
 
 NAMES = {True: "with BN", False: "without"}
 
@@ -46,19 +47,26 @@ def _scaled(params, value):
     }
 
 
-def train(settings: Sweep, norm: bool) -> Runs:
-    """Leading axis: rates, or scales where there is one rate."""
+def _values(settings: Sweep) -> dict[str, np.ndarray]:
     count = max(len(settings.rates), len(settings.scales))
-    values = {
+    return {
         "rate": np.broadcast_to(np.float32(settings.rates), (count,)),
         "scale": np.broadcast_to(np.float32(settings.scales), (count,)),
     }
-    network = SmallNetwork(settings.kind, settings.widths, norm=norm)
-    return settings.runs(network, _sgd, values, start=_scaled)
+
+
+def _network(settings: Sweep, norm: bool) -> SmallNetwork:
+    return SmallNetwork(settings.kind, settings.widths, norm=norm)
+
+
+def train(settings: Sweep, norm: bool, **options) -> Runs:
+    """Leading axis: rates, or scales where there is one rate."""
+    values = _values(settings)
+    return settings.runs(_network(settings, norm), _sgd, values, start=_scaled, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Race(Sweep):
+class Race(Sweep, Halving):
     """Steps to a training loss, at the best rate of each."""
 
     target: float = 0.1
@@ -66,47 +74,78 @@ class Race(Sweep):
 
 def speed(settings: Race) -> Outcome:
     """Does batch normalization reach a training loss in fewer steps?"""
-    needed, curves = {}, {}
-    for norm in (True, False):
-        runs = train(settings, norm)
-        by_rate = steps_to(runs.steps, runs.train_loss, settings.target)
-        chosen = best(np.log(by_rate + 1))
-        needed[norm] = np.maximum(by_rate[chosen], 1)
-        curves[f"{NAMES[norm]}, rate {settings.rates[chosen]:g}"] = runs.train_loss[chosen]
     target = settings.target
+    found = {
+        norm: fastest(
+            settings,
+            _network(settings, norm),
+            _sgd,
+            _values(settings),
+            quantity="train_loss",
+            target=target,
+            start=_scaled,
+        )
+        for norm in (True, False)
+    }
     figure = curves_and_dots(
-        runs.steps,
-        curves,
-        {NAMES[norm]: values for norm, values in needed.items()},
+        found[True].steps,
+        {f"{NAMES[n]}, rate {settings.rates[one.place]:g}": one.curve for n, one in found.items()},
+        {NAMES[norm]: one.needed for norm, one in found.items()},
         left={"xlabel": "step", "ylabel": "training loss", "yscale": "log", "ylim": (1e-3, 4)},
         right={"xlabel": f"steps to a training loss of {target:g}", "xlim": (0, None)},
         line=target,
     )
     return Outcome(
-        effects=[ratio("steps needed, without BN / with", needed[False] / needed[True], above(1))],
+        effects=[
+            ratio(
+                "steps needed, without BN / with",
+                found[False].needed / found[True].needed,
+                above(1),
+            )
+        ],
         figure=figure,
     )
 
 
+def trains(loss: np.ndarray) -> np.ndarray:
+    """Whether a run ended below the loss of guessing."""
+    return np.isfinite(loss) & (loss < np.log(10))
+
+
 def largest_that_trains(loss: np.ndarray, rates) -> np.ndarray:
     """Per key, the largest rate up to which no run ends above its chance level; (keys,)."""
-    good = np.isfinite(loss) & (loss < np.log(10))
-    count = np.logical_and.accumulate(good, axis=0).sum(0)
+    count = np.logical_and.accumulate(trains(loss), axis=0).sum(0)
     # Nothing works: half of the smallest rate tried.
     ladder = np.concatenate([[rates[0] / 2], rates])
     return ladder[count]
 
 
+def climb(settings: Sweep, norm: bool) -> np.ndarray:
+    """Last training losses (rates tried, keys): up the rates until one trains with no key."""
+    losses = []
+    for rate in settings.rates:
+        runs = train(
+            replace(settings, rates=(rate,)),
+            norm,
+            until=lambda found: not bool(np.isfinite(found["train_loss"])),
+        )
+        losses.append(runs.train_loss[0, :, -1])
+        if not trains(losses[-1]).any():
+            break
+    return np.stack(losses)
+
+
 def largest_rates(settings: Sweep) -> Outcome:
     """How much larger may the learning rate be with batch normalization?"""
     rates = np.asarray(settings.rates)
-    loss = {norm: train(settings, norm).train_loss[..., -1] for norm in (True, False)}
+    loss = {norm: climb(settings, norm) for norm in (True, False)}
     limit = {norm: largest_that_trains(value, rates) for norm, value in loss.items()}
     figure, (left, right) = new_figure(2)
     for color, (norm, value) in zip(COLORS, loss.items(), strict=False):
         shown = np.where(np.isfinite(value), np.clip(value, 1e-4, 10), 10)
-        left.loglog(rates, shown, "o", color=color, ms=3, alpha=0.4)
-        left.loglog(rates, np.median(shown, 1), color=color, label=NAMES[norm])
+        tried = rates[: len(shown)]
+        left.loglog(tried, shown, "o", color=color, ms=3, alpha=0.4)
+        left.loglog(tried, np.median(shown, 1), color=color, label=NAMES[norm])
     left.axhline(np.log(10), color="0.5", lw=1, ls="--")
     left.set(xlabel="learning rate", ylabel="last training loss (10: diverged)", ylim=(1e-4, 13))
     left.legend(loc="lower right")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.claims.measures.label_smoothing import (
+from experiments.claims.measures.smoothed_networks import (
     Smoothing,
     examined,
     network,

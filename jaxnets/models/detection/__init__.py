@@ -2,6 +2,12 @@
 
 from jaxnets.models.detection.anchor_sets import AnchorShapes, DefaultBoxes, fit_anchor_shapes
 from jaxnets.models.detection.darknet import Darknet, Section, parse_cfg, yolo_detections
+from jaxnets.models.detection.fast_rcnn import (
+    FastRCNN,
+    fast_rcnn_losses,
+    fast_rcnn_vgg16,
+    spread_regions,
+)
 from jaxnets.models.detection.fasterrcnn import (
     fasterrcnn_mobilenet_v3_large_320_fpn,
     fasterrcnn_mobilenet_v3_large_fpn,
@@ -46,6 +52,11 @@ from jaxnets.models.detection.multibox import (
     multibox_losses,
     uniform_boxes,
 )
+from jaxnets.models.detection.overfeat_boxes import (
+    overfeat_detections,
+    overfeat_losses,
+    overfeat_windows,
+)
 from jaxnets.models.detection.pyramid import FeaturePyramid, resnet_pyramid
 from jaxnets.models.detection.rcnn import RCNN, RCNNOutputs
 from jaxnets.models.detection.rcnn_losses import RCNNDetections, rcnn_detections, rcnn_losses
@@ -77,6 +88,12 @@ from jaxnets.models.detection.retinanet import (
     retinanet_resnet50_fpn,
 )
 from jaxnets.models.detection.slim_face import SlimFace, ssd_slim_face
+from jaxnets.models.detection.small_fast_rcnn import small_fast_rcnn
+from jaxnets.models.detection.small_overfeat import (
+    OverFeatPyramid,
+    pyramid_windows,
+    small_overfeat,
+)
 from jaxnets.models.detection.small_rcnn import small_rcnn
 from jaxnets.models.detection.small_ssd import TopDown, small_ssd
 from jaxnets.models.detection.small_yolo import GridDetector, small_yolo, yolo_sections
@@ -111,6 +128,7 @@ __all__ = [
     "DefaultBoxes",
     "DrawnRegions",
     "FCOSOutputs",
+    "FastRCNN",
     "FastestDet",
     "FastestDetOutputs",
     "FeaturePyramid",
@@ -122,6 +140,7 @@ __all__ = [
     "MaskHead",
     "MultiBox",
     "MultiBoxOutputs",
+    "OverFeatPyramid",
     "Proposals",
     "RCNNDetections",
     "RCNNOutputs",
@@ -142,6 +161,8 @@ __all__ = [
     "box_priors",
     "crop_masks",
     "draw_regions",
+    "fast_rcnn_losses",
+    "fast_rcnn_vgg16",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
     "fasterrcnn_resnet50_fpn",
@@ -173,9 +194,13 @@ __all__ = [
     "multibox_detections",
     "multibox_googlenet",
     "multibox_losses",
+    "overfeat_detections",
+    "overfeat_losses",
+    "overfeat_windows",
     "parse_cfg",
     "pooled_pyramid",
     "propose",
+    "pyramid_windows",
     "rcnn_detections",
     "rcnn_losses",
     "resnet_pyramid",
@@ -184,9 +209,12 @@ __all__ = [
     "retinanet_resnet50_fpn",
     "rpn_losses",
     "select_regions",
+    "small_fast_rcnn",
+    "small_overfeat",
     "small_rcnn",
     "small_ssd",
     "small_yolo",
+    "spread_regions",
     "ssd300_mobilenet_v1",
     "ssd300_vgg16",
     "ssd_detections",

@@ -56,7 +56,7 @@ class RCNNOutputs(NamedTuple):
     """What a network of two stages says of a batch of images.
 
     Attributes:
-        proposals: of the first stage, on all anchors.
+        proposals: of the first stage, on all anchors; None where regions come from outside.
         found: the detections; None in training with objects, which has no use for them.
         drawn: regions to learn from, where the network was called with objects or regions.
         key: for the losses' own samples.
@@ -66,7 +66,7 @@ class RCNNOutputs(NamedTuple):
     ('proposals', 'found', 'drawn', 'key', 'canvas')
     """
 
-    proposals: RPNOutputs
+    proposals: RPNOutputs | None
     found: FoundRegions | None
     drawn: DrawnRegions | None
     key: jax.Array

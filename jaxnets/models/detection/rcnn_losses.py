@@ -42,7 +42,11 @@ class RCNNDetections(NamedTuple):
 
 
 def rcnn_losses(
-    outputs: RCNNOutputs, batch: Mapping[str, Any], *, sampled: jax.Array | None = None
+    outputs: RCNNOutputs,
+    batch: Mapping[str, Any],
+    *,
+    sampled: jax.Array | None = None,
+    beta: float = BETA,
 ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """The two losses of the first stage, and those of each head, as (sum, count).
 
@@ -57,10 +61,12 @@ def rcnn_losses(
             ``keypoints (N, M, J, 3)``.
         sampled: integer (N, n), n ≤ 256, anchors for the first stage's losses, −1 for none; by
             default they are drawn.
+        beta: β of the smooth L1 loss of regions; 1 in Fast R-CNN's paper.
 
     Returns:
         ``loss_classifier``, ``loss_box_reg``, ``loss_mask``, ``loss_keypoint``,
-        ``loss_objectness``, ``loss_rpn_box_reg``, torchvision's names.
+        ``loss_objectness``, ``loss_rpn_box_reg``, torchvision's names; the last two where the
+        network has a first stage.
 
     Raises:
         ValueError: a network that was called without objects; entries that the batch lacks; shapes
@@ -90,7 +96,7 @@ def rcnn_losses(
         logs = jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], 1)[:, 0]
         wanted = boxes.encode(objects.boxes[object_], regions, weights=WEIGHTS)
         own = jnp.take_along_axis(deltas, label[:, None, None], 1)[:, 0]
-        offsets = jnp.where(positive[:, None], smooth_l1(own - wanted, BETA), 0.0)
+        offsets = jnp.where(positive[:, None], smooth_l1(own - wanted, beta), 0.0)
         return jnp.where(mask, -logs, 0.0).sum(), offsets.sum(), mask.sum()
 
     parts = (drawn.boxes, drawn.mask, drawn.matched, drawn.logits, drawn.deltas, objects)
@@ -101,6 +107,8 @@ def rcnn_losses(
     if drawn.keypoint_logits is not None:
         points = _entry(batch, "keypoints")
         losses["loss_keypoint"] = keypoint_loss(drawn, objects, points, there)
+    if outputs.proposals is None:
+        return losses
     return losses | rpn_losses(outputs.key, outputs.proposals, batch, sampled=sampled)
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxnets.models.layers import ConvNorm, SpatialDense
 from jaxnets.models.upsample import upsample
-from jaxnets.nn import Dense
+from jaxnets.nn import Dense, Dropout
 from jaxnets.ops import relu
 
 # PyTorch's for layers without one of their own: uniform within ±1/√inputs.
@@ -28,6 +28,7 @@ class BoxHead(nn.Module):
         convs: channels of each convolution.
         widths: of the fully connected layers.
         norm: normalization of the convolutions, which then have no bias; or None.
+        dropout_rate: after each fully connected layer; needs the rng "dropout" in training.
         dtype: compute dtype.
 
     Call: features of regions (R, P, P, C) → (R, widths[-1]).
@@ -41,6 +42,7 @@ class BoxHead(nn.Module):
     convs: Sequence[int] = ()
     widths: Sequence[int] = (1024, 1024)
     norm: Callable[..., nn.Module] | None = None
+    dropout_rate: float = 0.0
     dtype: Any = None
 
     @nn.compact
@@ -53,6 +55,8 @@ class BoxHead(nn.Module):
             else:
                 x = Dense(width, **options)(x)
             x = relu(x)
+            if self.dropout_rate:
+                x = Dropout(self.dropout_rate, name=f"dropout{i}")(x, train=train)
         return x
 
 

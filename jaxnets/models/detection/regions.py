@@ -27,6 +27,8 @@ class RegionRules(NamedTuple):
         drawn: regions of an image to learn from.
         positive_share: of them, at most, that hold an object.
         high: a region stands for an object from this IoU on.
+        low: of images with objects, a region is background from this IoU on; what overlaps the
+            objects less is not drawn.
         pairs: regions with a class, how many enter the last suppression.
         min_score: a detection's score is above it.
         threshold: a detection is suppressed when its IoU with a better one of its class is above.
@@ -45,6 +47,7 @@ class RegionRules(NamedTuple):
     drawn: int = 512
     positive_share: float = 0.25
     high: float = 0.5
+    low: float = 0.0
     pairs: int = 2000
     min_score: float = 0.05
     threshold: float = 0.5
@@ -136,7 +139,11 @@ def draw_regions(
     there = jnp.concatenate([proposals.mask, objects.mask], 1)
 
     def one(key, corners, there, objects):
-        matched = _match(corners, objects, rules.high)
+        overlap = boxes.iou(objects.boxes, corners)
+        matched = boxes.match(overlap, high=rules.high, low=rules.high, mask=objects.mask)
+        if rules.low:
+            best = jnp.where(objects.mask[:, None], overlap, 0).max(0)
+            there &= (best >= rules.low) | ~objects.mask.any()
         # What is neither object nor background is not drawn.
         chosen = boxes.sample(
             key, jnp.where(there, matched, boxes.BETWEEN), rules.drawn, rules.positive_share
@@ -169,7 +176,9 @@ def match_regions(corners: jax.Array, objects: Objects, rules: RegionRules) -> D
     def one(corners, objects):
         there = ~jnp.isnan(corners).any(-1)
         corners = lax.stop_gradient(jnp.where(there[:, None], corners, 0.0))
-        matched = jnp.where(there, _match(corners, objects, rules.high), boxes.NONE)
+        overlap = boxes.iou(objects.boxes, corners)
+        matched = boxes.match(overlap, high=rules.high, low=rules.high, mask=objects.mask)
+        matched = jnp.where(there, matched, boxes.NONE)
         order = jnp.argsort(jnp.where(matched >= 0, 0, jnp.where(there, 1, 2)), stable=True)
         return corners[order], there[order], matched[order]
 
@@ -232,8 +241,3 @@ def select_regions(
         return boxes.Detections(*picked, chosen(region.astype(jnp.int32)))
 
     return jax.vmap(one)(proposals.boxes, proposals.mask, *lax.stop_gradient((logits, deltas)))
-
-
-def _match(corners, objects, high):
-    overlap = boxes.iou(objects.boxes, corners)
-    return boxes.match(overlap, high=high, low=high, mask=objects.mask)

@@ -13,6 +13,8 @@ from jaxnets.models.detection.darknet_layers import HEADS
 from jaxnets.models.detection.targets import objects_of
 from jaxnets.ops import boxes
 
+SMALLEST = 1.0  # pixels
+
 
 def yolo_losses(
     outputs: Sequence[jax.Array],
@@ -28,7 +30,8 @@ def yolo_losses(
     t_w and t_h by half the squared error, both times 2 − (the object's share of the image), so that
     small objects count for more; objectness by cross entropy everywhere but where a predicted box
     overlaps some object by more than ``ignored`` without being responsible; classes by independent
-    cross entropies, of [region] with softmax by one cross entropy.
+    cross entropies, of [region] with softmax by one cross entropy. A side of less than a pixel
+    counts as one: the logarithm of a box without width would pull t_w without bound.
 
     Args:
         outputs: of `Darknet`.
@@ -61,7 +64,7 @@ def yolo_losses(
     strides = [stride_of(section, width, raw.shape[2]) for section, raw in pairs]
     sizes = [anchors_of(section, stride) for section, stride in zip(heads, strides, strict=True)]
     shapes = jnp.asarray([pair for own in sizes for pair in own])
-    extents = jnp.maximum(objects.boxes[..., 2:] - objects.boxes[..., :2], 1e-6)
+    extents = jnp.maximum(objects.boxes[..., 2:] - objects.boxes[..., :2], SMALLEST)
     common = jnp.minimum(extents[:, :, None], shapes).prod(-1)
     alike = common / (extents.prod(-1)[..., None] + shapes.prod(-1) - common)
     best = alike.argmax(-1)  # (N, M)
@@ -102,7 +105,7 @@ def _image_losses(
     center = (true[:, :2] + true[:, 2:]) / 2 / stride
     column = jnp.clip(center[:, 0].astype(jnp.int32), 0, columns - 1)
     row = jnp.clip(center[:, 1].astype(jnp.int32), 0, rows - 1)
-    extent = jnp.maximum(true[:, 2:] - true[:, :2], 1e-6)
+    extent = jnp.maximum(true[:, 2:] - true[:, :2], SMALLEST)
     # Of several objects of one anchor in one cell the first.
     place = (row * columns + column) * len(anchors) + kind
     same = (place[:, None] == place) & here[:, None] & here

@@ -32,6 +32,7 @@ from jaxnets.ops.boxes.matching import (
     match,
     match_each_object,
 )
+from jaxnets.ops.boxes.merging import greedy_merge
 from jaxnets.ops.boxes.nms import Kept, nms
 from jaxnets.ops.boxes.overlap import complete_iou, distance_iou, generalized_iou, iou
 from jaxnets.ops.boxes.sampling import Sample, hard_negatives, sample, sample_of
@@ -63,6 +64,7 @@ __all__ = [
     "encode_grid",
     "faster_rcnn_anchors",
     "generalized_iou",
+    "greedy_merge",
     "grid_anchors",
     "hard_negatives",
     "iou",

@@ -15,7 +15,7 @@ from jaxnets.models import create_model, model_info
 from jaxnets.models.counting import abstract_variables
 from jaxnets.nn import optimize_for_inference
 from jaxnets.optim import create_optimizer
-from jaxnets.study.programs import compile_ahead
+from jaxnets.study.programs import Compiled, compile_ahead
 
 Mode = Literal["inference", "training"]
 
@@ -157,6 +157,32 @@ def prepare_workload(
     >>> call().shape, sorted(facts)
     ((2, 10), ['compile_seconds', 'memory_bytes', 'temporary_bytes'])
     """
+    call, compiled = compile_workload(name, mode, batch_size, dtype)
+    return call, {
+        "compile_seconds": compiled.compile_seconds,
+        "memory_bytes": compiled.memory_bytes,
+        "temporary_bytes": compiled.temporary_bytes,
+    }
+
+
+def compile_workload(
+    name: str, mode: Mode, batch_size: int, dtype: str
+) -> tuple[Callable[[], jax.Array], Compiled]:
+    """As `prepare_workload`, with the compiled program itself.
+
+    Args:
+        name: of `jaxnets.list_models()`.
+        mode: "inference" or "training".
+        batch_size: images at a time.
+        dtype: compute dtype, of the images as well.
+
+    Returns:
+        A call that runs it once, whose result is to be waited for, and the program.
+
+    >>> call, compiled = compile_workload("lenet5", "inference", 2, "float32")
+    >>> call().shape, compiled.compile_seconds > 0
+    ((2, 10), True)
+    """
     info = model_info(name)
     model = create_model(name, dtype=jnp.dtype(dtype))
     variables = sampled_variables(model, info.input_shape)
@@ -182,8 +208,4 @@ def prepare_workload(
             *held[:], loss = compiled.program(*held, images, labels)
             return loss
 
-    return call, {
-        "compile_seconds": compiled.compile_seconds,
-        "memory_bytes": compiled.memory_bytes,
-        "temporary_bytes": compiled.temporary_bytes,
-    }
+    return call, compiled

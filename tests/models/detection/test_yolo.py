@@ -323,3 +323,25 @@ def test_a_canvas_may_end_in_the_middle_of_a_cell():
     assert float(yolo_losses(raw, batch, sections)["boxes"][0]) == pytest.approx(
         float(least), rel=1e-4
     )
+
+
+def test_an_object_without_width_counts_as_a_pixel_wide():
+    """BCCD holds two; the logarithm of their width would outweigh all other objects."""
+    sections = parse_cfg("[net]\n[yolo]\nmask=0\nanchors=8,8\nclasses=2")
+    raw = [jnp.zeros((1, 2, 2, 1, 7))]
+
+    def loss(right):
+        batch = {
+            "image": jnp.zeros((1, 16, 16, 3)),
+            "boxes": jnp.array([[[4.0, 2.0, right, 6.0]]]),
+            "box_label": jnp.array([[1]]),
+            "box_mask": jnp.ones((1, 1)),
+        }
+        return float(yolo_losses(raw, batch, sections)["boxes"][0])
+
+    # 2 − the share of the image, times twice ln 2 of the place, and half (ln 1/8)² + (ln 4/8)².
+    large = 0.5 * (np.log(1 / 8) ** 2 + np.log(4 / 8) ** 2)
+    share = 2 - 4 / 256
+    # Its center is at 0.5 in the grid's cell, where the cross entropy of σ(0) is ln 2.
+    assert loss(4.0) == pytest.approx(share * (2 * np.log(2) + large), rel=1e-5)
+    assert loss(4.0) < loss(12.0) + 8
