@@ -101,7 +101,7 @@ CLAIMS = (
         "random, half of He's and He's own. Each at the better of the same rates. The claim wants "
         "the first to beat fresh weights of that size, and He's to be no worse by a point.",
         measure=deeper_networks.deeper,
-        full=deeper_networks.Depths(**CIFAR),
+        full=deeper_networks.Depths(**{**CIFAR, "test": 1000}),
         minutes=8,
         quick=deeper_networks.Depths(
             keys=2, widths=(4, 4, 8), rates=(0.03,), steps=40, evaluations=2

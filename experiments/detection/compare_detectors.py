@@ -29,9 +29,9 @@ from jaxnets.models import create_model, list_models, model_info
 from jaxnets.models.detection import ssd_detections, yolo_detections, yolo_v1_detections
 from jaxnets.study import box_workloads
 from jaxnets.study.detector_speed import detector_table, prepare_detector, prepare_torchvision
+from jaxnets.study.programs import processor
 from jaxnets.study.timing import time_calls
 from jaxnets.tasks.detector_files import DARKNET, PUBLISHED
-from jaxnets.train.measure import hardware
 from jaxnets.train.run_directory import write_json
 
 USUAL = (
@@ -114,7 +114,7 @@ def main(config: Config) -> dict[str, Any]:
                 calls[("torchvision", case)] = peer
         operations[case] = {k: v[case] for k, v in measured(calls, config.rounds).items()}
     summary = {
-        "hardware": hardware(),
+        "hardware": processor(),
         "jax": jax.__version__,
         "batch": config.batch,
         "detectors": rows,

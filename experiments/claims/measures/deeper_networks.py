@@ -55,10 +55,10 @@ class Depths(TrainingSettings):
         rates: learning rates of momentum.
     """
 
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: tuple[int, ...] = (12, 24, 48)
     rates: tuple[float, ...] = (0.01, 0.03)
-    steps: int = 300
-    evaluations: int = 10
+    steps: int = 250
+    evaluations: int = 5
 
 
 def _momentum(value):

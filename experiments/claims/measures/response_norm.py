@@ -58,8 +58,8 @@ class Normalized(TrainingSettings):
 
     widths: tuple[int, ...] = (16, 32, 32)
     rates: tuple[float, ...] = (0.01, 0.03)
-    steps: int = 400
-    evaluations: int = 8
+    steps: int = 320
+    evaluations: int = 4
     rounds: int = 15
 
 

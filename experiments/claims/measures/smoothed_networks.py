@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.claims.measures.augmentation import crops
 from experiments.claims.measures.learning_rates import momentum
-from jaxnets import optim
+from jaxnets import augment, optim
 from jaxnets.losses import confidence_penalty, cross_entropy
 from jaxnets.metrics import expected_calibration_error, within_between_ratio
 from jaxnets.models.mlp import MLP
@@ -64,6 +63,14 @@ def network(settings: Smoothing) -> nn.Module:
     return MLP(10, hidden=(settings.width, settings.width))
 
 
+def _flip(key, example):
+    colors = augment.image_of(example).shape[-1] == 3  # digits have no mirror images
+    return augment.random_flip(key, example) if colors else example
+
+
+mirrored = augment.per_example(_flip)
+
+
 def falling(value) -> optax.GradientTransformation:
     """Momentum with an L2 penalty, at a rate that falls to zero as a cosine."""
     return optax.chain(optim.l2(DECAY, mask=optim.mask_by_name), momentum(value))
@@ -82,7 +89,7 @@ def cosines(rates: tuple[float, ...], steps: int) -> dict[str, Any]:
 def train(settings: Smoothing, loss: Callable) -> Runs:
     """The runs at the learning rate that suits this loss best.
 
-    Residual networks learn from random crops and mirror images, at a rate that falls to zero; they
+    Residual networks learn from images and their mirror images, at a rate that falls to zero; they
     take minutes, so that the last ones are kept for the other claims about them.
     """
     if settings.widths:
@@ -98,7 +105,7 @@ def train(settings: Smoothing, loss: Callable) -> Runs:
 def trained_residual(settings: Smoothing, loss: Callable) -> Runs:
     """`train` of residual networks."""
     values = cosines(settings.rates, settings.steps)
-    runs = settings.runs(network(settings), falling, values, loss_fn=loss, prepare=crops)
+    runs = settings.runs(network(settings), falling, values, loss_fn=loss, prepare=mirrored)
     return runs.take(best(100 - runs.accuracy))
 
 
