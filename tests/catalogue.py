@@ -833,6 +833,8 @@ EXCLUDED = {
     "metrics.segmentation_summary": "on the host: tests/metrics/test_pixels_and_points.py",
     "metrics.success_curve": "on the host: tests/tasks/test_tracking.py",
     "metrics.template_plane": "looks at values on the host, to refuse three templates on a line",
+    "nn.QuantizedModel": "a type; quantize_for_inference returns it",
+    "nn.quantize_for_inference": "of networks: tests/nn/test_int8_inference.py",
     "nn.OptimizedModel": "a type; optimize_for_inference returns it",
     "nn.optimize_for_inference": "of networks: tests/nn/test_optimize_for_inference.py",
     "nn.precise_batch_statistics": "loops over batches on the host, in float64",

@@ -1,4 +1,4 @@
-"""What coding costs, and what small networks buy at run time: with zeros, without filters, in bf16.
+"""What coding costs, and what small networks buy at run time: zeros, fewer filters, bf16, int8.
 
 Command:  python -m experiments.compression.benchmark_compression
 Time:     about a minute on two idle CPU cores; an accelerator changes the networks' times alone.
@@ -30,6 +30,7 @@ from jaxnets.compress import (
 )
 from jaxnets.models import create_model
 from jaxnets.nas import init_controller, macro_space, write
+from jaxnets.study.networks.precisions import time_precisions
 from jaxnets.study.programs import processor
 from jaxnets.study.summaries import json_values, write_settings
 from jaxnets.study.timing import time_calls
@@ -46,6 +47,7 @@ class Config:
         parameters: of the network that is encoded, in layers of equal size.
         layers: of it.
         density: share of weights that are left.
+        model: the network that runs in bfloat16 and in eight bits, on eight images.
         batch_size: images of a forward pass.
         rounds: of each measurement of time.
         workdir: where the results go.
@@ -54,6 +56,7 @@ class Config:
     parameters: int = 25_000_000
     layers: int = 10
     density: float = 1.0
+    model: str = "resnet50"
     batch_size: int = 256
     rounds: int = 7
     workdir: Path = Path("runs/benchmark_compression")
@@ -61,7 +64,7 @@ class Config:
 
 def smoke() -> Config:
     """A small network, once."""
-    sizes = {"parameters": 20_000, "layers": 2, "batch_size": 2, "rounds": 2}
+    sizes = {"parameters": 20_000, "layers": 2, "batch_size": 2, "rounds": 2, "model": "lenet5"}
     return Config(**sizes, workdir=Path("runs/smoke/benchmark_compression"))
 
 
@@ -130,6 +133,7 @@ def main(config: Config) -> dict[str, Any]:
         "hardware": processor(),
         "coding": coding(config),
         "forward_milliseconds": running(config),
+        "precision_milliseconds": time_precisions(config.model, rounds=config.rounds),
         "controller_samples_per_second": controller(config),
     }
     write_json(workdir / "summary.json", json_values(summary))

@@ -3,7 +3,7 @@
 Command:  python -m experiments.detection.train_rcnn --data FOLDER
           python -m experiments.detection.train_rcnn --data pennfudan --size 288 288 \\
               --recipe.epochs 8 --workdir runs/rcnn_pennfudan
-Time:     sixty images of 96×96 in two minutes on two CPU cores; a second or two more for each
+Time:     minutes for sixty images of 96×96 on two CPU cores; a second or two more for each
           image of 300×300, for its proposals.
 Result:   runs/train_rcnn/: the network, the machines in regions.npz, and in summary.json the
           accuracy on crops and PASCAL VOC's mAP on the test images; a run that
@@ -64,7 +64,9 @@ def main(config: Config) -> dict[str, Any]:
             "no data given: python -m experiments.detection.train_rcnn --data FOLDER"
         )
     source = load_objects(config.data, config.split, size=config.size)
-    train_rcnn(config.recipe, config, source)
+    fitted = train_rcnn(config.recipe, config, source)
+    if fitted.interrupted:
+        return fitted.summary
     place = config.workdir / "summary.json"
     summary = read_json(place)
     try:

@@ -11,6 +11,7 @@ from jaxnets.nn.factorized import Factorized, separate
 from jaxnets.nn.fold_batch_norm import fold_batch_norms
 from jaxnets.nn.fractional_max_pool import FractionalMaxPool
 from jaxnets.nn.gaussian_noise import GaussianNoise
+from jaxnets.nn.int8_inference import QuantizedModel, quantize_for_inference
 from jaxnets.nn.local_response_norm import LocalResponseNorm
 from jaxnets.nn.maxout import Maxout
 from jaxnets.nn.optimize_for_inference import OptimizedModel, optimize_for_inference
@@ -36,10 +37,12 @@ __all__ = [
     "OptimizedModel",
     "PReLU",
     "Positions",
+    "QuantizedModel",
     "Recurrent",
     "StochasticDepth",
     "fold_batch_norms",
     "optimize_for_inference",
     "precise_batch_statistics",
+    "quantize_for_inference",
     "separate",
 ]

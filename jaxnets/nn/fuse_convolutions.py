@@ -205,4 +205,10 @@ def _fused(step: Operation, problem: Problem, chain: _Chain, node: Node) -> Oper
         )
         return [y.astype(node.dtype)]
 
-    return Operation("fused_conv", run, inputs, [node], {"problem": problem})
+    params = {
+        "problem": problem,
+        "activation": chain.activation,
+        "with_bias": with_bias,
+        "with_addend": with_addend,
+    }
+    return Operation("fused_conv", run, inputs, [node], params)

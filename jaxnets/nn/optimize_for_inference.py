@@ -1,7 +1,7 @@
 """A network made ready for inference: nothing computed that could be known before."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.nn.fuse_convolutions import fuse
-from jaxnets.nn.inference_graph import Graph, Node, Weight, trace
+from jaxnets.nn.inference_graph import Graph, Node, Operation, Weight, trace
 
 # Sides of the images that are tried where no example is given, those of the published networks.
 # The smallest that works: a classifier that slides over larger images computes otherwise there.
@@ -47,6 +47,20 @@ class OptimizedModel:
             ValueError: variables of another network, or a size for which the network computes
                 with other parameters.
         """
+        return self.watch(variables, x, lambda step, values: None)
+
+    def watch(
+        self,
+        variables: Mapping[str, jax.Array],
+        x: jax.Array,
+        see: Callable[[Operation, Sequence[Any]], None],
+    ) -> Any:
+        """As a call, which shows every operation's inputs before it runs.
+
+        Args:
+            variables, x: as of a call.
+            see: (operation, its inputs' values) → nothing.
+        """
         graph, structure, weights = self._graph(x)
         if len(variables) != len(weights):
             raise ValueError(
@@ -63,7 +77,9 @@ class OptimizedModel:
 
         for step in graph.operations:
             # A fused convolution takes its bias as it is; other operations take whole arrays.
-            results = step.run(*(read(v) for v in step.inputs))
+            given = [read(v) for v in step.inputs]
+            see(step, given)
+            results = step.run(*given)
             values.update((id(n), r) for n, r in zip(step.results, results, strict=True))
         return jax.tree.unflatten(structure, [read(r) for r in graph.results])
 
@@ -76,12 +92,13 @@ class OptimizedModel:
 
             struct = jax.ShapeDtypeStruct(*key)
             before, structure = trace(apply, self._variables, struct)
-            graph = fuse(_needed(before))
+            graph = self._changed(fuse(_needed(before)))
             weights = _weights_of(graph)
             shapes = [(w.compact, jnp.dtype(w.dtype)) for w in weights]
             if self._shapes is None:
                 self._shapes = shapes
-                self.fused = sum(s.name == "fused_conv" for s in graph.operations)
+                kinds = "fused_conv", "int8_conv"
+                self.fused = sum(s.name in kinds for s in graph.operations)
                 self.removed = len(before.operations) - len(graph.operations)
             if shapes != self._shapes:
                 raise ValueError(
@@ -90,6 +107,10 @@ class OptimizedModel:
                 )
             self._graphs[key] = graph, structure, weights
         return self._graphs[key]
+
+    def _changed(self, graph: Graph) -> Graph:
+        """What else is done to the graph; a subclass's."""
+        return graph
 
     def prepare(self, variables: Any, x: Any) -> dict[str, jax.Array]:
         """The variables of the optimized network, from those of the network."""

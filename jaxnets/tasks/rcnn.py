@@ -164,8 +164,11 @@ def train_rcnn(recipe: RCNNRecipe, options: RunOptions, source: ObjectSource) ->
         title="R-CNN: fine-tuning",
         options=options,
     )
+    if fitted.interrupted:
+        return fitted
     options.say("linear machines and boxes")
-    see = _features(info, fitted.variables)
+    # A run that was finished before gives no variables out.
+    see = _features(info, fitted.variables or reopen(workdir).variables)
     machines, ridge = _fit_machines(see, batch["image"], examples, len(names), recipe)
     np.savez(Path(workdir) / MACHINES, **_arrays(machines, ridge))
     return fitted

@@ -349,7 +349,7 @@ def test_an_untried_version_is_probed_once_and_remembered(monkeypatch, tmp_path)
     calls = []
 
     def probe(answer):
-        return lambda: calls.append(answer) or answer
+        return lambda program: calls.append(answer) or answer
 
     monkeypatch.setattr(onednn_support, "probe", probe("right"))
     try:

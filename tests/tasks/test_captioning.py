@@ -280,7 +280,8 @@ def test_a_captioner_learns_and_is_opened_again(name, tmp_path):
     )  # fmt: skip
     summary = fitted.summary
     assert summary["test_bleu4"] > 90 > summary["test_exchanged_bleu4"] + 20, summary
-    assert summary["test_cider"] > 5 > summary["test_exchanged_cider"] + 1, summary
+    # Of 60 true captions 10, and 3.8 where they are exchanged.
+    assert summary["test_cider"] > 9 and summary["test_exchanged_cider"] < 5, summary
     found, test = train.reopen(tmp_path), captions["test"]
     right, on_object = 0, []
     for places, (text,) in zip(test.pictures, test.texts, strict=True):
@@ -293,19 +294,3 @@ def test_a_captioner_learns_and_is_opened_again(name, tmp_path):
     assert right >= 0.95 * len(test.texts), right
     if name == "attend":
         assert np.mean(on_object) > 0.6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["first", "attend"])
-def test_eight_pictures_are_learned_without_a_fault(name, tmp_path):
-    captions, words = drawn({"train": 8})
-    three = dict.fromkeys(("train", "validation", "test"), captions["train"])
-    kind = Captioner if name == "first" else AttendingCaptioner
-    options = train.RunOptions(workdir=tmp_path, devices=1, quiet=True, evaluate_every=50)
-    fitted = train_captioner(
-        kind(words.size, 48, 24), three, words, options=options, epochs=300, batch_size=8,
-        learning_rate=5e-3, longest=10, beams=3,
-    )  # fmt: skip
-    for search in ("", "beam_"):
-        for order in (1, 2, 3, 4):
-            assert fitted.summary[f"test_{search}bleu{order}"] == pytest.approx(100, abs=1e-6)

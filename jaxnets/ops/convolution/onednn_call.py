@@ -183,6 +183,24 @@ def convolution(
     return _call("convolution", config, problem.out_shape, x.dtype, x, kernel, *terms)
 
 
+def integer_convolution(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
+    """x ⋆ kernel of int8 or uint8 by int8, summed and returned in int32.
+
+    Args:
+        x, kernel: of the problem's shapes.
+        problem: their convolution.
+
+    Raises:
+        ValueError: what oneDNN would refuse by ending the process.
+    """
+    if reason := refused(problem, x.dtype):
+        raise ValueError(f"oneDNN does not compute this convolution: {reason}: {problem}")
+    if x.shape != problem.x_shape or kernel.shape != problem.kernel_shape:
+        raise ValueError(f"x {x.shape} or kernel {kernel.shape} is not that of {problem}")
+    config = configuration(problem)
+    return _call("convolution", config, problem.out_shape, jnp.int32, x, kernel)
+
+
 def _fusions(
     shape: Sequence[int],
     dtype,

@@ -30,7 +30,11 @@ import jaxlib
 TRIED = frozenset({"0.10.2", "0.12.0.1"})
 
 SWITCH = "JAXNETS_ONEDNN"
+# Versions and processors with which some hundred random eight-bit convolutions were exact.
+TRIED_INT8 = frozenset({("0.10.2", "avx512_bf16")})
+
 PROBE = "jaxnets.ops.convolution.onednn_probe"
+INT8_PROBE = "jaxnets.ops.convolution.int8_probe"
 # Counts what the probe has come to ask for: an answer to an earlier one says nothing of the rest.
 PROBE_EDITION = 2
 PROBE_SECONDS = 300.0  # a machine on which many programs run starts Python slowly
@@ -136,11 +140,33 @@ def schema_is_right(version: str, processor: str | None) -> bool:
     """
     if version in TRIED:
         return True
+    return probed(f"jaxlib {version} on {processor}, probe {PROBE_EDITION}", PROBE)
+
+
+@functools.cache
+def int8_is_right(version: str, processor: str | None) -> bool:
+    """Whether eight-bit convolutions are exact: tried, or what their own probe said.
+
+    Args:
+        version: of jaxlib.
+        processor: `instruction_set`.
+    """
+    if (version, processor) in TRIED_INT8:
+        return True
+    return probed(f"int8, jaxlib {version} on {processor}", INT8_PROBE)
+
+
+def probed(key: str, program: str) -> bool:
+    """Whether a probe said "right", now or when it was asked before.
+
+    Args:
+        key: under which the answer is remembered.
+        program: see `probe`.
+    """
     path = cache_directory() / "onednn.json"
-    key = f"jaxlib {version} on {processor}, probe {PROBE_EDITION}"
     answers = _remembered(path)
     if key not in answers:
-        answers = {**_remembered(path), key: probe()}
+        answers = {**_remembered(path), key: probe(program)}
         _remember(path, answers)
     return answers[key] == "right"
 
