@@ -6,14 +6,17 @@ are right or wrong.
 
 import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from onednn_fuzz import TOGETHER, random_problem
 
 from jaxnets.ops.convolution.int8 import int8_conv, native
 from jaxnets.ops.convolution.onednn_probe import definition
+
+sys.path.insert(0, str(Path(__file__).parent))
+from onednn_fuzz import TOGETHER, random_problem
 
 
 def main(seed: int, count: int) -> dict:

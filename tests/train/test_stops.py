@@ -87,9 +87,12 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_a_stop_between_two_records_leaves_them_exact(number, undisturbed, tmp_path):
+def test_a_stop_between_two_records_leaves_them_exact(number, undisturbed, tmp_path, request):
     """The steps before the stop count in the next record, to the last digit."""
     workdir = tmp_path / "run"
+    # Tests that run under nohup are deaf to SIGHUP themselves.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
     stop = Acting(18, lambda: os.kill(os.getpid(), getattr(signal, number)))
     if number == "SIGINT":
         with pytest.raises(KeyboardInterrupt):

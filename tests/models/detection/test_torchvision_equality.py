@@ -171,4 +171,6 @@ def test_a_detector_without_classes_is_a_backbone(name):
     x = jax.ShapeDtypeStruct((1, *model_info(name).input_shape), "float32")
     maps, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), x)
     sizes = [each.shape[1] for each in maps.values()]
-    assert sizes == sorted(sizes, reverse=True) and len(sizes) > 1
+    # Fast R-CNN looks at regions of one map.
+    least = 1 if name.startswith("fast_rcnn") else 2
+    assert sizes == sorted(sizes, reverse=True) and len(sizes) >= least
