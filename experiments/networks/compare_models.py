@@ -136,7 +136,7 @@ def _check(config: Config) -> None:
         raise JaxnetsError(f"--seconds must be positive, got {config.seconds}")
     if config.rounds < 1:
         raise JaxnetsError(f"--rounds must be positive, got {config.rounds}")
-    known = list_models(task="classification")
+    known = [*list_models(task="classification"), *list_models(task="video classification")]
     for name in _names(config.models) + _names(config.table):
         if name not in known:
             raise UnknownNameError("network", name, known)
