@@ -71,7 +71,9 @@ def test_first_layers_and_groups_stay_and_other_batches_go():
     variables = model.init(jax.random.key(1), x)
     quantized, folded = quantize_for_inference(model, variables, [x], percentile=99.99)
     assert 0 < quantized.quantized == quantized.fused - 1
-    assert quantized(folded, x[:1]).shape == (1, 5)
+    whole = jax.jit(quantized)(folded, x)
+    np.testing.assert_allclose(jax.jit(quantized)(folded, x[:1]), whole[:1], atol=1e-5)
+    assert jax.jit(quantized)(folded, x[:0]).shape == (0, 5)
     assert any(value.dtype == jnp.int8 for value in folded.values())
     with pytest.raises(JaxnetsError, match="batches"):
         quantize_for_inference(model, variables, [])

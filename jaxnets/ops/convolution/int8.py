@@ -33,7 +33,7 @@ def supported(problem: Problem) -> bool:
     """Whether oneDNN's eight-bit kernels are right for a convolution: dense, or one by channel.
 
     With several outputs a channel, also of a single one, some are wrong (found by comparing random
-    ones).
+    ones). The number of images does not matter, so that a network computes all batches alike.
 
     Args:
         problem: the convolution.
@@ -48,7 +48,8 @@ def supported(problem: Problem) -> bool:
     """
     dense = problem.groups == 1 and problem.in_channels > 1
     alone = problem.depthwise and problem.out_channels == problem.groups
-    return (dense or alone) and not onednn_call.refused(problem, jnp.int8)
+    one = problem.replace(x_shape=(1, *problem.x_shape[1:]))
+    return (dense or alone) and not onednn_call.refused(one, jnp.int8)
 
 
 def int8_conv(x: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Array:
@@ -99,7 +100,7 @@ def _by_xla(x: jax.Array, kernel: jax.Array, *, problem: Problem) -> jax.Array:
 
 
 def _by_onednn(x: jax.Array, kernel: jax.Array, *, problem: Problem) -> jax.Array:
-    if not supported(problem):
+    if not supported(problem) or onednn_call.refused(problem, jnp.int8):
         return _by_xla(x, kernel, problem=problem)
     return onednn_call.integer_convolution(x, kernel, problem)
 
