@@ -80,7 +80,16 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     >>> overlaps(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2]])).round(3).tolist()
     [[0.333]]
     """
-    a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
+    return overlaps_in_turn(np.asarray(a)[:, None], np.asarray(b)[None])
+
+
+def overlaps_in_turn(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of each box (…, 4) with its partner (…, 4) in float64, (…); 0/0 is 0.
+
+    >>> overlaps_in_turn(np.array([[0, 0, 2, 2]]), np.array([[1, 0, 3, 2]])).round(3).tolist()
+    [0.333]
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(sides, 0).prod(-1)
     areas = [np.maximum(x[..., 2:] - x[..., :2], 0).prod(-1) for x in (a, b)]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxnets.metrics.collected import overlaps_in_turn
+
 
 def success_curve(
     found: np.ndarray, true: np.ndarray, *, thresholds: np.ndarray | None = None
@@ -32,12 +34,7 @@ def success_curve(
     counts = np.isfinite(true).all(1)
     if not counts.any():
         raise ValueError("true: got no frame with a box; expected at least one")
-    a, b = found[counts], true[counts]
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = np.maximum(sides, 0).prod(1)
-    areas = [np.maximum(x[:, 2:] - x[:, :2], 0).prod(1) for x in (a, b)]
-    union = areas[0] + areas[1] - shared
-    overlap = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap = overlaps_in_turn(found[counts], true[counts])
     steps = np.linspace(0, 1, 21) if thresholds is None else np.asarray(thresholds, np.float64)
     curve = (overlap[None] > steps[:, None]).mean(1)
     return curve, float(curve.mean())
