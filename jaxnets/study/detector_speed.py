@@ -1,7 +1,6 @@
 """Detectors ready to be timed: the network, and what makes boxes of its outputs, apart."""
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxnets.models import create_model, model_info
 from jaxnets.models.detection import FastestDetOutputs, RCNNOutputs, SSDOutputs
 from jaxnets.study.networks.torchvision_peer import peer_name
 from jaxnets.study.networks.workloads import sampled_variables
+from jaxnets.study.torch_beside import settle_torch
 
 Calls = dict[str, Callable[[], Any]]
 # Most places see background, as those of a trained network: by so much, before softmax or σ.
@@ -123,8 +123,7 @@ def prepare_torchvision(name: str, seen: Any, *, batch: int = 1) -> Calls:
         from torchvision.models.detection.image_list import ImageList
     except (ImportError, RuntimeError, OSError):
         return {}
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.set_flush_denormal(True)
+    settle_torch()
     model = getattr(detection, peer)(weights=None, weights_backbone=None).eval()
     model = model.to(memory_format=torch.channels_last)
     side = model_info(name).input_size

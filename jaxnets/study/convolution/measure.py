@@ -1,7 +1,6 @@
 """One convolution in every direction: jaxnets' algorithms beside XLA's own and PyTorch's."""
 
 import importlib.util
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from jaxnets.ops.convolution.choose import choose
 from jaxnets.ops.convolution.problem import Problem, make_problem
 from jaxnets.study.convolution import timing
 from jaxnets.study.convolution.shapes import Case
+from jaxnets.study.torch_beside import settle_torch
 
 
 def measure_case(
@@ -107,8 +107,7 @@ def torch_calls(problem: Problem) -> dict[str, Callable[[], None]]:
     """
     import torch
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch.set_flush_denormal(True)
+    settle_torch()
     layouts = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d}
     layout = layouts[len(problem.window)]
 

@@ -3,7 +3,6 @@
 It is torchvision's; video networks that torchvision lacks are those of `video_peers`.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxnets.models import model_info
 from jaxnets.study.networks import video_peers
 from jaxnets.study.networks.workloads import Mode
+from jaxnets.study.torch_beside import settle_torch
 
 # Without the second and third classifier: ours are off by default as well.
 _OPTIONS = {
@@ -98,10 +98,7 @@ def prepare_network(name: str, mode: Mode) -> Any:
     import torch
     import torchvision
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    # As XLA does. Untrained networks have activations and gradients near 0, and numbers below
-    # 1e-38 made ShuffleNet's inference 25 and MobileNet's training 8 times slower (measured).
-    torch.set_flush_denormal(True)
+    settle_torch()
     peer = peer_name(name)
     if name in video_peers.NETWORKS:
         network = video_peers.NETWORKS[name]()
