@@ -116,7 +116,8 @@ def choose(problem: Problem, dtype, backend: str) -> Plan:
     if dtype == jnp.float64:
         # Double precision is asked for where exactness comes before speed.
         return DIRECT
-    if backend == "cpu" and onednn_support.available() and onednn_support.computes(dtype):
+    called = backend == "cpu" and onednn_support.available() and onednn_support.computes(dtype)
+    if called and not onednn_support.stands_still(problem.groups, problem.rank):
         limits = _onednn_limits(onednn_support.instruction_set(), dtype)
         if limits is not None and (problem.groups > 1 or problem.macs >= ONEDNN_DENSE_MACS):
             return _plan(_choose_with_onednn, problem, limits)

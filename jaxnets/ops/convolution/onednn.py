@@ -44,13 +44,17 @@ def unsupported(problem: Problem) -> str | None:
 def _run(native: Callable, instead: Callable, a: jax.Array, b: jax.Array, problem: Problem):
     """``native`` in a dtype that oneDNN has, where it may be called."""
     dtype = onednn_support.compute_dtype(a.dtype)
-    if dtype is None or not onednn_support.available():
+    hangs = onednn_support.stands_still(problem.groups, problem.rank)
+    if dtype is None or hangs or not onednn_support.available():
         return instead(a, b, problem)
     return native(a.astype(dtype), b.astype(dtype), problem).astype(a.dtype)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.Array:
-    """One call, after padding by hand where the window would lie in the padding as a whole.
+    """One call, after padding by hand where oneDNN's own padding would not do.
+
+    That is where the window would lie in the padding as a whole, and where it is wider than what
+    it slides over by groups.
 
     Args:
         x, kernel: of one dtype that oneDNN has here.
@@ -61,6 +65,7 @@ def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.
         not (0 <= before < extent and 0 <= after < extent)
         for (before, after), extent in zip(problem.padding, problem.extent, strict=True)
     ]
+    whole[-1] = whole[-1] or onednn_call.too_narrow(problem)
     if any(whole):
         by_hand = [p if w else (0, 0) for p, w in zip(problem.padding, whole, strict=True)]
         x = window.pad(x, by_hand)

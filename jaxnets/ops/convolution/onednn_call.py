@@ -47,7 +47,22 @@ def refused(problem: Problem, dtype=jnp.float32) -> str | None:
     for (before, after), extent in zip(problem.padding, problem.extent, strict=True):
         if not (0 <= before < extent and 0 <= after < extent):
             return "padding as wide as the window, or negative"
+    if too_narrow(problem):
+        return "groups under a window wider than its input"
     return None
+
+
+def too_narrow(problem: Problem) -> bool:
+    """Whether groups lie under a window that is wider than its input, on the last axis.
+
+    oneDNN computes these by a kernel that can hang inside XLA, see
+    `jaxnets.ops.convolution.onednn_support.stands_still`; with the padding in the input it takes
+    another.
+
+    >>> too_narrow(Problem((1, 1, 1, 8), (3, 3, 1, 8), (1, 1), ((1, 1), (1, 1)), (1, 1), groups=8))
+    True
+    """
+    return problem.groups > 1 and problem.spatial[-1] < problem.extent[-1]
 
 
 def configuration(

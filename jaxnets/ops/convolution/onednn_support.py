@@ -193,6 +193,27 @@ def computes(dtype) -> bool:
     return dtype == jnp.float16 and {"avx512_fp16"} | INSTRUCTION_SETS["avx512"] <= flags
 
 
+def stands_still(groups: int, rank: int) -> bool:
+    """Whether convolutions by groups over ``rank`` axes reach a oneDNN kernel that can hang.
+
+    Without AVX-512, oneDNN has no kernel of its own for most of those over one and three axes, and
+    takes its general one, whose parallel sections hold further ones. XLA's threads of jaxlib
+    0.10.2 cannot serve these: if the outer section's other half has ended, both wait forever
+    (seen after 1,000 to 20,000 calls). With AVX-512 it is taken for windows wider than their input
+    only, which `jaxnets.ops.convolution.onednn.convolve` pads.
+
+    Args:
+        groups: of channels.
+        rank: spatial axes.
+
+    >>> stands_still(groups=1, rank=1)
+    False
+    """
+    wide = INSTRUCTION_SETS["avx512"] <= processor_flags()
+    limited = any(name in os.environ for name in LIMITS)
+    return groups > 1 and rank != 2 and (limited or not wide)
+
+
 def compute_dtype(dtype) -> jnp.dtype | None:
     """What a convolution of ``dtype`` is computed in: itself, or float32; None: not by oneDNN."""
     dtype = jnp.dtype(dtype)
