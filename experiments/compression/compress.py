@@ -130,6 +130,7 @@ def main(config: Config) -> dict[str, Any]:
         found = deep_compress(
             *(network.model, network.variables, network.data.train, network.data.test),
             task=network.task,
+            training_task=network.training_task(config.teacher_weight),
             recipe=CompressionRecipe(**{name: getattr(config, name) for name in names}),
             workdir=workdir,
             name=config.model,

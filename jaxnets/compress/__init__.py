@@ -37,6 +37,11 @@ from jaxnets.compress.published import Recompressed, StreamCost, recompress_publ
 from jaxnets.compress.relative_index import RelativeIndex, places_of, relative_index
 from jaxnets.compress.report import LayerRow, decoded, layer_figure, layer_rows, layer_table
 from jaxnets.compress.sharing import SharedWeights, TieState, share_weights, tie
+from jaxnets.compress.small_arrays import (
+    halve_vectors,
+    merge_statistics,
+    normalization_epsilons,
+)
 from jaxnets.compress.subject import Subject, published_subject, trained_subject
 from jaxnets.compress.weights import weight_paths
 
@@ -78,6 +83,7 @@ __all__ = [
     "factorize_network",
     "find_mask",
     "gradual",
+    "halve_vectors",
     "huffman_code",
     "integer_dense",
     "kmeans",
@@ -88,6 +94,8 @@ __all__ = [
     "low_rank_apply",
     "magnitude_mask",
     "mean_bits",
+    "merge_statistics",
+    "normalization_epsilons",
     "one_shot",
     "places_of",
     "prune",

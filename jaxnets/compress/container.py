@@ -172,7 +172,7 @@ def read_compressed(
         most_entries: refuse a file with more weights, where ``like`` does not say how many.
 
     Returns:
-        `CompressedFile`.
+        `CompressedFile`; what the file holds in 16 bits has ``like``'s dtype.
 
     Raises:
         JaxnetsError: the file cannot be read, is of another kind or version, truncated, changed,
@@ -194,6 +194,10 @@ def read_compressed(
         raise JaxnetsError(f"{path}: {refused}") from None
     if like is not None:
         _require(path, {where: record.shape for where, record in records.items()}, like)
+        wide = {w: leaf.dtype for w, leaf in flatten_dict(dict(like), sep="/").items()}
+        for where, array in variables.items():
+            if array.dtype == np.float16 and wide[where] == np.float32:
+                variables[where] = array.astype(np.float32)
     return CompressedFile(name, unflatten_dict(variables, sep="/"), len(data))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 
 from jaxnets.compress.container import encode_variables, read_compressed, write_compressed
@@ -15,12 +16,18 @@ from jaxnets.compress.masks import Scope, density
 from jaxnets.compress.pruning import gradual, prune
 from jaxnets.compress.report import LayerRow, layer_rows
 from jaxnets.compress.sharing import share_weights, tie
+from jaxnets.compress.small_arrays import (
+    halve_vectors,
+    merge_statistics,
+    normalization_epsilons,
+)
 from jaxnets.data import Source
 from jaxnets.errors import JaxnetsError
 from jaxnets.optim import create_optimizer, mask_by_rank
 from jaxnets.tasks.fitnet import stored_variables
 from jaxnets.train import DataParallel, Evaluator, RunOptions, Task, fit
 from jaxnets.train.step import Prepare
+from jaxnets.train.task import call_network
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class CompressionRecipe:
         learning_rate: of the first, falling to 0 by a cosine.
         share_learning_rate: of the second: a value has the gradients of all its members.
         weight_decay: of the first.
+        teacher_weight: the share of both losses that compares with the uncompressed network's
+            predictions; `Subject.training_task` makes that loss.
         batch_size: of both.
         seed: of both.
 
@@ -61,6 +70,7 @@ class CompressionRecipe:
     learning_rate: float = 1e-3
     share_learning_rate: float = 1e-4
     weight_decay: float = 0.0
+    teacher_weight: float = 0.0
     batch_size: int = 128
     seed: int = 0
 
@@ -119,6 +129,7 @@ def deep_compress(
     test: Source,
     *,
     task: Task,
+    training_task: Task | None = None,
     recipe: CompressionRecipe,
     workdir: str | Path,
     name: str = "",
@@ -128,7 +139,9 @@ def deep_compress(
 ) -> Compressed:
     """Prune a trained network, retrain it, share its weights, train the values, write a file.
 
-    Each training is a run in a directory of its own, and is resumed where it was stopped.
+    Each training is a run in a directory of its own, and is resumed where it was stopped. In the
+    file normalizations have their statistics merged (`merge_statistics`), and vectors 16 bits
+    (`halve_vectors`).
 
     Args:
         model: the network.
@@ -136,6 +149,8 @@ def deep_compress(
         source: training examples.
         test: examples whose accuracy is measured.
         task: what the network does; its evaluation gives an "accuracy".
+        training_task: of both trainings, where it is another one: a `distillation` from the
+            uncompressed network.
         recipe: how.
         workdir: for the runs, and the file ``NAME.jxnc``.
         name: of the network, written into the file.
@@ -163,6 +178,9 @@ def deep_compress(
     options = options or RunOptions(quiet=True, devices=1, evaluate_every=0, keep=1, parallel="jit")
     if recipe.scope == "global" and recipe.layer_sparsity:
         raise JaxnetsError('sparsity of single layers goes with scope="layer"')
+    if recipe.teacher_weight and training_task is None:
+        raise JaxnetsError("teacher_weight: give training_task, such as Subject.training_task's")
+    training_task = task if training_task is None else training_task
     parallel = DataParallel("jit", jax.devices()[:1])
     evaluate = Evaluator(task, model.apply, test, parallel)
 
@@ -171,15 +189,24 @@ def deep_compress(
         say(f"{stage}: accuracy {100 * accuracy:.2f} %, {size:,} bytes")
         return Stage(size, accuracy)
 
+    example = source.take(np.arange(1))
+    epsilons = normalization_epsilons(
+        lambda v: call_network(task, model.apply, v, example), variables
+    )
+
+    def as_stored(found: Mapping[str, Any]) -> dict[str, Any]:
+        return halve_vectors(merge_statistics(found, epsilons))
+
     def size_of(found: Mapping[str, Any]) -> int:
-        return write_compressed(workdir / "stage.jxnc", found, name=name)
+        return write_compressed(workdir / "stage.jxnc", as_stored(found), name=name)
 
     original = sum(leaf.nbytes for leaf in jax.tree.leaves(variables))
     stages = {"trained": measure("trained", variables, original)}
 
     def train(stage: str, start, rule, epochs):
         return _train(
-            model, start, source, task, rule, epochs, recipe, workdir / stage, prepare, options
+            *(model, start, source, training_task, rule, epochs, recipe, workdir / stage),
+            *(prepare, options),
         )
 
     steps = max(1, recipe.prune_epochs * (len(source) // recipe.batch_size))
@@ -208,7 +235,7 @@ def deep_compress(
     rule = tie(create_optimizer(recipe.share_optimizer, rate), shared)
     found = train("fine-tuned", found, rule, recipe.share_epochs)
     path = workdir / f"{name or 'network'}.jxnc"
-    encoded = encode_variables(found)
+    encoded = encode_variables(as_stored(found))
     size = write_compressed(path, found, name=name, encoded=encoded)
     read = read_compressed(path, like=found)
     stages["fine-tuned"] = measure("fine-tuned", read.variables, size)

@@ -1,19 +1,26 @@
 """The network that is to be compressed: with published weights, or trained here."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import optax
 
 from jaxnets.compress.deep_compression import CompressionRecipe
 from jaxnets.data import Dataset, load_dataset, stratified_subset
 from jaxnets.data.preprocessing import fit_channel_mean_std
+from jaxnets.errors import JaxnetsError
 from jaxnets.models import create_model
+from jaxnets.ops.activations import identity
 from jaxnets.optim import create_optimizer, mask_by_rank
 from jaxnets.tasks import classification
+from jaxnets.tasks.distillation import distillation
+from jaxnets.tasks.distillation_terms import soft_targets
 from jaxnets.tasks.fitnet import stored_variables
 from jaxnets.tasks.published import load_published
+from jaxnets.tasks.teacher import Teacher
 from jaxnets.train import RunOptions, Task, fit
 from jaxnets.train.step import Prepare
 
@@ -26,6 +33,7 @@ class Subject(NamedTuple):
         variables: its variables.
         data: training and test examples.
         task: classification, with the network's preprocessing.
+        preprocess: images as stored → images as the network wants them.
 
     >>> Subject(None, {"params": {}}, None, None).variables
     {'params': {}}
@@ -35,6 +43,33 @@ class Subject(NamedTuple):
     variables: dict[str, Any]
     data: Dataset
     task: Task
+    preprocess: Callable[[jax.Array], jax.Array] = identity
+
+    def training_task(self, teacher_weight: float) -> Task:
+        """What a part of this network learns from: the labels, and what the whole one says.
+
+        Args:
+            teacher_weight: the share of the loss that is the teacher's, at temperature 4.
+
+        Returns:
+            The task itself for 0, else a `distillation` from this network.
+
+        Raises:
+            JaxnetsError: a share that is not in 0 … 1.
+
+        Source: Hinton, Vinyals, Dean 2015.
+        """
+        if not 0 <= teacher_weight <= 1:
+            raise JaxnetsError(f"teacher_weight must be in 0 … 1, got {teacher_weight}")
+        if not teacher_weight:
+            return self.task
+        return distillation(
+            self.data.num_classes,
+            [soft_targets(temperature=4.0, weight=teacher_weight)],
+            teacher=Teacher(self.model, self.variables, self.preprocess),
+            label_weight=1 - teacher_weight,
+            preprocess=self.preprocess,
+        )
 
 
 def published_subject(
@@ -60,7 +95,7 @@ def published_subject(
     """
     found, data = load_published(str(weights), model, dataset, data_dir=data_dir)
     task = classification(data.num_classes, preprocess=found.info.preprocess)
-    return Subject(found.network, found.variables, data, task)
+    return Subject(found.network, found.variables, data, task, found.info.preprocess)
 
 
 def trained_subject(
@@ -123,4 +158,5 @@ def trained_subject(
     )
     if fitted.interrupted:
         raise KeyboardInterrupt
-    return Subject(network, fitted.variables or stored_variables(workdir), data, task)
+    variables = fitted.variables or stored_variables(workdir)
+    return Subject(network, variables, data, task, preprocess)
