@@ -46,8 +46,16 @@ def child(arguments, **environment):
 
 def fuzz(seed: int, count: int, **environment) -> dict:
     program = str(ROOT / "tests" / "ops" / "onednn_fuzz.py")
-    # oneDNN says there which of its kernels it ran.
-    environment = {"ONEDNN_VERBOSE": "profile_exec", **environment}
+    # oneDNN says which of its kernels it ran. Fresh memory holds 0x7f7f…, 3e38 in bfloat16 and in
+    # float32, so that what was never written shows when it is read; writing beyond its end ends
+    # the process.
+    environment = {
+        "ONEDNN_VERBOSE": "profile_exec",
+        "MALLOC_PERTURB_": "128",
+        "MALLOC_CHECK_": "3",
+        "LD_PRELOAD": "libc_malloc_debug.so.0",
+        **environment,
+    }
     done = child([program, str(seed), str(count)], **environment)
     assert done.returncode == 0, f"status {done.returncode}: {done.stderr[-3000:]}"
     lines = done.stdout.splitlines()
@@ -60,14 +68,14 @@ def fuzz(seed: int, count: int, **environment) -> dict:
 
 @here
 def test_random_convolutions_and_gradients_equal_the_definition():
-    found = fuzz(seed=1, count=40)
-    assert found == {"oneDNN": True, "checked": 40, "wrong": []}
+    found = fuzz(seed=1, count=20)
+    assert found == {"oneDNN": True, "checked": 20, "wrong": []}
 
 
 @here
 def test_processors_without_avx512_keep_from_the_kernel_that_hangs():
-    found = fuzz(seed=4, count=40, ONEDNN_MAX_CPU_ISA="AVX2")
-    assert found == {"oneDNN": True, "checked": 40, "wrong": []}
+    found = fuzz(seed=4, count=10, ONEDNN_MAX_CPU_ISA="AVX2")
+    assert found == {"oneDNN": True, "checked": 10, "wrong": []}
     assert onednn_support.stands_still(groups=8, rank=1) == (
         not onednn_support.INSTRUCTION_SETS["avx512"] <= onednn_support.processor_flags()
     )
@@ -78,7 +86,9 @@ def test_processors_without_avx512_keep_from_the_kernel_that_hangs():
 def test_windows_wider_than_their_input_by_groups_are_padded_first(size):
     # Depthwise windows at the end of a mobile network on small images: such calls stood still.
     problem = Problem((2, *size, 8), (5, 5, 1, 8), (1, 1), ((2, 2), (2, 2)), (1, 1), groups=8)
-    assert onednn_call.refused(problem) == "groups under a window wider than its input"
+    assert (
+        onednn_call.refused(problem) == "a window wider than its input, by groups or on three axes"
+    )
     x, kernel = arrays(problem)
     assert "__onednn" in text_of(lambda x: onednn.forward(x, kernel, problem), x)
     want = apply(x, kernel, problem, DIRECT)

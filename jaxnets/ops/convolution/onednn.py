@@ -53,19 +53,21 @@ def _run(native: Callable, instead: Callable, a: jax.Array, b: jax.Array, proble
 def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.Array:
     """One call, after padding by hand where oneDNN's own padding would not do.
 
-    That is where the window would lie in the padding as a whole, and where it is wider than what
-    it slides over by groups.
+    That is where the window would lie in the padding as a whole, and on
+    `jaxnets.ops.convolution.onednn_call.narrow_axes`.
 
     Args:
         x, kernel: of one dtype that oneDNN has here.
         problem: their convolution; negative padding crops.
         fused: see `jaxnets.ops.convolution.onednn_call.convolution`.
     """
+    narrow = onednn_call.narrow_axes(problem)
     whole = [
-        not (0 <= before < extent and 0 <= after < extent)
-        for (before, after), extent in zip(problem.padding, problem.extent, strict=True)
+        alone or not (0 <= before < extent and 0 <= after < extent)
+        for alone, (before, after), extent in zip(
+            narrow, problem.padding, problem.extent, strict=True
+        )
     ]
-    whole[-1] = whole[-1] or onednn_call.too_narrow(problem)
     if any(whole):
         by_hand = [p if w else (0, 0) for p, w in zip(problem.padding, whole, strict=True)]
         x = window.pad(x, by_hand)

@@ -47,22 +47,29 @@ def refused(problem: Problem, dtype=jnp.float32) -> str | None:
     for (before, after), extent in zip(problem.padding, problem.extent, strict=True):
         if not (0 <= before < extent and 0 <= after < extent):
             return "padding as wide as the window, or negative"
-    if too_narrow(problem):
-        return "groups under a window wider than its input"
+    if any(narrow_axes(problem)):
+        return "a window wider than its input, by groups or on three axes"
     return None
 
 
-def too_narrow(problem: Problem) -> bool:
-    """Whether groups lie under a window that is wider than its input, on the last axis.
+def narrow_axes(problem: Problem) -> list[bool]:
+    """On which axes the window is wider than its input in a way that oneDNN does not bear.
 
-    oneDNN computes these by a kernel that can hang inside XLA, see
-    `jaxnets.ops.convolution.onednn_support.stands_still`; with the padding in the input it takes
-    another.
+    By groups, on the last axis: it takes a kernel that can hang inside XLA, see
+    `jaxnets.ops.convolution.onednn_support.stands_still`. On three axes it reads and writes beyond
+    its memory, which poisoned memory shows (version 3.7.3 in jaxlib 0.10.2, AVX-512). With the
+    padding in the input both are right.
 
-    >>> too_narrow(Problem((1, 1, 1, 8), (3, 3, 1, 8), (1, 1), ((1, 1), (1, 1)), (1, 1), groups=8))
-    True
+    >>> x_shape, kernel_shape, padding = (1, 1, 1, 8), (3, 3, 1, 8), ((1, 1), (1, 1))
+    >>> narrow_axes(Problem(x_shape, kernel_shape, (1, 1), padding, (1, 1), groups=8))
+    [False, True]
     """
-    return problem.groups > 1 and problem.spatial[-1] < problem.extent[-1]
+    narrow = [size < reach for size, reach in zip(problem.spatial, problem.extent, strict=True)]
+    last = problem.rank - 1
+    return [
+        wider and (problem.rank == 3 or (problem.groups > 1 and axis == last))
+        for axis, wider in enumerate(narrow)
+    ]
 
 
 def configuration(
