@@ -138,7 +138,11 @@ def test_without_heads_nothing_is_added():
 
 
 @pytest.mark.slow
-def test_train_classifier_trains_heads_end_to_end(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("googlenet_bn", {}), ("nasnet_a_cifar", {"drop_path": 0.3, "schedule": "cosine"})],
+)
+def test_train_classifier_trains_heads_end_to_end(name, recipe, tmp_path, monkeypatch):
     """The command on a network with heads: trained, saved, read and used without them."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (8, 32, 32, 3), np.uint8)
@@ -148,7 +152,8 @@ def test_train_classifier_trains_heads_end_to_end(tmp_path, monkeypatch):
     workdir = tmp_path / "run"
     summary = entry.main(
         entry.Config(
-            model="googlenet_bn",
+            **recipe,
+            model=name,
             dataset="two",
             epochs=1,
             warmup_epochs=0,

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ def plan_measurements(
         if max_spread is None or record.get("spread", 0.0) <= max_spread
     }
     machine = processor()
+    if runtimes and (lacking := runtime_peers.lacking(dtype)):
+        warnings.warn(
+            f"runtimes: columns stay empty without {', '.join(lacking)}; pip install them",
+            stacklevel=2,
+        )
     peer = peer and torchvision_peer.available()
     plan = []
     for name in names:

@@ -25,10 +25,27 @@ def available(dtype: str) -> list[str]:
     >>> set(available("float32")) <= set(LIBRARIES)
     True
     """
-    if importlib.util.find_spec("onnx") is None:
-        return []
-    wanted = LIBRARIES if dtype == "float32" else ("openvino",)
-    return [name for name in wanted if importlib.util.find_spec(name)]
+    left_out = lacking(dtype)
+    return [] if "onnx" in left_out else [name for name in _wanted(dtype) if name not in left_out]
+
+
+def lacking(dtype: str) -> list[str]:
+    """What would have to be installed for all of them: the libraries, and onnx for the export.
+
+    Args:
+        dtype: compute dtype.
+
+    Returns:
+        Names of packages.
+
+    >>> set(lacking("bfloat16")) <= {"onnx", "openvino"}
+    True
+    """
+    return [name for name in ("onnx", *_wanted(dtype)) if importlib.util.find_spec(name) is None]
+
+
+def _wanted(dtype: str) -> tuple[str, ...]:
+    return LIBRARIES if dtype == "float32" else ("openvino",)
 
 
 def prepare_runtime(

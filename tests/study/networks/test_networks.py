@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxnets.models import create_model, model_info
-from jaxnets.study.networks import tables, workloads
+from jaxnets.study.networks import plan_measurements, runtime_peers, tables, workloads
 
 
 def test_static_rows_are_the_registry_s():
@@ -97,3 +97,10 @@ def test_measured_memory_is_linear_in_the_batch():
     assert memory[2] - memory[1] == pytest.approx(2 * (memory[1] - memory[0]), rel=0.05)
     # At least the images themselves are in it.
     assert memory[1] - memory[0] >= 32 * 32 * 32 * 4
+
+
+def test_lacking_runtimes_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime_peers, "lacking", lambda dtype: ["onnx"])
+    arguments = tmp_path / "m.jsonl", ["mlp"], ["inference"], [1], "float32"
+    with pytest.warns(UserWarning, match="columns stay empty without onnx"):
+        plan_measurements(*arguments, peer=False, runtimes=True)
