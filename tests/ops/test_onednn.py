@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxnets.ops import conv
-from jaxnets.ops.convolution import onednn, onednn_call, onednn_support, table
+from jaxnets.ops.convolution import im2col, onednn, onednn_call, onednn_support, table
 from jaxnets.ops.convolution.algorithms import ALGORITHMS, supporting
 from jaxnets.ops.convolution.bilinear import apply
 from jaxnets.ops.convolution.choose import choose, portable
@@ -229,6 +229,44 @@ def test_kernel_gradients_of_first_layers_rearrange_phases():
         got = jax.jit(lambda x, g, p=problem: onednn.kernel_gradient(x, g, p))(x, g)
         want = ALGORITHMS["direct"].kernel_gradient(x, g, problem)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+
+
+@here
+@pytest.mark.parametrize("limit", [im2col.LIMIT, 20_000])
+@pytest.mark.parametrize(
+    ("shape", "window", "outputs", "groups", "shared"),
+    [
+        ((3, 40, 6), (5,), 2, 1, 1),
+        ((3, 14, 13, 8), (3, 3), 4, 1, 1),
+        ((3, 14, 13, 8), (2, 5), 4, 1, 1),
+        ((2, 18, 20, 21, 12), (5, 4, 3), 2, 1, 2),
+        ((2, 18, 20, 64), (3, 3), 2, 1, 2),
+        ((3, 14, 13, 96), (3, 3), 96, 6, 1),
+    ],
+)
+def test_kernel_gradients_lay_taps_out_on_both_sides(
+    shape, window, outputs, groups, shared, limit, monkeypatch
+):
+    """Of x and of the output's gradient: all ways to part the axes, in one block and in several."""
+    monkeypatch.setattr(im2col, "LIMIT", limit)
+    rng = np.random.default_rng(0)
+    kernel = (*window, shape[-1] // groups, outputs)
+    x, kernel = (jnp.asarray(rng.standard_normal(s), jnp.float32) for s in (shape, kernel))
+    padding = tuple((k // 2, (k - 1) // 2) for k in window)
+    problem = make_problem(x, kernel, padding=padding, groups=groups)
+    assert onednn._axes_of_outputs(problem) == shared
+    g = jnp.asarray(rng.standard_normal(problem.out_shape), jnp.float32)
+    got = jax.jit(lambda x, g: onednn.kernel_gradient(x, g, problem))(x, g)
+    want = ALGORITHMS["direct"].kernel_gradient(x, g, problem)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * float(jnp.abs(want).max()))
+
+
+def test_taps_stay_with_x_where_the_products_are_the_work():
+    """Small maps of many channels: the other side's zeros would be multiplied, too."""
+    wide = Problem((8, 7, 7, 512), (3, 3, 512, 512), (1, 1), ((1, 1),) * 2, (1, 1))
+    assert onednn._axes_of_outputs(wide) == 0
+    assert onednn._axes_of_outputs(PROBLEM.replace(strides=(2, 1))) == 0
+    assert onednn._axes_of_outputs(PROBLEM.replace(dilation=(1, 2))) == 0
 
 
 def test_small_strided_input_gradients_are_not_xlas(monkeypatch):
