@@ -77,7 +77,7 @@ def test_it_classifies_the_photographs(tmp_path):
     recompress_published(source, tmp_path / "net.jxnc")
     model, _ = load_deep_compression(source)
     variables = read_compressed(tmp_path / "net.jxnc").variables
-    photos = sorted((data_folder() / "photos").glob("*.*g"))
+    photos = sorted((data_folder() / "photos").glob("*.JPEG"))
     images, labels = [], []
     for photo in photos:
         image = Image.open(photo).convert("RGB").resize((256, 256), Image.Resampling.BILINEAR)
