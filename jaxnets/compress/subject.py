@@ -73,7 +73,12 @@ class Subject(NamedTuple):
 
 
 def published_subject(
-    model: str, weights: str | Path, dataset: str, *, data_dir: Path | None = None
+    model: str,
+    weights: str | Path,
+    dataset: str,
+    *,
+    train_examples: int | None = None,
+    data_dir: Path | None = None,
 ) -> Subject:
     """A network with published weights.
 
@@ -81,6 +86,7 @@ def published_subject(
         model: a name of `jaxnets.list_models()`.
         weights: a file that `jaxnets.pretrained.load` reads.
         dataset: the data set's name.
+        train_examples: equally many of each class (default: all).
         data_dir: where prepared TFDS sets lie.
 
     Returns:
@@ -94,6 +100,8 @@ def published_subject(
     jaxnets.errors.JaxnetsError: --model lenet5: no published weights are known, so neither is ...
     """
     found, data = load_published(str(weights), model, dataset, data_dir=data_dir)
+    if train_examples is not None:
+        data = data._replace(train=stratified_subset(data.train, train_examples))
     task = classification(data.num_classes, preprocess=found.info.preprocess)
     return Subject(found.network, found.variables, data, task, found.info.preprocess)
 
