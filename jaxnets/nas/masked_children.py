@@ -20,6 +20,8 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.losses import cross_entropy
 from jaxnets.nas.space import Architecture, SearchSpace
 
+MEASURED = 100  # images that are measured on at once
+
 
 class Masks(NamedTuple):
     """What an architecture leaves of the largest network.
@@ -184,6 +186,14 @@ def _convolve(x: jax.Array, kernel: jax.Array, padding: Any) -> jax.Array:
     return jnp.concatenate(seen, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
+def _parts(images: jax.Array, most: int) -> jax.Array:
+    """(parts, at most ``most``, …): equally many images each, the last part filled with zeros."""
+    count = -(-len(images) // most)
+    each = -(-len(images) // count)
+    filled = jnp.pad(images, [(0, count * each - len(images)), *[(0, 0)] * (images.ndim - 1)])
+    return filled.reshape(count, each, *images.shape[1:])
+
+
 @partial(jax.jit, static_argnums=(4, 5, 6, 7))
 def _train(keys, choices, data, test, children, steps, batch_size, learning_rate):
     images, labels = data
@@ -203,7 +213,10 @@ def _train(keys, choices, data, test, children, steps, batch_size, learning_rate
             return (optax.apply_updates(params, updates), state), None
 
         (params, _), _ = lax.scan(step, (params, rule.init(params)), order)
-        right = children.apply(params, masks, test[0]).argmax(-1) == test[1]
-        return right.mean()
+
+        # A few at a time: what the products of matrices lay out of all images is gigabytes a child.
+        parts = _parts(test[0], MEASURED)
+        predicted = lax.map(lambda some: children.apply(params, masks, some).argmax(-1), parts)
+        return (predicted.ravel()[: len(test[1])] == test[1]).mean()
 
     return jax.vmap(one)(keys, choices)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from jaxnets.data import Dataset, Split, load_dataset
-from jaxnets.errors import JaxnetsError
 
 
 def load_small(
@@ -21,9 +20,6 @@ def load_small(
 
     Returns:
         The data set, with images uint8.
-
-    Raises:
-        JaxnetsError: ``side`` is larger than the images and no multiple of their side.
 
     >>> load_small("digits", side=4).train.images.shape
     (1437, 4, 4, 3)
@@ -41,7 +37,8 @@ def resize_by_blocks(images: np.ndarray, side: int, channels: int) -> np.ndarray
     """Square images at another size, without interpolation.
 
     Larger images are averaged over squares where the sides divide, and padded with black first
-    where they do not; smaller ones are repeated.
+    where they do not; smaller ones are repeated a whole number of times, with black around them
+    where that is less than the side.
 
     Args:
         images: (N, H, H, C), uint8.
@@ -50,9 +47,6 @@ def resize_by_blocks(images: np.ndarray, side: int, channels: int) -> np.ndarray
 
     Returns:
         (N, side, side, channels), uint8.
-
-    Raises:
-        JaxnetsError: ``side`` is larger than H and no multiple of it.
 
     >>> resize_by_blocks(np.uint8([[0, 4], [8, 12]]).reshape(1, 2, 2, 1), 1, 1).item()
     6
@@ -71,6 +65,7 @@ def resize_by_blocks(images: np.ndarray, side: int, channels: int) -> np.ndarray
         f = own // side
         shape = (len(images), side, f, side, f, images.shape[-1])
         return images.reshape(shape).mean((2, 4)).round().astype(np.uint8)
-    if side % own:
-        raise JaxnetsError(f"images of {own}×{own} can't be repeated to {side}×{side}")
-    return images.repeat(side // own, axis=1).repeat(side // own, axis=2)
+    images = images.repeat(side // own, axis=1).repeat(side // own, axis=2)
+    left = side - images.shape[1]
+    edges = left // 2, left - left // 2
+    return np.pad(images, ((0, 0), edges, edges, (0, 0)))

@@ -18,6 +18,7 @@ from jaxnets.nas import (
     decode_conv,
     discretize,
     draw_conv,
+    masked_children,
     mixture,
     search_children,
 )
@@ -131,6 +132,32 @@ def test_children_train_side_by_side_as_alone():
     assert together.shape == (2,) and together.max() > 0.8
     alone = children.train(keys[1:], both[1:], *data, **options)
     np.testing.assert_allclose(alone, together[1:], atol=0.11)  # two of twenty images
+
+
+def test_many_images_are_measured_on_a_few_at_a_time(monkeypatch):
+    """What lies in memory does not grow with them: a CIFAR-10 search wanted 26 GB at once."""
+    random = np.random.default_rng(0)
+    images = jnp.asarray(random.standard_normal((250, 8, 8, 1)), jnp.float32)
+    labels = jnp.asarray(random.integers(0, 4, 250), jnp.int32)
+    children = MaskedChildren(SPACE, channels=1, num_classes=4)
+    keys = jax.random.split(jax.random.key(0), 2)
+    both = [architecture(CASES[case][0], SHAPES) for case in ("chain", "skip")]
+    found = {}
+    for at_once in (100, 1000):
+        monkeypatch.setattr(masked_children, "MEASURED", at_once)
+        jax.clear_caches()
+        found[at_once] = children.train(keys, both, images, labels, images, labels, steps=2)
+    np.testing.assert_allclose(found[100], found[1000], atol=0.5 / 250)
+    monkeypatch.undo()
+
+    def temporary(count):
+        arguments = keys, jnp.stack([children.one_hot(a) for a in both]), (images, labels)
+        test = jnp.zeros((count, 8, 8, 1)), jnp.zeros(count, jnp.int32)
+        program = masked_children._train.lower(*arguments, test, children, 2, 32, 1e-3).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    few, many = temporary(100), temporary(2000)
+    assert many - few < 2 * 1900 * 64 * 4 * 2  # the images themselves and their answers
 
 
 def test_strides_have_no_masks():

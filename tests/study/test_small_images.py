@@ -1,9 +1,7 @@
 """Images of one size: averaged over squares, padded, or repeated."""
 
 import numpy as np
-import pytest
 
-from jaxnets.errors import JaxnetsError
 from jaxnets.study.small_images import resize_by_blocks
 
 
@@ -18,5 +16,9 @@ def test_images_are_brought_to_one_size():
     assert (
         resize_by_blocks(np.full((1, 28, 28, 1), 9, np.uint8), 16, 1)[0, :, :, 0].sum() == 9 * 196
     )
-    with pytest.raises(JaxnetsError, match="can't be repeated"):
-        resize_by_blocks(images, 6, 1)
+    # 28 → 32, and 4 → 10 by two times four in the middle.
+    black = resize_by_blocks(np.full((1, 28, 28, 1), 9, np.uint8), 32, 1)[0, :, :, 0]
+    assert black[2:30, 2:30].min() == 9 and black.sum() == 9 * 28**2
+    twice = resize_by_blocks(images, 10, 1)
+    assert twice.shape == (2, 10, 10, 1) and twice[:, 0].max() == 0
+    np.testing.assert_array_equal(twice[:, 1:9:2, 1:9:2], images)
