@@ -3,7 +3,7 @@
 Command:  python -m experiments.video.train_video --family c3d
           python -m experiments.video.train_video --dataset folder:VIDEOS --workdir runs/own_videos
           python -m experiments.video.train_video --dataset weizmann:weizmann_masks.npz \\
-              --frames 8 --held-out all --workdir runs/weizmann
+              --family slow_fusion --held-out all --workdir runs/weizmann
 Time:     a minute or two on two CPU cores for generated motion and for one person of Weizmann.
 Result:   summary.json: accuracy of clips, and of videos, whose clips' predictions are averaged.
           Generated motion: 12.5 % is chance; single frames cannot get above 50 % at "both", since
