@@ -74,7 +74,7 @@ def read_easy_vqa(folder: str | Path) -> dict[str, Questions]:
 
     >>> read_easy_vqa("/nowhere")
     Traceback (most recent call last):
-    jaxnets.errors.JaxnetsError: no easy-VQA in /nowhere: easy_vqa_train.npz is missing ...
+    jaxnets.errors.JaxnetsError: no easy-VQA in /nowhere: easy_vqa_train.npz is missing; ...
     """
     found = {}
     for split in ("train", "test"):

@@ -38,7 +38,7 @@ def bleu_by_length(
     >>> pairs = ["a b c d", "a b c d", "a b c d e f"], ["1 2 3 4", "1 2 3 4", "1 2 3 4 5 6"]
     >>> found = bleu_by_length(["1 2 3 4", "1 2 3 4", "6 5 4 3 2 1"], pairs, parts=2)
     >>> [(group["words"], group["pairs"], round(group["bleu"])) for group in found]
-    [(4.0, 2, 100), (6.0, 1, 9)]
+    [(4.0, 2, 100), (6.0, 1, 13)]
     """
     sources, targets = pairs
     if len(translations) != len(sources):

@@ -11,7 +11,7 @@ from jax import core, lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-from jaxnets.ops.convolution import onednn_call, onednn_support, partition
+from jaxnets.ops.convolution import onednn_call, onednn_support, partition, window
 from jaxnets.ops.convolution.problem import Problem
 
 # Without one of these oneDNN adds pairs of products in 16 bits, which overflow.
@@ -49,6 +49,7 @@ def supported(problem: Problem) -> bool:
     dense = problem.groups == 1 and problem.in_channels > 1
     alone = problem.depthwise and problem.out_channels == problem.groups
     one = problem.replace(x_shape=(1, *problem.x_shape[1:]))
+    _, one = onednn_call.padded_by_hand(one)
     return (dense or alone) and not onednn_call.refused(one, jnp.int8)
 
 
@@ -100,8 +101,11 @@ def _by_xla(x: jax.Array, kernel: jax.Array, *, problem: Problem) -> jax.Array:
 
 
 def _by_onednn(x: jax.Array, kernel: jax.Array, *, problem: Problem) -> jax.Array:
-    if not supported(problem) or onednn_call.refused(problem, jnp.int8):
+    edges, rest = onednn_call.padded_by_hand(problem)
+    if not supported(problem) or onednn_call.refused(rest, jnp.int8):
         return _by_xla(x, kernel, problem=problem)
+    if rest != problem:
+        x, problem = window.pad(x, edges), rest
     return onednn_call.integer_convolution(x, kernel, problem)
 
 

@@ -7,6 +7,9 @@ rows, or each of them a part of the window; of a depthwise convolution it is a d
 itself, whose window is the output's gradient. In half precision all this sums in float32, by the
 processor's matrix units where it has them.
 
+Zeros around are multiplied as well: a NaN or an infinity of x, or of the output's gradient, may
+reach every tap of its channel in the kernel's gradient.
+
 Where oneDNN may not be called (`jaxnets.ops.convolution.onednn_support`), `im2col` computes
 instead; `jaxnets.ops.conv` does not let it come to that and takes the algorithm that fits best.
 
@@ -54,28 +57,16 @@ def _run(native: Callable, instead: Callable, a: jax.Array, b: jax.Array, proble
 
 
 def convolve(x: jax.Array, kernel: jax.Array, problem: Problem, **fused) -> jax.Array:
-    """One call, after padding by hand where oneDNN's own padding would not do.
-
-    That is where the window would lie in the padding as a whole, and on
-    `jaxnets.ops.convolution.onednn_call.narrow_axes`.
+    """One call, after `jaxnets.ops.convolution.onednn_call.padded_by_hand`.
 
     Args:
         x, kernel: of one dtype that oneDNN has here.
         problem: their convolution; negative padding crops.
         fused: see `jaxnets.ops.convolution.onednn_call.convolution`.
     """
-    narrow = onednn_call.narrow_axes(problem)
-    whole = [
-        alone or not (0 <= before < extent and 0 <= after < extent)
-        for alone, (before, after), extent in zip(
-            narrow, problem.padding, problem.extent, strict=True
-        )
-    ]
-    if any(whole):
-        by_hand = [p if w else (0, 0) for p, w in zip(problem.padding, whole, strict=True)]
-        x = window.pad(x, by_hand)
-        rest = tuple((0, 0) if w else p for p, w in zip(problem.padding, whole, strict=True))
-        problem = problem.replace(x_shape=x.shape, padding=rest)
+    edges, rest = onednn_call.padded_by_hand(problem)
+    if rest != problem:
+        x, problem = window.pad(x, edges), rest
     if onednn_call.refused(problem, x.dtype) and not onednn_call.refused(problem):
         # What half precision cannot do single precision can.
         wide, narrow = jnp.float32, x.dtype

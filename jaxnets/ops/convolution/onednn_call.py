@@ -72,6 +72,27 @@ def narrow_axes(problem: Problem) -> list[bool]:
     ]
 
 
+def padded_by_hand(problem: Problem) -> tuple[list[tuple[int, int]], Problem]:
+    """What must be padded before the call, and the problem that is left.
+
+    That is where the window would lie in the padding as a whole, and on `narrow_axes`.
+
+    >>> p = Problem((1, 1, 1, 8), (3, 3, 1, 8), (1, 1), ((1, 1), (1, 1)), (1, 1), groups=8)
+    >>> edges, rest = padded_by_hand(p)
+    >>> edges, rest.x_shape, rest.padding
+    ([(0, 0), (1, 1)], (1, 1, 3, 8), ((1, 1), (0, 0)))
+    """
+    edges, rest = [], []
+    axes = zip(narrow_axes(problem), problem.padding, problem.extent, strict=True)
+    for narrow, (before, after), extent in axes:
+        alone = narrow or not (0 <= before < extent and 0 <= after < extent)
+        edges.append((before, after) if alone else (0, 0))
+        rest.append((0, 0) if alone else (before, after))
+    sides = (n + sum(e) for n, e in zip(problem.spatial, edges, strict=True))
+    shape = (problem.batch, *sides, problem.in_channels)
+    return edges, problem.replace(x_shape=shape, padding=tuple(rest))
+
+
 def configuration(
     problem: Problem, fusions: Sequence[str] = (), packed: bool = False
 ) -> dict[str, dict]:
