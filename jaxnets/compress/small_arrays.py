@@ -10,7 +10,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.compress.weights import WEIGHT_NAMES
 
-# Of the 11 bits of a float16's mantissa, and its subnormal numbers, which are this far apart.
+# What rounding to float16 changes at most: half a step of its 11 bits, or of its smallest ones.
 RELATIVE, ABSOLUTE = 2.0**-11, 2.0**-25
 
 
