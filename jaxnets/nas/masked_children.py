@@ -186,14 +186,6 @@ def _convolve(x: jax.Array, kernel: jax.Array, padding: Any) -> jax.Array:
     return jnp.concatenate(seen, -1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def _parts(images: jax.Array, most: int) -> jax.Array:
-    """(parts, at most ``most``, …): equally many images each, the last part filled with zeros."""
-    count = -(-len(images) // most)
-    each = -(-len(images) // count)
-    filled = jnp.pad(images, [(0, count * each - len(images)), *[(0, 0)] * (images.ndim - 1)])
-    return filled.reshape(count, each, *images.shape[1:])
-
-
 @partial(jax.jit, static_argnums=(4, 5, 6, 7))
 def _train(keys, choices, data, test, children, steps, batch_size, learning_rate):
     images, labels = data
@@ -215,8 +207,11 @@ def _train(keys, choices, data, test, children, steps, batch_size, learning_rate
         (params, _), _ = lax.scan(step, (params, rule.init(params)), order)
 
         # A few at a time: what the products of matrices lay out of all images is gigabytes a child.
-        parts = _parts(test[0], MEASURED)
-        predicted = lax.map(lambda some: children.apply(params, masks, some).argmax(-1), parts)
-        return (predicted.ravel()[: len(test[1])] == test[1]).mean()
+        predicted = lax.map(
+            lambda image: children.apply(params, masks, image[None])[0].argmax(-1),
+            test[0],
+            batch_size=min(MEASURED, len(test[0])),
+        )
+        return (predicted == test[1]).mean()
 
     return jax.vmap(one)(keys, choices)
