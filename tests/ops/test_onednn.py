@@ -76,9 +76,22 @@ def test_random_convolutions_and_gradients_equal_the_definition():
 def test_processors_without_avx512_keep_from_the_kernel_that_hangs():
     found = fuzz(seed=4, count=10, ONEDNN_MAX_CPU_ISA="AVX2")
     assert found == {"oneDNN": True, "checked": 10, "wrong": []}
-    assert onednn_support.stands_still(groups=8, rank=1) == (
-        not onednn_support.INSTRUCTION_SETS["avx512"] <= onednn_support.processor_flags()
-    )
+
+
+def test_which_groups_are_kept_from_it_is_a_matter_of_the_processor(monkeypatch):
+    monkeypatch.setattr(onednn_support, "available", lambda: True)
+    line = Problem((8, 4000, 64), (5, 1, 64), (1,), ((2, 2),), (1,), groups=64)
+    ways = {}
+    for name in ("avx2", "avx512"):
+        flags = frozenset(onednn_support.INSTRUCTION_SETS[name])
+        monkeypatch.setattr(onednn_support, "processor_flags", lambda flags=flags: flags)
+        asked = ((8, 1), (8, 2), (8, 3), (1, 1), (1, 3))
+        ways[name] = [onednn_support.stands_still(groups, rank) for groups, rank in asked]
+        chosen = choose(line, jnp.float32, "cpu").forward
+        assert (chosen == "onednn") == (name == "avx512")
+    assert ways == {"avx2": [True, False, True, False, False], "avx512": [False] * 5}
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    assert onednn_support.stands_still(groups=8, rank=1)
 
 
 @here
