@@ -256,6 +256,8 @@ def _rule(recipe: CompressionRecipe, rate) -> optax.GradientTransformation:
 def _train(model, start, source, task, rule, epochs, recipe, workdir, prepare, options):
     if not epochs:
         return dict(start)
+    settings = asdict(recipe)
+    teacher = {"teacher_weight": settings.pop("teacher_weight")}
     fitted = fit(
         model,
         source,
@@ -267,7 +269,8 @@ def _train(model, start, source, task, rule, epochs, recipe, workdir, prepare, o
         prepare=prepare,
         seed=recipe.seed,
         workdir=workdir,
-        settings={"recipe": asdict(recipe)},
+        settings={"recipe": settings, **teacher},
+        settings_before={"teacher_weight": 0.0},
         options=options,
     )
     if fitted.interrupted:

@@ -1,5 +1,8 @@
 """Merged statistics are the same function; halved vectors are close, and read back whole."""
 
+import dataclasses
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,6 +108,9 @@ def test_a_network_is_compressed_with_itself_as_teacher(tmp_path):
         workdir=tmp_path,
         say=lambda line: None,
     )
+    with pytest.raises(JaxnetsError, match="teacher_weight"):
+        other = dataclasses.replace(recipe, teacher_weight=0.0)
+        deep_compress(*arguments, task=task, recipe=other, workdir=tmp_path, say=lambda line: None)
     lines = (tmp_path / "pruned" / "metrics.jsonl").read_text()
     assert "soft_targets" in lines
     statistics = found.variables["batch_stats"]["stem"]["bn"]
@@ -117,3 +123,28 @@ def test_a_share_is_between_none_and_all():
     assert subject.training_task(0) == "task"
     with pytest.raises(JaxnetsError, match="0 … 1"):
         subject.training_task(1.5)
+
+
+def test_runs_from_before_there_were_teachers_go_on(tmp_path):
+    data = load_dataset("digits")
+    train, few = stratified_subset(data.train, 50), stratified_subset(data.test, 50)
+    model = create_model("mlp", hidden=(4,), num_classes=10)
+    variables = jax.device_get(model.init(jax.random.key(0), jnp.zeros((1, 8, 8, 1))))
+    recipe = CompressionRecipe(sparsity=0.5, bits=2, prune_epochs=1, share_epochs=1, batch_size=50)
+
+    def run():
+        return deep_compress(
+            *(model, variables, train, few),
+            task=classification(10, preprocess=lambda images: images / 8 - 1),
+            recipe=recipe,
+            workdir=tmp_path,
+            say=lambda line: None,
+        )
+
+    first = run()
+    for stage in ("pruned", "fine-tuned"):
+        path = tmp_path / stage / "config.json"
+        config = json.loads(path.read_text())
+        assert config.pop("teacher_weight") == 0.0
+        path.write_text(json.dumps(config))
+    assert run().stages == first.stages
