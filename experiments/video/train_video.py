@@ -44,7 +44,7 @@ class Config(train.RunOptions):
         family: of `jaxnets.study.video_families.VIDEO_FAMILIES`.
         held_out: of Weizmann, the person that it is tested on; "all": each in turn.
         frames, stride: of a clip.
-        size: height and width, a divisor of 96.
+        size: height and width.
         views: clips of each video, in training and in the test.
         test_views, crops: in the test, clips in time of each video, if other than ``views``, and
             squares in space of each along its longer side; SlowFast is measured with 10 and 3.

@@ -295,25 +295,37 @@ def test_moving_digits_stay_inside_and_keep_their_brightness():
         moving_digits(np.random.default_rng(1), digits, 1, size=5)
 
 
-def test_silhouettes_are_centered(tmp_path):
-    masks = np.zeros((3, 144, 180), np.uint8)
-    masks[0, 10:70, 5:35] = masks[1, 60:120, 140:170] = 1
+def test_silhouettes_follow_sideways_and_have_one_height(tmp_path):
+    """Of three videos: one moves sideways, one jumps, one is twice as tall."""
+    masks = np.zeros((8, 144, 180), np.uint8)
+    masks[0, 40:80, 15:35] = masks[1, 40:80, 140:160] = 1
+    masks[2, 40:80, 40:60] = masks[3, 40:80, 41:61] = masks[4, 30:70, 42:62] = 1
+    masks[5:7, 30:110, 60:100] = 1
     path = tmp_path / "masks.npz"
     np.savez(
         path,
-        bits=np.packbits(masks.reshape(3, -1), axis=1),
+        bits=np.packbits(masks.reshape(8, -1), axis=1),
         shape=[144, 180],
-        length=[2, 1],
-        person=["b", "a"],
-        action=["run", "jump"],
+        length=[2, 3, 2, 1],
+        person=["b", "a", "a", "a"],
+        action=["run", "jump", "run", "run"],
     )
-    found = read_weizmann(path)
-    np.testing.assert_array_equal(found.videos[0][0], found.videos[0][1])
-    assert found.videos[0][0].sum() == 255 * 60 * 30 / 9
-    assert not found.videos[1].any()  # nobody there
+    found = read_weizmann(path, size=30)
+    sideways, jumps, tall, nobody = (video[..., 0] for video in found.videos)
+    # A person's height is 2 / 1.5 of the half.
+    inside = np.zeros((30, 30))
+    inside[5:25, 10:20] = 255
+    for pictures in (sideways, tall):
+        np.testing.assert_array_equal(pictures[0], pictures[1])
+        assert np.abs(pictures[0] - inside).mean() < 10
+        assert pictures[0].mean() == pytest.approx(inside.mean(), rel=0.02)
+    np.testing.assert_array_equal(jumps[0], sideways[0])
+    np.testing.assert_array_equal(jumps[0], jumps[1])
+    np.testing.assert_allclose(jumps[2, :-5], jumps[0, 5:], atol=1)  # 10 of 60 pixels higher.
+    assert not nobody.any()
     assert (found.actions, found.names) == (("jump", "run"), ("a", "b"))
-    with pytest.raises(ValueError, match="divisor of 96"):
-        read_weizmann(path, size=50)
+    with pytest.raises(ValueError, match="size: got 0"):
+        read_weizmann(path, size=0)
     with pytest.raises(JaxnetsError, match="no masks"):
         read_weizmann(tmp_path / "nothing.npz")
 
