@@ -7,7 +7,7 @@ Command:  python -m experiments.transfer.transfer_strategies
               --weights resnet20-12fca82f.th
           python -m experiments.transfer.transfer_strategies --residual-blocks 1 \
               --image-size 32 --pretrain-steps 2000 --keys 3
-Time:     four and a half minutes on two CPU cores; the last one about 25 (an estimate).
+Time:     four and a half minutes on two CPU cores; the last one 30 of one.
 Result:   runs/transfer_strategies/: summary.json (table, similarities, advice), transfer.png
 
 A network is pretrained on half of the classes. "Similar" is the other half of them; "different" is

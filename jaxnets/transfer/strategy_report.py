@@ -19,6 +19,24 @@ WAY_OF = {
     "fine_tune_top": "top",
     "fine_tune_most": "full",
 }
+# What is said of the cases: (case, way, the other way).
+COMPARISONS = {
+    "small, similar: the linear classifier is better than full fine-tuning": (
+        *("small similar", "probe", "full"),
+    ),
+    "large, similar: training the last layers is better than the linear classifier": (
+        *("large similar", "top", "probe"),
+    ),
+    "large, different: training all layers is better than the last ones": (
+        *("large different", "full", "top"),
+    ),
+    "small, different: an earlier stage is better than the last features": (
+        *("small different", "stage probe", "probe"),
+    ),
+} | {
+    f"{case.replace(' ', ', ')}: full fine-tuning is better than scratch": (case, "full", "scratch")
+    for case in CASES
+}
 
 
 def advise_all(study: StrategyStudy, measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -104,25 +122,10 @@ def summarize(
         - (m["small different"]["probe"] - m["small different"]["scratch"])
         for m in measured
     ]
-    claims = {
-        "small, similar: the linear classifier is better than full fine-tuning": judged(
-            difference("small similar", "probe", "full")
-        ),
-        "large, similar: training the last layers is better than the linear classifier": judged(
-            difference("large similar", "top", "probe")
-        ),
-        "large, different: training all layers is better than the last ones": judged(
-            difference("large different", "full", "top")
-        ),
+    claims = {sentence: judged(difference(*sides)) for sentence, sides in COMPARISONS.items()} | {
         "small, different: the last features help less than in small, similar": judged(
             summarize_keys(help_gap)
-        ),
-        "small, different: an earlier stage is better than the last features": judged(
-            difference("small different", "stage probe", "probe")
-        ),
-        "small, different: full fine-tuning is better than scratch": judged(
-            difference("small different", "full", "scratch")
-        ),
+        )
     }
     similarity = {
         kind: {
@@ -226,7 +229,9 @@ def save_picture(summary: dict[str, Any], per_class: dict[str, int], path: Path)
                 color="#a50f15",
             )
             low = max(0, (means - half).min() - 6)
-            axis.set_ylim(low, (means + half).max() + 0.18 * ((means + half).max() - low))
+            high = (means + half).max()
+            axis.set_ylim(low, high + 0.18 * (high - low))
+            axis.axhline(100, color="#d0d0d0", linewidth=0.8, zorder=0)
             count = per_class[size]
             axis.set_title(f"{size} ({count} a class), {kind}")
             axis.set_ylabel("test accuracy, %")
