@@ -4,7 +4,7 @@ Command:  python -m experiments.transfer.transferability
           python -m experiments.transfer.transferability --dataset digits
           python -m experiments.transfer.transferability --image-size 32 \
               --widths 16 16 32 32 48 48 64 --steps 300
-Time:     8 minutes of one CPU core; the last one about 25 of two (an estimate). The same command
+Time:     8 minutes of one CPU core; the last one 23 of one. The same command
           goes on where it stopped.
 Result:   runs/transferability/: summary.json, transferability.png (accuracy on B against the number
           of layers that were copied, as figure 2 of the paper). docs/results.md has the figures.
