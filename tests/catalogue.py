@@ -621,7 +621,9 @@ TRANSFORMS = [
     Transform("random_translate", lambda key, x: augment.random_translate(key, x, 3)),
     Transform("translate", lambda key, x: augment.translate(x, -2, 3)),
     Transform("random_resized_crop", lambda key, x: augment.random_resized_crop(key, x, (5, 7))),
+    Transform("random_rotate", augment.random_rotate),
     Transform("random_scale", augment.random_scale),
+    Transform("rotate_by", lambda key, x: augment.rotate_by(x, 20.0)),
     Transform("scale_at", lambda key, x: augment.scale_at(x, (-1, 2, 12, 7))),
     Transform("random_scale_crop", lambda key, x: augment.random_scale_crop(key, x, 6, (6, 12))),
     Transform(

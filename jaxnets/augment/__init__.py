@@ -48,6 +48,7 @@ from jaxnets.augment.resized_crop import (
     random_resized_crop,
     random_scale_crop,
 )
+from jaxnets.augment.rotation import random_rotate, rotate_by
 from jaxnets.augment.scale_jitter import random_scale, scale_at
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "random_method",
     "random_part",
     "random_resized_crop",
+    "random_rotate",
     "random_scale",
     "random_scale_crop",
     "random_time_window",
@@ -98,6 +100,7 @@ __all__ = [
     "random_window",
     "resample",
     "resize_shorter",
+    "rotate_by",
     "scale_at",
     "translate",
     "window",

@@ -79,14 +79,14 @@ def move_to_region(
             raise ValueError(f"masks: got shape {masks.shape}; expected (…, *{shape}) as the image")
         moved["masks"] = _move_masks(masks, region, mask_fill)
     if "boxes" in example:
-        boxes = _floating(example["boxes"])
+        boxes = floating(example["boxes"])
         if boxes.shape[-1] != 4:
             raise ValueError(f"boxes: got shape {boxes.shape}; expected (M, 4)")
         mask = jnp.asarray(example.get("box_mask", jnp.ones(boxes.shape[:-1])))
         moved["boxes"], kept = _move_boxes(boxes, region)
         moved["box_mask"] = jnp.where(kept, mask, jnp.zeros_like(mask))
     if "keypoints" in example:
-        points = _floating(example["keypoints"])
+        points = floating(example["keypoints"])
         if points.ndim < 2 or points.shape[-1] not in (2, 3):
             raise ValueError(f"keypoints: got shape {points.shape}; expected (…, J, 2 or 3)")
         moved["keypoints"] = _move_keypoints(points, region, pairs)
@@ -135,7 +135,12 @@ def centers(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
     return start + (jnp.arange(count, dtype=jnp.float32) + 0.5) * extent / count
 
 
-def _floating(array) -> jax.Array:
+def floating(array: jax.typing.ArrayLike) -> jax.Array:
+    """Coordinates as floating numbers: integers become float32.
+
+    >>> floating([1, 2]).dtype.name
+    'float32'
+    """
     array = jnp.asarray(array)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.float32)
 

@@ -7,18 +7,17 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import optax
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.data import ArraySource, ObjectSource, Source
 from jaxnets.data.poses import mirror_pairs
 from jaxnets.errors import JaxnetsError
 from jaxnets.models.detection import AnchorShapes, fit_anchor_shapes
 from jaxnets.models.detection.small_ssd import STRIDES
-from jaxnets.pretrained import read_trunk
 from jaxnets.tasks.detection import detection
 from jaxnets.tasks.detector_info import SSDS, DetectorInfo
 from jaxnets.tasks.given_regions import ProposalSource, move_proposals
 from jaxnets.tasks.small_training import (
+    begin_on_trunk,
     check_recipe,
     color_statistics,
     random_changes,
@@ -163,7 +162,13 @@ def train_detector(
         monitor="mAP",
         prepare=augmentation(recipe, info),
         seed=recipe.seed,
-        variables=None if recipe.trunk is None else _begin(recipe, info),
+        variables=(
+            None
+            if recipe.trunk is None
+            else begin_on_trunk(
+                info.network(), info.size, recipe.trunk, at="backbone/network", seed=recipe.seed
+            )
+        ),
         meta={"detector": info.to_json()},
         settings={
             "recipe": asdict(recipe) | {"trunk": recipe.trunk and str(recipe.trunk)},
@@ -227,18 +232,6 @@ def _ratios(sizes):
         raise ValueError("sizes: got no objects with an area; expected at least one")
     ratios = np.quantile(sizes[:, 1] / sizes[:, 0], (1 / 6, 1 / 2, 5 / 6))
     return tuple(np.round(ratios, 2).tolist())
-
-
-def _begin(recipe, info):
-    """Random variables, with a trunk's weights in their place."""
-    network = info.network()
-    images = np.zeros((1, *info.size, 3), np.float32)
-    variables = jax.jit(network.init)(jax.random.key(recipe.seed), images)
-    flat = flatten_dict(jax.device_get(variables), sep="/")
-    for path, array in flatten_dict(read_trunk(recipe.trunk), sep="/").items():
-        kind, _, inside = path.partition("/")
-        flat[f"{kind}/backbone/network/{inside}"] = array
-    return unflatten_dict(flat, sep="/")
 
 
 def _in_memory(given: ObjectSource | None, info: DetectorInfo) -> Source | None:

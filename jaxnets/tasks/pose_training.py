@@ -17,6 +17,7 @@ from jaxnets.errors import JaxnetsError
 from jaxnets.models.pose import deep_pose, heat_map_pose
 from jaxnets.tasks.pose import pose, staged_pose
 from jaxnets.tasks.small_training import (
+    begin_on_trunk,
     check_recipe,
     color_statistics,
     random_changes,
@@ -36,12 +37,15 @@ class PoseRecipe:
         network: "heat_maps", see `jaxnets.models.pose.heat_map_pose`, or "deep_pose".
         width: of the network.
         stages: of "deep_pose".
+        trunk: a file of a ShuffleNetV2's weights that "heat_maps" begins with; see
+            `jaxnets.pretrained.read_trunk`.
         epochs: passes over the training images.
         batch_size: images an update.
         learning_rate: the highest, of AdamW; it rises over the first twentieth of the updates and
             falls along a cosine.
         weight_decay: of kernels.
         scales: range of the random factor of the image's size.
+        degrees: images are turned by up to this angle either way.
         jitter: how far brightness, contrast and saturation vary.
         seed: of everything random.
 
@@ -53,20 +57,26 @@ class PoseRecipe:
     network: Literal["heat_maps", "deep_pose"] = "heat_maps"
     width: int = 24
     stages: int = 2
+    trunk: Path | None = None
     epochs: int = 50
     batch_size: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 3e-2
     scales: tuple[float, float] = (0.75, 1.25)
+    degrees: float = 0.0
     jitter: float = 0.3
     seed: int = 0
 
     def check(self) -> None:
         """Raise a `JaxnetsError` for values that no training can have."""
         check_recipe(self, ("width", "stages", "epochs", "batch_size"))
+        if self.trunk is not None and self.network != "heat_maps":
+            raise JaxnetsError(f"trunk: {self.network} has none; expected heat_maps")
 
 
-def build_pose(network: str, joints: int, width: int, stages: int) -> nn.Module:
+def build_pose(
+    network: str, joints: int, width: int, stages: int, trunk: bool = False
+) -> nn.Module:
     """The network of a recipe.
 
     Args:
@@ -74,6 +84,7 @@ def build_pose(network: str, joints: int, width: int, stages: int) -> nn.Module:
         joints: J.
         width: of the network.
         stages: of "deep_pose".
+        trunk: whether "heat_maps" stands on a ShuffleNetV2.
 
     Returns:
         The network.
@@ -82,7 +93,7 @@ def build_pose(network: str, joints: int, width: int, stages: int) -> nn.Module:
     14
     """
     if network == "heat_maps":
-        return heat_map_pose(joints, width=width)
+        return heat_map_pose(joints, width=width, trunk=trunk)
     return deep_pose(joints, stages=stages, width=width)
 
 
@@ -122,21 +133,37 @@ def train_pose(recipe: PoseRecipe, options: RunOptions, splits: PoseSplits) -> F
         "network": recipe.network,
         "width": recipe.width,
         "stages": recipe.stages,
+        "trunk": recipe.trunk is not None,
     }
+    model = build_pose(
+        recipe.network, len(skeleton.names), recipe.width, recipe.stages, info["trunk"]
+    )
+    decisive = asdict(recipe)
+    # These were not there at first: runs without them go on.
+    newer = {"trunk": decisive.pop("trunk"), "degrees": decisive.pop("degrees")}
+    newer["trunk"] = newer["trunk"] and str(newer["trunk"])
     control = median_pose(task, source, test)
     return fit(
-        build_pose(recipe.network, len(skeleton.names), recipe.width, recipe.stages),
+        model,
         source,
         task=task,
         optimizer=warm_adamw(recipe, steps),
+        variables=(
+            None
+            if recipe.trunk is None
+            else begin_on_trunk(
+                model, images.shape[1:3], recipe.trunk, at="maps/network", seed=recipe.seed
+            )
+        ),
         workdir=workdir,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         test=test,
-        prepare=random_changes(recipe, mean, pairs=skeleton.pairs),
+        prepare=random_changes(recipe, mean, degrees=recipe.degrees, pairs=skeleton.pairs),
         seed=recipe.seed,
         meta={"pose": info},
-        settings={"recipe": asdict(recipe), "joints": list(skeleton.names)},
+        settings={"recipe": decisive, **newer, "joints": list(skeleton.names)},
+        settings_before={"trunk": None, "degrees": 0.0},
         summarize=lambda fitted: {**fitted.measured, "PCK of the median pose": control},
         title="pose",
         options=options,
@@ -232,7 +259,8 @@ def load_pose(workdir: Path | str) -> PoseFinder:
     skeleton = {s.names: s for s in (LEEDS, COCO_PERSON)}.get(tuple(info["joints"]))
     if skeleton is None:
         raise JaxnetsError(f"{workdir}: a run with joints that are neither Leeds' nor COCO's")
-    network = build_pose(info["network"], len(info["joints"]), info["width"], info["stages"])
+    trunk = info.get("trunk", False)  # Runs from before there were trunks do not say.
+    network = build_pose(info["network"], len(info["joints"]), info["width"], info["stages"], trunk)
     apply_fn = network_functions(network)[1]
     standardization = Standardization(np.asarray(info["mean"]), np.asarray(info["std"]))
 

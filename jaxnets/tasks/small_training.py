@@ -5,13 +5,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets import optim
-from jaxnets.augment import color_jitter, compose, per_example, random_flip, random_scale
+from jaxnets.augment import (
+    color_jitter,
+    compose,
+    per_example,
+    random_flip,
+    random_rotate,
+    random_scale,
+)
 from jaxnets.errors import JaxnetsError
+from jaxnets.pretrained import read_trunk
 from jaxnets.train import RunOptions
 
 
@@ -82,15 +93,19 @@ def random_changes(
     mean: Any,
     *,
     flip: bool = True,
+    degrees: float = 0.0,
     pairs: Sequence[tuple[int, int]] = (),
     **fill: Any,
 ) -> Callable[..., Any]:
-    """Random changes of training examples, with all that is marked in them: scale, mirror, colors.
+    """Random changes of training examples, with all that is marked in them.
+
+    The angle, the scale, a mirror image, the colors.
 
     Args:
         recipe: how far.
         mean: the color of what comes into view.
         flip: mirror half of the images.
+        degrees: turned either way by up to this angle.
         pairs: of keypoints, see `jaxnets.augment.random_flip`.
         fill: further arguments of `jaxnets.augment.random_scale`.
 
@@ -107,6 +122,8 @@ def random_changes(
     """
     color = jnp.asarray(mean, jnp.float32)
     changes = [partial(random_scale, scales=recipe.scales, fill=color, **fill)]
+    if degrees:
+        changes.insert(0, partial(random_rotate, degrees=degrees, fill=color))
     if flip:
         changes.append(partial(random_flip, pairs=pairs))
     if recipe.jitter:
@@ -138,3 +155,35 @@ def warm_adamw(recipe: ImageRecipe, steps: int) -> optax.GradientTransformation:
         optim.schedules.cosine(recipe.learning_rate, max(1, steps - warm)), warm
     )
     return optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=optim.mask_by_name)
+
+
+def begin_on_trunk(
+    network: nn.Module, size: tuple[int, int], trunk: Path, *, at: str, seed: int
+) -> dict[str, Any]:
+    """First variables of a network that stands on a ShuffleNetV2: random, but for its weights.
+
+    Args:
+        network: whose part it is.
+        size: (H, W) of images.
+        trunk: a file of its weights, see `jaxnets.pretrained.read_trunk`.
+        at: where the network has it, such as "backbone/network".
+        seed: of all else.
+
+    Returns:
+        ``{"params": …, "batch_stats": …}``.
+
+    Raises:
+        JaxnetsError: the file is damaged or of something else.
+
+    >>> begin_on_trunk(nn.Dense(1), (32, 32), Path("/nowhere"), at="maps/network", seed=0)
+    Traceback (most recent call last):
+    jaxnets.errors.JaxnetsError: /nowhere: ...
+    """
+    weights = flatten_dict(read_trunk(trunk), sep="/")
+    images = np.zeros((1, *size, 3), np.float32)
+    variables = jax.jit(network.init)(jax.random.key(seed), images)
+    flat = flatten_dict(jax.device_get(variables), sep="/")
+    for path, array in weights.items():
+        kind, _, inside = path.partition("/")
+        flat[f"{kind}/{at}/{inside}"] = array
+    return unflatten_dict(flat, sep="/")

@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.models.backbone import backbone
+from jaxnets.models.detection.small_rcnn import TRUNK
 from jaxnets.models.detection.small_ssd import TopDown
 from jaxnets.nn import Conv
+
+STRIDES = (4, 8, 16, 32)
 
 
 class HeatMapPose(nn.Module):
@@ -50,12 +53,17 @@ class HeatMapPose(nn.Module):
         return {"heat": heat, "points": jnp.stack((across, down), -1)[:, None]}
 
 
-def heat_map_pose(joints: int, *, width: int = 32, dtype: Any = None) -> HeatMapPose:
-    """Heat maps at stride 4 on a residual network of ten layers.
+def heat_map_pose(
+    joints: int, *, width: int = 32, trunk: bool = False, dtype: Any = None
+) -> HeatMapPose:
+    """Heat maps at stride 4 on a small network, from its maps at strides 4 to 32.
 
     Args:
         joints: J.
-        width: channels of the network's stem; its stages have 1, 2, 4 and 8 times as many.
+        width: channels of the residual network's stem, whose stages have 1, 2, 4 and 8 times as
+            many; joined maps have twice as many.
+        trunk: on a ShuffleNetV2 with half the channels, for which there are weights
+            (`jaxnets.pretrained.read_trunk`), instead of a residual network of ten layers.
         dtype: compute dtype.
 
     Returns:
@@ -64,5 +72,8 @@ def heat_map_pose(joints: int, *, width: int = 32, dtype: Any = None) -> HeatMap
     >>> heat_map_pose(14).joints
     14
     """
-    network = backbone("resnet18", (4, 8, 16, 32), stages=(1, 1, 1, 1), width=width, dtype=dtype)
+    if trunk:
+        network = backbone(TRUNK, STRIDES, parity=True, dtype=dtype)
+    else:
+        network = backbone("resnet18", STRIDES, stages=(1, 1, 1, 1), width=width, dtype=dtype)
     return HeatMapPose(TopDown(network, 2 * width, dtype), joints, dtype)
