@@ -3,7 +3,8 @@
 Command:  python -m experiments.video.train_video --family c3d
           python -m experiments.video.train_video --dataset folder:VIDEOS --workdir runs/own_videos
           python -m experiments.video.train_video --dataset weizmann:weizmann_masks.npz \\
-              --family slow_fusion --held-out all --workdir runs/weizmann
+              --family slow_fusion --held-out all --workdir runs/weizmann --frames 8 --views 16 \\
+              --padding 1 --epochs 16
 Time:     a minute or two on two CPU cores for generated motion and for one person of Weizmann.
 Result:   summary.json: accuracy of clips, and of videos, whose clips' predictions are averaged.
           Generated motion: 12.5 % is chance; single frames cannot get above 50 % at "both", since
@@ -31,7 +32,7 @@ from jaxnets.tasks import score_videos, separate_streams, video_classification
 # What a run that goes on must have had at its start, beside what `fit` keeps itself.
 DECISIVE = (
     *("dataset", "family", "held_out", "frames", "stride", "size", "views", "examples"),
-    *("learning_rate", "test_views", "crops"),
+    *("learning_rate", "test_views", "crops", "padding"),
 )
 
 
@@ -48,6 +49,8 @@ class Config(train.RunOptions):
         views: clips of each video, in training and in the test.
         test_views, crops: in the test, clips in time of each video, if other than ``views``, and
             squares in space of each along its longer side; SlowFast is measured with 10 and 3.
+        padding: clips move by up to so many pixels in training, generated motion excepted; few
+            where people are centered already.
         examples: clips of generated motion; a fifth more for the test.
         epochs, batch_size, learning_rate, seed: of training, by Adam; the rate falls to 0.
         workdir: where the run lives.
@@ -62,6 +65,7 @@ class Config(train.RunOptions):
     views: int = 8
     test_views: int | None = None
     crops: Literal[1, 3] = 1
+    padding: int = 2
     examples: int = 4000
     epochs: int = 6
     batch_size: int = 32
@@ -109,7 +113,7 @@ def train_one(config: Config) -> dict:
         inputs=lambda batch: family_inputs(family, jnp.asarray(batch["clip"]))
     )
     task = task if family.flow is None else separate_streams(task)
-    changes = compose(*[on_clip(partial(random_crop, padding=2)), on_clip(random_flip)])
+    changes = compose(*[on_clip(partial(random_crop, padding=config.padding)), on_clip(random_flip)])
     steps = config.epochs * (len(source) // config.batch_size)
     schedule = optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))
     fitted = train.fit(
@@ -123,7 +127,7 @@ def train_one(config: Config) -> dict:
         prepare=per_example(changes) if config.dataset != "motion" else None,
         seed=config.seed,
         settings={name: getattr(config, name) for name in DECISIVE},
-        settings_before={"test_views": None, "crops": 1},
+        settings_before={"test_views": None, "crops": 1, "padding": 2},
         summarize=lambda fitted: score_videos(model, fitted.variables, test, task=task).summary(),
         workdir=config.workdir,
         options=config,

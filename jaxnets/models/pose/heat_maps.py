@@ -56,7 +56,7 @@ class HeatMapPose(nn.Module):
 def heat_map_pose(
     joints: int, *, width: int = 32, trunk: bool = False, dtype: Any = None
 ) -> HeatMapPose:
-    """Heat maps at stride 4 on a small network, from its maps at strides 4 to 32.
+    """Heat maps on a small network, from its maps at strides 4 to 32, or 8 to 32 on a trunk.
 
     Args:
         joints: J.
@@ -69,11 +69,13 @@ def heat_map_pose(
     Returns:
         A network for images of at least 32×32.
 
-    >>> heat_map_pose(14).joints
-    14
+    >>> x = jax.ShapeDtypeStruct((1, 64, 64, 3), "float32")
+    >>> network = heat_map_pose(14, width=4, trunk=True)
+    >>> jax.eval_shape(network.init_with_output, jax.random.key(0), x)[0]["heat"].shape
+    (1, 8, 8, 14)
     """
     if trunk:
-        network = backbone(TRUNK, STRIDES, parity=True, dtype=dtype)
+        network = backbone(TRUNK, STRIDES[1:], parity=True, dtype=dtype)
     else:
         network = backbone("resnet18", STRIDES, stages=(1, 1, 1, 1), width=width, dtype=dtype)
     return HeatMapPose(TopDown(network, 2 * width, dtype), joints, dtype)
