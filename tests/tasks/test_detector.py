@@ -328,10 +328,12 @@ def test_vehicles_and_pedestrians_are_found_by_a_mobilenet(tmp_path):
     folder = write_traffic(np.random.default_rng(0), tmp_path / "traffic", 150)
     train, test = (load_objects(folder, part, size=(96, 160)) for part in ("train", "test"))
     assert train.class_names == ("vehicle", "pedestrian")
-    recipe = DetectorRecipe(kind="mobilenet_ssd", width=12, epochs=40, batch_size=15)
+    recipe = DetectorRecipe(
+        kind="mobilenet_ssd", width=12, epochs=90, batch_size=15, learning_rate=4e-3
+    )
     options = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
     summary = train_detector(recipe, options, train, test=test).summary
-    assert summary["AP50"] > 0.6, summary
+    assert summary["AP50"] > 0.85, summary  # 0.936 in six minutes of one core.
 
 
 @pytest.mark.slow

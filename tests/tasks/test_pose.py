@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from PIL import Image
+from safetensors.numpy import save_file
 
 from experiments.pose import train_pose as entry
 from jaxnets import augment
@@ -22,7 +24,11 @@ from jaxnets.data.poses import (
     read_people,
 )
 from jaxnets.errors import JaxnetsError
+from jaxnets.models import create_model
+from jaxnets.models.counting import abstract_variables
 from jaxnets.models.pose import DeepPose, HeatMapPose, deep_pose, heat_map_pose
+from jaxnets.pretrained.convert import match_variables, to_torch
+from jaxnets.pretrained.shufflenet_trunk import AUTHORS, PARTS
 from jaxnets.study.pose_pictures import draw_pose
 from jaxnets.study.stick_figures import stick_figure_splits, stick_figures
 from jaxnets.tasks.pose import pose, staged_pose
@@ -34,6 +40,7 @@ from jaxnets.tasks.pose_training import (
     median_pose,
     train_pose,
 )
+from jaxnets.tasks.small_training import begin_on_trunk
 from jaxnets.train import RunOptions
 
 
@@ -263,3 +270,43 @@ def test_figures_of_sticks_are_learned(tmp_path):
 def test_a_recipe_names_its_network():
     assert isinstance(build_pose("heat_maps", 14, 12, 2), HeatMapPose)
     assert len(build_pose("deep_pose", 14, 12, 3).stages) == 3
+
+
+@pytest.fixture
+def trunk(tmp_path):
+    """A file of a ShuffleNetV2's random weights as its authors name them, and our variables."""
+    network = create_model("shufflenet_v2_x0_5", num_classes=None, parity=True)
+    shapes = abstract_variables(network, (64, 64, 3))
+    rng, ours, theirs = np.random.default_rng(0), {}, {}
+    for match in match_variables(shapes, AUTHORS, network):
+        if match.path.split("/")[1] in PARTS:
+            (name,) = match.names
+            ours[match.path] = rng.uniform(0.5, 1, match.shape).astype(np.float32)
+            (theirs[f"backbone.{name}"],) = to_torch(match, ours[match.path])
+    theirs["backbone.first_conv.0.weight"] = theirs["backbone.first_conv.0.weight"][:, ::-1].copy()
+    save_file({k: np.ascontiguousarray(v) for k, v in theirs.items()}, tmp_path / "t.safetensors")
+    return tmp_path / "t.safetensors", ours
+
+
+def test_a_network_begins_with_the_trunks_weights(trunk, tmp_path):
+    path, ours = trunk
+    network = heat_map_pose(14, width=4, trunk=True)
+    given = flatten_dict(
+        begin_on_trunk(network, (32, 32), path, at="maps/network", seed=0), sep="/"
+    )
+    for name, array in ours.items():
+        kind, _, inside = name.partition("/")
+        np.testing.assert_array_equal(given[f"{kind}/maps/network/{inside}"], array)
+    fresh = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    fresh = flatten_dict(fresh, sep="/")
+    assert given.keys() == fresh.keys()
+    np.testing.assert_array_equal(given["params/head/kernel"], fresh["params/head/kernel"])
+    # A run with it, whose rate is next to nothing, still has them, and is read again.
+    recipe = PoseRecipe(width=4, epochs=1, batch_size=2, trunk=path, learning_rate=1e-30, degrees=9)
+    run = RunOptions(workdir=tmp_path / "run", devices=1, quiet=True, evaluate_every=0)
+    fitted = train_pose(recipe, run, stick_figure_splits(4, size=32, seed=0))
+    kernel = fitted.variables["params"]["maps"]["network"]["stem"]["conv"]["kernel"]
+    np.testing.assert_allclose(kernel, ours["params/stem/conv/kernel"], rtol=1e-6)
+    assert load_pose(tmp_path / "run").find(np.zeros((40, 50, 3), np.uint8)).shape == (14, 2)
+    with pytest.raises(JaxnetsError, match="trunk: deep_pose has none"):
+        train_pose(replace(recipe, network="deep_pose"), run, None)
