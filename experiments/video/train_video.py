@@ -113,7 +113,8 @@ def train_one(config: Config) -> dict:
         inputs=lambda batch: family_inputs(family, jnp.asarray(batch["clip"]))
     )
     task = task if family.flow is None else separate_streams(task)
-    changes = compose(*[on_clip(partial(random_crop, padding=config.padding)), on_clip(random_flip)])
+    moved = partial(random_crop, padding=config.padding)
+    changes = compose(on_clip(moved), on_clip(random_flip))
     steps = config.epochs * (len(source) // config.batch_size)
     schedule = optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))
     fitted = train.fit(

@@ -74,7 +74,7 @@ def processor() -> str:
     if devices[0].platform != "cpu":
         return f"{len(devices)} × {devices[0].device_kind}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_cpu_name()}, {cores} cores"
+    return f"{_cpu_name()}, {cores} core{'' if cores == 1 else 's'}"
 
 
 def _cpu_name() -> str:
