@@ -134,7 +134,9 @@ def main(config: Config) -> dict[str, Any]:
 
 def measured(calls: dict[tuple[str, str], Callable[[], Any]], rounds: int) -> dict[str, Any]:
     """Library → part → milliseconds and spread; all take turns."""
-    times = time_calls({" ".join(key): call for key, call in calls.items()}, rounds=rounds)
+    named = {" ".join(key): call for key, call in calls.items()}
+    # Blocks: PyTorch's threads spin for a while after a call, and slow what comes next.
+    times = time_calls(named, rounds=rounds, block_seconds=0.05)
     found: dict[str, Any] = {}
     for library, part in calls:
         timing = times[f"{library} {part}"]

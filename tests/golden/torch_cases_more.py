@@ -70,6 +70,18 @@ def zfnet():
     )
 
 
+def overfeat():
+    """Table 1 of the paper; narrow connected layers, as convolutions that see one window."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 96, 11, 4), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(96, 256, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(256, 512, 3, 1, 1), nn.ReLU(), nn.Conv2d(512, 1024, 3, 1, 1), nn.ReLU()),
+        *(nn.Conv2d(1024, 1024, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(1024, 32, 2), nn.ReLU(), nn.Dropout()),
+        *(nn.Conv2d(32, 32, 1), nn.ReLU(), nn.Dropout(), nn.Conv2d(32, 10, 1), nn.Flatten()),
+    )
+
+
 # ---- GoogLeNet of the paper --------------------------------------------------------------------
 
 
@@ -357,6 +369,15 @@ CASES = {
         "flatten": {"16": (256, 3, 3)},
         "endpoints": {"conv1": "1", "conv2": "5", "conv3": "9", "conv4": "11", "conv5": "13"},
         "images": (2, 127, 127, 3),
+        "train": True,
+        "ties": "sums",
+    },
+    "overfeat_fast": {
+        "model": "overfeat_fast",
+        "fields": {"fc_widths": [32, 32], "fc_window": 2, "num_classes": 10},
+        "build": overfeat,
+        "endpoints": {"conv1": "1", "conv2": "4", "conv3": "7", "conv4": "9", "conv5": "11"},
+        "images": (2, 103, 103, 3),
         "train": True,
         "ties": "sums",
     },

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnets.ops.boxes.checks import as_bool, check_boxes, check_count, check_floating, check_shape
-from jaxnets.ops.boxes.nms import nms
+from jaxnets.ops.boxes.nms import nms_of_ranked
 
 
 class Detections(NamedTuple):
@@ -102,7 +102,7 @@ def _select(boxes, scores, min_score, threshold, candidates, max_outputs):
         chosen = boxes[index]
     else:
         chosen = jnp.take_along_axis(boxes.swapaxes(0, 1), index[..., None], 1)
-    kept = jax.vmap(lambda b, s: nms(b, s, threshold, mask=s > min_score))(chosen, best)
+    kept = jax.vmap(lambda b, s: nms_of_ranked(b, s, threshold, mask=s > min_score))(chosen, best)
     # Whatever was not kept goes to the end of the common ranking.
     kept_scores = jnp.where(kept.mask, jnp.take_along_axis(best, kept.index, 1), -jnp.inf)
     size = kept_scores.size

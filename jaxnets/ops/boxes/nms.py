@@ -21,7 +21,7 @@ from jaxnets.ops.materialize import materialize
 from jaxnets.ops.precision import at_least_float32
 
 # So many boxes are decided on at once; memory is TILE × N.
-TILE = 128
+TILE = 64
 
 
 class Kept(NamedTuple):
@@ -98,17 +98,46 @@ def nms(
     return _nms(boxes, scores, mask, classes, _at_most(threshold, boxes.dtype), limit)
 
 
+def nms_of_ranked(
+    boxes: jax.Array, scores: jax.Array, threshold: jax.typing.ArrayLike, *, mask: jax.Array
+) -> Kept:
+    """`nms` of boxes whose scores fall already, where sorting would take a tenth of the time.
+
+    Args:
+        boxes: (N, 4), at least one.
+        scores: (N,), falling wherever ``mask`` is true.
+        threshold: as of `nms`.
+        mask: (N,), which boxes there are.
+
+    Returns:
+        what `nms` returns.
+
+    >>> boxes = jnp.array([[0.0, 0, 9, 9], [1.0, 0, 9, 9], [20.0, 0, 30, 9]])
+    >>> kept = nms_of_ranked(boxes, jnp.array([0.9, 0.8, 0.1]), 0.5, mask=jnp.ones(3, bool))
+    >>> kept.index[kept.mask].tolist()
+    [0, 2]
+    """
+    if not isinstance(threshold, jax.Array | np.ndarray):
+        threshold = _at_most(threshold, boxes.dtype)
+    return _nms(boxes, scores, mask, None, threshold, len(boxes), True)
+
+
 # Compiled as one also where it is called outside jit, step by step.
-@partial(jax.jit, static_argnums=5, inline=True)
-def _nms(boxes, scores, mask, classes, threshold, limit):
+@partial(jax.jit, static_argnums=(5, 6), inline=True)
+def _nms(boxes, scores, mask, classes, threshold, limit, ranked=False):
     count = boxes.shape[0]
     boxes, scores = lax.stop_gradient((boxes, scores))
     numbers = ~jnp.isnan(scores) & ~jnp.isnan(boxes).any(-1)
     mask = as_bool(mask) & numbers
     boxes = jnp.where(numbers[:, None], boxes, jnp.zeros_like(boxes))
-    order = jnp.argsort(jnp.where(mask, -scores, jnp.full_like(scores, jnp.inf)), stable=True)
-    ranked = classes[order].astype(jnp.int32) if classes is not None else None
-    alive = _greedy(at_least_float32(boxes[order]), ranked, mask[order], threshold, limit)
+    if ranked:
+        order = jnp.arange(count)
+    else:
+        order = jnp.argsort(jnp.where(mask, -scores, jnp.full_like(scores, jnp.inf)), stable=True)
+        boxes, mask = boxes[order], mask[order]
+        classes = None if classes is None else classes[order]
+    classes = None if classes is None else classes.astype(jnp.int32)
+    alive = _greedy(at_least_float32(boxes), classes, mask, threshold, limit)
     place = jnp.nonzero(alive, size=limit, fill_value=count)[0]
     kept = place < count
     index = jnp.where(kept, order[jnp.minimum(place, count - 1)], 0)
@@ -157,8 +186,11 @@ def _greedy(boxes, classes, alive, threshold, limit):
         return step + 1, alive, found + kept.sum()
 
     def unfinished(state):
-        step, _, found = state
-        return (step * tile < count) & (found < limit)
+        step, alive, found = state
+        # Behind the last that is alive nothing is left to decide: most candidates of a detector
+        # have next to no score.
+        left = (alive & (places >= step * tile)).any()
+        return (step * tile < count) & (found < limit) & left
 
     state = (jnp.int32(0), alive, jnp.zeros((), alive.sum().dtype))
     return lax.while_loop(unfinished, decide, state)[1][:count]
