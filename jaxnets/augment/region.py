@@ -6,7 +6,7 @@ the same coordinates; where a data set numbers pixels (COCO's keypoints), add ½
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,24 +73,75 @@ def move_to_region(
     moved = change_image(example, move_image)
     if not isinstance(example, Mapping):
         return moved
+    move_marks(
+        example,
+        moved,
+        region.size,
+        masks=lambda masks: _move_masks(masks, region, mask_fill),
+        boxes=lambda boxes: _move_boxes(boxes, region),
+        points=lambda x, y: _move_coordinates(x, y, region),
+    )
+    if "keypoints" in example:
+        moved["keypoints"] = _trade_pairs(moved["keypoints"], region, pairs)
+    return moved
+
+
+def move_marks(
+    example: Mapping[str, Any],
+    moved: dict[str, Any],
+    size: tuple[int, int],
+    *,
+    masks: Callable[[jax.Array], jax.Array],
+    boxes: Callable[[jax.Array], jax.Array],
+    points: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]],
+) -> None:
+    """Write to ``moved`` where an example's masks, boxes and keypoints go, checked and clipped.
+
+    Args:
+        example: as of `move_to_region`.
+        moved: the example with its image moved already.
+        size: (rows, columns) of the result.
+        masks: (…, H, W) → moved.
+        boxes: (…, 4) → moved, x1, y1, x2, y2, not clipped.
+        points: x and y of keypoints → moved.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    >>> example, moved = {"image": jnp.zeros((4, 8, 1)), "keypoints": jnp.zeros((1, 3))}, {}
+    >>> same = lambda array: array
+    >>> move_marks(example, moved, (4, 8), masks=same, boxes=same, points=lambda x, y: (x + 2, y))
+    >>> moved["keypoints"].tolist()
+    [[2.0, 0.0, 0.0]]
+    """
+    rows, columns = size
     if "masks" in example:
-        masks, shape = jnp.asarray(example["masks"]), jnp.shape(image_of(example))[:2]
-        if masks.shape[-2:] != shape:
-            raise ValueError(f"masks: got shape {masks.shape}; expected (…, *{shape}) as the image")
-        moved["masks"] = _move_masks(masks, region, mask_fill)
+        given, shape = jnp.asarray(example["masks"]), jnp.shape(image_of(example))[:2]
+        if given.shape[-2:] != shape:
+            raise ValueError(f"masks: got shape {given.shape}; expected (…, *{shape}) as the image")
+        moved["masks"] = masks(given)
     if "boxes" in example:
-        boxes = floating(example["boxes"])
-        if boxes.shape[-1] != 4:
-            raise ValueError(f"boxes: got shape {boxes.shape}; expected (M, 4)")
-        mask = jnp.asarray(example.get("box_mask", jnp.ones(boxes.shape[:-1])))
-        moved["boxes"], kept = _move_boxes(boxes, region)
+        given = floating(example["boxes"])
+        if given.shape[-1] != 4:
+            raise ValueError(f"boxes: got shape {given.shape}; expected (M, 4)")
+        mask = jnp.asarray(example.get("box_mask", jnp.ones(given.shape[:-1])))
+        x1, y1, x2, y2 = jnp.moveaxis(boxes(given), -1, 0)
+        x1, x2 = jnp.clip(x1, 0, columns), jnp.clip(x2, 0, columns)
+        y1, y2 = jnp.clip(y1, 0, rows), jnp.clip(y2, 0, rows)
+        kept = (x2 > x1) & (y2 > y1)
+        found = jnp.stack([x1, y1, x2, y2], -1).astype(given.dtype)
+        moved["boxes"] = jnp.where(kept[..., None], found, jnp.zeros_like(found))
         moved["box_mask"] = jnp.where(kept, mask, jnp.zeros_like(mask))
     if "keypoints" in example:
-        points = floating(example["keypoints"])
-        if points.ndim < 2 or points.shape[-1] not in (2, 3):
-            raise ValueError(f"keypoints: got shape {points.shape}; expected (…, J, 2 or 3)")
-        moved["keypoints"] = _move_keypoints(points, region, pairs)
-    return moved
+        given = floating(example["keypoints"])
+        if given.ndim < 2 or given.shape[-1] not in (2, 3):
+            raise ValueError(f"keypoints: got shape {given.shape}; expected (…, J, 2 or 3)")
+        x, y = points(given[..., 0], given[..., 1])
+        parts = [x, y]
+        if given.shape[-1] == 3:
+            there = (x >= 0) & (x <= columns) & (y >= 0) & (y <= rows)
+            parts.append(jnp.where(there, given[..., 2], 0))
+        moved["keypoints"] = jnp.stack(parts, -1).astype(given.dtype)
 
 
 def nearest_pixels(start: jax.Array, extent: jax.Array, count: int) -> jax.Array:
@@ -169,23 +220,11 @@ def _move_boxes(boxes, region):
     x1, y1 = _move_coordinates(boxes[..., 0], boxes[..., 1], region)
     x2, y2 = _move_coordinates(boxes[..., 2], boxes[..., 3], region)
     x1, x2 = jnp.where(region.mirrored, x2, x1), jnp.where(region.mirrored, x1, x2)
-    rows, columns = region.size
-    x1, x2 = jnp.clip(x1, 0, columns), jnp.clip(x2, 0, columns)
-    y1, y2 = jnp.clip(y1, 0, rows), jnp.clip(y2, 0, rows)
-    kept = (x2 > x1) & (y2 > y1)
-    moved = jnp.stack([x1, y1, x2, y2], -1).astype(boxes.dtype)
-    return jnp.where(kept[..., None], moved, jnp.zeros_like(moved)), kept
+    return jnp.stack([x1, y1, x2, y2], -1)
 
 
-def _move_keypoints(points, region, pairs):
-    x, y = _move_coordinates(points[..., 0], points[..., 1], region)
-    rows, columns = region.size
-    parts = [x, y]
-    if points.shape[-1] == 3:
-        there = (x >= 0) & (x <= columns) & (y >= 0) & (y <= rows)
-        parts.append(jnp.where(there, points[..., 2], 0))
-    moved = jnp.stack(parts, -1).astype(points.dtype)
-    order = np.arange(points.shape[-2])
+def _trade_pairs(moved, region, pairs):
+    order = np.arange(moved.shape[-2])
     named = [number for pair in pairs for number in pair]
     if len(set(named)) != len(named) or not set(named) <= set(order.tolist()):
         raise ValueError(

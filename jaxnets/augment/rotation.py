@@ -9,7 +9,7 @@ from jax.scipy.ndimage import map_coordinates
 
 from jaxnets.augment.checks import check_image
 from jaxnets.augment.example import Example, change_image, image_of
-from jaxnets.augment.region import floating
+from jaxnets.augment.region import move_marks
 from jaxnets.augment.values import to_dtype
 
 
@@ -68,6 +68,9 @@ def rotate_by(
     Returns:
         The example, of the same shapes and dtypes.
 
+    Raises:
+        ValueError: shapes that do not fit.
+
     >>> image = jnp.arange(4, dtype=jnp.uint8).reshape(2, 2, 1)
     >>> turned = rotate_by({"image": image, "keypoints": jnp.array([[2.0, 0.5]])}, 90.0)
     >>> turned["image"][..., 0].tolist(), turned["keypoints"].round(3).tolist()
@@ -104,29 +107,17 @@ def rotate_by(
     moved = change_image(example, move)
     if not isinstance(example, Mapping):
         return moved
-    if "masks" in example:
-        masks = jnp.asarray(example["masks"])
+
+    def turn_masks(masks):
         rows, columns = (jnp.floor(place + 0.5).astype(jnp.int32) for place in places)
         there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         found = masks[..., jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
-        moved["masks"] = jnp.where(
-            jnp.broadcast_to(there, found.shape), found, jnp.asarray(mask_fill, masks.dtype)
-        )
-    if "boxes" in example:
-        boxes = floating(example["boxes"])
+        there = jnp.broadcast_to(there, found.shape)
+        return jnp.where(there, found, jnp.asarray(mask_fill, masks.dtype))
+
+    def turn_boxes(boxes):
         x, y = turn(boxes[..., jnp.array([0, 2, 2, 0])], boxes[..., jnp.array([1, 1, 3, 3])])
-        x, y = jnp.clip(x, 0, width), jnp.clip(y, 0, height)
-        found = jnp.stack([x.min(-1), y.min(-1), x.max(-1), y.max(-1)], -1).astype(boxes.dtype)
-        kept = (found[..., 2] > found[..., 0]) & (found[..., 3] > found[..., 1])
-        mask = jnp.asarray(example.get("box_mask", jnp.ones(boxes.shape[:-1])))
-        moved["boxes"] = jnp.where(kept[..., None], found, jnp.zeros_like(found))
-        moved["box_mask"] = jnp.where(kept, mask, jnp.zeros_like(mask))
-    if "keypoints" in example:
-        points = floating(example["keypoints"])
-        x, y = turn(points[..., 0], points[..., 1])
-        parts = [x, y]
-        if points.shape[-1] == 3:
-            there = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-            parts.append(jnp.where(there, points[..., 2], 0))
-        moved["keypoints"] = jnp.stack(parts, -1).astype(points.dtype)
+        return jnp.stack([x.min(-1), y.min(-1), x.max(-1), y.max(-1)], -1)
+
+    move_marks(example, moved, (height, width), masks=turn_masks, boxes=turn_boxes, points=turn)
     return moved
