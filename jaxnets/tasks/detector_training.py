@@ -162,12 +162,8 @@ def train_detector(
         monitor="mAP",
         prepare=augmentation(recipe, info),
         seed=recipe.seed,
-        variables=(
-            None
-            if recipe.trunk is None
-            else begin_on_trunk(
-                info.network(), info.size, recipe.trunk, at="backbone/network", seed=recipe.seed
-            )
+        variables=begin_on_trunk(
+            info.network(), info.size, recipe.trunk, at="backbone/network", seed=recipe.seed
         ),
         meta={"detector": info.to_json()},
         settings={

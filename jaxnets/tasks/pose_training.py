@@ -148,12 +148,8 @@ def train_pose(recipe: PoseRecipe, options: RunOptions, splits: PoseSplits) -> F
         source,
         task=task,
         optimizer=warm_adamw(recipe, steps),
-        variables=(
-            None
-            if recipe.trunk is None
-            else begin_on_trunk(
-                model, images.shape[1:3], recipe.trunk, at="maps/network", seed=recipe.seed
-            )
+        variables=begin_on_trunk(
+            model, images.shape[1:3], recipe.trunk, at="maps/network", seed=recipe.seed
         ),
         workdir=workdir,
         epochs=recipe.epochs,

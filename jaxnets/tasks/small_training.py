@@ -158,19 +158,19 @@ def warm_adamw(recipe: ImageRecipe, steps: int) -> optax.GradientTransformation:
 
 
 def begin_on_trunk(
-    network: nn.Module, size: tuple[int, int], trunk: Path, *, at: str, seed: int
-) -> dict[str, Any]:
+    network: nn.Module, size: tuple[int, int], trunk: Path | None, *, at: str, seed: int
+) -> dict[str, Any] | None:
     """First variables of a network that stands on a ShuffleNetV2: random, but for its weights.
 
     Args:
         network: whose part it is.
         size: (H, W) of images.
-        trunk: a file of its weights, see `jaxnets.pretrained.read_trunk`.
+        trunk: a file of its weights, see `jaxnets.pretrained.read_trunk`; None: there is none.
         at: where the network has it, such as "backbone/network".
         seed: of all else.
 
     Returns:
-        ``{"params": …, "batch_stats": …}``.
+        ``{"params": …, "batch_stats": …}``, None without a trunk.
 
     Raises:
         JaxnetsError: the file is damaged or of something else.
@@ -179,6 +179,8 @@ def begin_on_trunk(
     Traceback (most recent call last):
     jaxnets.errors.JaxnetsError: /nowhere: ...
     """
+    if trunk is None:
+        return None
     weights = flatten_dict(read_trunk(trunk), sep="/")
     images = np.zeros((1, *size, 3), np.float32)
     variables = jax.jit(network.init)(jax.random.key(seed), images)
