@@ -1,5 +1,6 @@
 """Training of video networks: a run goes on only with what it began with."""
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -69,3 +70,25 @@ def test_methods_of_flow_are_compared_with_scikit_images(monkeypatch, tmp_path, 
     assert len(compare_flow.methods(config)) == 3 and "not installed" in capsys.readouterr().out
     with pytest.raises(JaxnetsError, match="more than 24 pixels"):
         compare_flow.main(replace(config, size=(20, 40)))
+
+
+def test_runs_on_silhouettes_that_were_centered_otherwise_do_not_go_on(tmp_path):
+    masks = np.zeros((48, 40, 40), np.uint8)
+    masks[:, 10:30, 12:20] = 1
+    path = tmp_path / "masks.npz"
+    bits, who = np.packbits(masks.reshape(48, -1), axis=1), ["daria"] * 2 + ["eli"] * 2
+    np.savez(path, bits=bits, shape=[40, 40], length=[12] * 4, person=who, action=["a", "b"] * 2)
+    config = replace(
+        train_video.smoke(),
+        dataset=f"weizmann:{path}",
+        views=4,
+        workdir=tmp_path / "run",
+        quiet=True,
+    )
+    train_video.main(config)
+    stored = tmp_path / "run" / "config.json"
+    kept = json.loads(stored.read_text())
+    assert kept.pop("silhouettes") == "on the person"
+    stored.write_text(json.dumps(kept))
+    with pytest.raises(JaxnetsError, match="silhouettes"):
+        train_video.main(config)
