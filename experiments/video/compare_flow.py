@@ -2,7 +2,7 @@
 
 Command:  python -m experiments.video.compare_flow
           python -m experiments.video.compare_flow --size 480 640 --motion 8 5
-Time:     a minute on two CPU cores, the last one four.
+Time:     half a minute on two CPU cores, the last one two (an estimate).
 Result:   runs/compare_flow/: flow.md (a row a method) and summary.json.
 
 A texture and the same moved; the error is the mean endpoint error in pixels, away from the borders.
@@ -59,8 +59,7 @@ def methods(config: Config) -> dict[str, Callable[[], Any]]:
     """Name → what finds flow (H, W, 2), x and y."""
     first, second = moved_textures(config.motion, config.size)
     found: dict[str, Callable[[], Any]] = {
-        f"jaxnets {name}": partial(jax.jit(method), first, second)
-        for name, method in METHODS.items()
+        f"jaxnets {name}": partial(method, first, second) for name, method in METHODS.items()
     }
     if not config.peer:
         return found

@@ -33,7 +33,8 @@ def hardware() -> str:
     devices = jax.devices()
     if devices[0].platform == "cpu":
         simulated = f", {len(devices)} simulated devices" if len(devices) > 1 else ""
-        return f"CPU, {os.cpu_count()} cores{simulated}"
+        cores = os.cpu_count()
+        return f"CPU, {cores} core{'' if cores == 1 else 's'}{simulated}"
     return f"{len(devices)} × {devices[0].device_kind}"
 
 
