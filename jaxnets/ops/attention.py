@@ -12,12 +12,7 @@ import jax.numpy as jnp
 
 from jaxnets.ops.attention_blocks import attend_in_blocks
 from jaxnets.ops.attention_scores import dot_scores
-from jaxnets.ops.attention_softmax import (
-    check_leading,
-    check_mask,
-    masked_softmax,
-    weighted_sum,
-)
+from jaxnets.ops.attention_softmax import check_leading, check_mask, softmax_of_values
 
 Scores = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -80,8 +75,7 @@ def attend(
     if causal:
         seen = jax.lax.expand_dims(causal_mask(*shape[-2:]), range(query.ndim - 2))
         mask = seen if mask is None else mask & seen
-    weights = masked_softmax(scores(query, key), mask).astype(value.dtype)
-    return weighted_sum(weights, value), weights
+    return softmax_of_values(scores(query, key), mask, value)
 
 
 def causal_mask(queries: int, keys: int | None = None) -> jax.Array:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.ops.attention_softmax import exponentials, weighted_sum
+from jaxnets.ops.attention_softmax import divide, exponentials, weighted_sum
 
 
 def attend_in_blocks(query, key, value, scores, mask, causal: bool, size: int) -> jax.Array:
@@ -54,8 +54,8 @@ def attend_in_blocks(query, key, value, scores, mask, causal: bool, size: int) -
             context, total, top = state
             numerator, part, part_top = exponentials(scores(query, key), seen(i, j))
             new_top = jnp.maximum(top, part_top)
-            # No key was seen yet where the maximum is −∞: 0 then, as in `exponentials`.
-            base = jnp.where(jnp.isfinite(new_top), new_top, jnp.zeros_like(new_top))
+            # No key was seen yet where the maximum is −∞.
+            base = jnp.maximum(new_top, jnp.finfo(new_top.dtype).min)
             old, new = jnp.exp(top - base), jnp.exp(part_top - base)
             summed = weighted_sum(numerator.astype(value.dtype), value).astype(context.dtype)
             return (old * context + new * summed, old * total + new * part, new_top), None
@@ -67,7 +67,7 @@ def attend_in_blocks(query, key, value, scores, mask, causal: bool, size: int) -
             add_keys, (context, column, column - jnp.inf), (numbers, key_blocks, value_blocks)
         )
         context, total, _ = state
-        return (context / jnp.where(total > 0, total, jnp.ones_like(total))).astype(value.dtype)
+        return divide(context, total).astype(value.dtype)
 
     query_blocks = blocks(query, size)
     context = lax.map(one_block, (jnp.arange(query_blocks.shape[0]), query_blocks))

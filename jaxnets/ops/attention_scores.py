@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnets.ops.attention_softmax import check_leading, check_mask
-from jaxnets.ops.precision import at_least_float32
+from jaxnets.ops.precision import at_least_float32, sum_dtype
 
 
 def dot_scores(query: jax.Array, key: jax.Array, *, scale: float | None = None) -> jax.Array:
@@ -45,8 +45,9 @@ def dot_scores(query: jax.Array, key: jax.Array, *, scale: float | None = None) 
         scale = query.shape[-1] ** -0.5
     leading = tuple(range(query.ndim - 2))
     last = query.ndim - 1
-    scores = lax.dot_general(query, key, (((last,), (last,)), (leading, leading)))
-    return at_least_float32(scores) * scale
+    axes = (((last,), (last,)), (leading, leading))
+    kind = sum_dtype(query, key)
+    return lax.dot_general(query, key, axes, preferred_element_type=kind) * scale
 
 
 def multiplicative_scores(query: jax.Array, key: jax.Array, kernel: jax.Array) -> jax.Array:

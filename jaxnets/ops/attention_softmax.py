@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.ops.precision import sum_dtype
+
 
 def masked_softmax(scores: jax.Array, mask: jax.Array | None = None) -> jax.Array:
     """Softmax over the last axis where the mask is True; 0 elsewhere, and in rows without any True.
@@ -24,7 +26,26 @@ def masked_softmax(scores: jax.Array, mask: jax.Array | None = None) -> jax.Arra
     [[0.5, 0.0, 0.5], [0.0, 0.0, 0.0]]
     """
     numerator, total, _ = exponentials(scores, mask)
-    return numerator / jnp.where(total > 0, total, jnp.ones_like(total))
+    return divide(numerator, total)
+
+
+def softmax_of_values(
+    scores: jax.Array, mask: jax.Array | None, value: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(Σ_j a_j v_j, a), in the values' dtype, with a of `masked_softmax`.
+
+    The sum is divided and not its terms: half the passes over the scores where nobody reads a.
+    """
+    numerator, total, _ = exponentials(scores, mask)
+    summed = weighted_sum(numerator.astype(value.dtype), value)
+    context = divide(summed.astype(total.dtype), total).astype(value.dtype)
+    return context, divide(numerator, total).astype(value.dtype)
+
+
+def divide(numerator: jax.Array, total: jax.Array) -> jax.Array:
+    """Their quotient; 0 in rows in which nothing was summed."""
+    # The greatest exponential is 1: a total that is not 0 is 1 or more.
+    return numerator / jnp.maximum(total, jnp.full_like(total, 0.5))
 
 
 def exponentials(scores, mask) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -33,16 +54,17 @@ def exponentials(scores, mask) -> tuple[jax.Array, jax.Array, jax.Array]:
         check_mask(mask, scores.shape)
         scores = jnp.where(mask, scores, -jnp.inf)
     top = lax.stop_gradient(scores.max(-1, keepdims=True))
-    # A row without keys has no greatest score, and a difference of infinities would be NaN.
-    finite = jnp.where(jnp.isfinite(top), top, jnp.zeros_like(top))
-    numerator = jnp.exp(scores - finite)
+    # A row without keys has no greatest score, and a difference of infinities would be NaN. (XLA
+    # runs `jnp.where(jnp.isfinite(top), …)` here on one core.)
+    numerator = jnp.exp(scores - jnp.maximum(top, jnp.finfo(top.dtype).min))
     return numerator, numerator.sum(-1, keepdims=True), top
 
 
 def weighted_sum(weights: jax.Array, value: jax.Array) -> jax.Array:
+    """Σ_j a_j v_j, in float32 or wider."""
     leading = tuple(range(weights.ndim - 2))
     axes = (((weights.ndim - 1,), (value.ndim - 2,)), (leading, leading))
-    return lax.dot_general(weights, value, axes)
+    return lax.dot_general(weights, value, axes, preferred_element_type=sum_dtype(weights, value))
 
 
 def check_leading(name: str, array: jax.Array, query: jax.Array) -> None:

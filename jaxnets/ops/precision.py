@@ -1,5 +1,7 @@
 """Half precision for speed, but not for sums."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -12,6 +14,16 @@ def at_least_float32(x: jax.Array) -> jax.Array:
     dtype('float32')
     """
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def sum_dtype(*arrays: jax.Array) -> Any:
+    """float32, or float64 where one of the arrays is: the dtype in which their products are summed.
+
+    >>> import jax.numpy as jnp
+    >>> sum_dtype(jnp.ones(2, jnp.bfloat16), jnp.ones(2)).__name__
+    'float32'
+    """
+    return jnp.float64 if any(x.dtype == jnp.float64 for x in arrays) else jnp.float32
 
 
 def check_floating(x: jax.Array) -> None:
