@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
 
-from jaxnets.ops.activations import sigmoid
+from jaxnets.ops.dense import matrix_product
 
 Carry = tuple[jax.Array, ...]
 Saved = tuple[jax.Array, ...]
@@ -50,8 +50,7 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     >>> product(jnp.ones((2, 3)), jnp.ones((3, 1), jnp.bfloat16)).dtype
     dtype('float32')
     """
-    y = lax.dot_general(x.astype(kernel.dtype), kernel, (((x.ndim - 1,), (0,)), ((), ())))
-    return y.astype(x.dtype)
+    return matrix_product(x.astype(kernel.dtype), kernel).astype(x.dtype)
 
 
 def columns(x: jax.Array, gates: int) -> list[jax.Array]:
@@ -61,6 +60,22 @@ def columns(x: jax.Array, gates: int) -> list[jax.Array]:
     [[0, 1], [2, 3]]
     """
     return jnp.split(x, gates, -1)
+
+
+def squash(x: jax.Array, sigmoids: tuple[bool, ...]) -> jax.Array:
+    """σ or tanh of equally wide gates side by side: one tanh for all, as σ(x) = (1 + tanh(x/2))/2.
+
+    XLA runs one loop over all columns on all cores; a loop for each gate and for what follows it
+    took a third of the time of a step of 64 × 512 units. Gates below 1e-7 come out as 0.
+
+    >>> [round(float(y), 4) for y in squash(jnp.array([0.0, -100, 0.5]), (True, True, False))]
+    [0.5, 0.0, 0.4621]
+    """
+    width = x.shape[-1] // len(sigmoids)
+    scale = np.repeat([0.5 if one else 1.0 for one in sigmoids], width).astype(x.dtype)
+    shape = (1,) * (x.ndim - 1) + scale.shape
+    scale = scale.reshape(shape)
+    return jnp.tanh(x * scale) * scale + np.where(scale == 1, 0, scale).astype(x.dtype)
 
 
 def plain_drive(d_projected, d_recurrent, d_recurrent_bias, saved: Saved, before: Carry):
@@ -95,14 +110,14 @@ def lstm() -> Cell:
     """c' = f ∘ c + i ∘ g, h' = o ∘ tanh(c'); gates i, f, g, o."""
 
     def step(projected, carry, recurrent, recurrent_bias):
-        i, f, g, o = columns(projected + product(carry[0], recurrent), 4)
-        i, f, g, o = sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o)
+        gates = squash(projected + product(carry[0], recurrent), (True, True, False, True))
+        i, f, g, o = columns(gates, 4)
         c = f * carry[1] + i * g
         t = jnp.tanh(c)
-        return (o * t, c), (i, f, g, o, t)
+        return (o * t, c), (gates, t)
 
     def slopes(saved, before):
-        i, f, g, o, t = saved
+        (i, f, g, o), t = columns(saved[0], 4), saved[1]
         gates = (g * i * (1 - i), before[1] * f * (1 - f), i * (1 - g * g), t * o * (1 - o))
         return jnp.concatenate(gates, -1), f, o * (1 - t * t)
 
@@ -120,12 +135,12 @@ def gru_reset_after() -> Cell:
 
     def step(projected, carry, recurrent, recurrent_bias):
         (h,) = carry
-        x_r, x_z, x_n = columns(projected, 3)
-        h_r, h_z, h_n = columns(product(h, recurrent), 3)
+        both, inner = 2 * h.shape[-1], product(h, recurrent)
+        r, z = columns(squash(projected[..., :both] + inner[..., :both], (True, True)), 2)
+        h_n = inner[..., both:]
         if recurrent_bias is not None:
             h_n = h_n + recurrent_bias[None].astype(h_n.dtype)
-        r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
-        n = jnp.tanh(x_n + r * h_n)
+        n = jnp.tanh(projected[..., both:] + r * h_n)
         return (n + z * (h - n),), (r, z, n, h_n)
 
     def slopes(saved, before):
@@ -157,7 +172,7 @@ def gru_reset_before() -> Cell:
         (h,) = carry
         size = h.shape[-1]
         gates, x_n = projected[..., : 2 * size], projected[..., 2 * size :]
-        r, z = columns(sigmoid(gates + product(h, recurrent[:, : 2 * size])), 2)
+        r, z = columns(squash(gates + product(h, recurrent[:, : 2 * size]), (True, True)), 2)
         n = jnp.tanh(x_n + product(r * h, recurrent[:, 2 * size :]))
         return (n + z * (h - n),), (r, z, n)
 
@@ -184,7 +199,7 @@ def mgu() -> Cell:
     def step(projected, carry, recurrent, recurrent_bias):
         (h,) = carry
         size = h.shape[-1]
-        f = sigmoid(projected[..., :size] + product(h, recurrent[:, :size]))
+        f = squash(projected[..., :size] + product(h, recurrent[:, :size]), (True,))
         n = jnp.tanh(projected[..., size:] + product(f * h, recurrent[:, size:]))
         return (h + f * (n - h),), (f, n)
 

@@ -1,5 +1,7 @@
 """Dense, dropout, Maxout and PReLU layers against their formulas."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,42 @@ def test_dense():
     np.testing.assert_allclose(nn.Dense(5).apply(variables, x), expected, rtol=1e-5, atol=1e-6)
     bare = nn.Dense(5, use_bias=False)
     assert set(bare.init(jax.random.key(0), x)["params"]) == {"kernel"}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_products_of_half_precision_are_those_of_single_rounded(dtype):
+    """Large enough for oneDNN, which alone runs them in half precision; in any mode of JAX."""
+    x, kernel, g = (a.astype(dtype) for a in (normal(2, 40, 512), normal(512, 512), normal(2, 1)))
+    kernel, g = kernel / 16, g[:, :, None]
+
+    def total(dense, x, kernel):
+        return (dense(x, kernel).astype(jnp.float32) * g.astype(jnp.float32)).sum()
+
+    def wide(x, kernel):
+        x, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
+        return jnp.matmul(x, kernel, precision="highest")
+
+    def check(found, expected):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(
+            found.astype(jnp.float32), expected.astype(jnp.float32),
+            atol=0.01 * float(jnp.abs(expected).max()),
+        )  # fmt: skip
+
+    found, expected = jax.jit(ops.dense)(x, kernel), wide(x, kernel)
+    check(found, expected)
+    for one, other in zip(
+        jax.jit(jax.grad(partial(total, ops.dense), (0, 1)))(x, kernel),
+        jax.grad(partial(total, wide), (0, 1))(x, kernel),
+        strict=True,
+    ):
+        check(one, other)
+    both = jnp.stack([kernel, -kernel])
+    each = jax.jit(jax.vmap(ops.dense, (None, 0)))(x, both)
+    check(each, jnp.stack([expected, -expected]))
+    check(jax.jit(jax.vmap(ops.dense))(x, both), jnp.stack([expected[0], -expected[1]]))
+    _, tangent = jax.jvp(lambda x: ops.dense(x, kernel), (x,), (x,))
+    check(tangent, expected)
 
 
 def test_dense_starts_as_he_untruncated():
