@@ -18,6 +18,10 @@ from jaxnets.ops.convolution.table import ONEDNN, TABLES
 # code runs slowly at any size.
 ONEDNN_DENSE_MACS = 20_000_000
 
+# Small convolutions by groups are XLA's own below so many multiply-adds, with windows whose shifts
+# take long to compile, and with so many channels in a group that merging groups wastes too much.
+LEAST_GROUPED_MACS, MOST_SMALL_TAPS, MOST_SMALL_FAN_IN = 5_000, 49, 32
+
 
 def _square_taps(problem: Problem) -> float:
     """Taps of the square window with the same sides: what the limits for spectra count.
@@ -27,10 +31,23 @@ def _square_taps(problem: Problem) -> float:
     return problem.taps ** (2 / problem.rank) if problem.rank > 2 else problem.taps
 
 
+def _choose_small(problem: Problem) -> str:
+    """One direction's algorithm where there is little to do: what compiles fastest, XLA's own.
+
+    Not by groups: there it takes up to a hundred times as long, several milliseconds.
+    """
+    if problem.groups == 1 or problem.macs < LEAST_GROUPED_MACS:
+        return "direct"
+    if problem.depthwise:
+        return "shift" if problem.taps <= MOST_SMALL_TAPS else "direct"
+    fan_in = problem.in_channels // problem.groups
+    return "blocked" if fan_in <= MOST_SMALL_FAN_IN else "direct"
+
+
 def _choose(problem: Problem, limits: dict[str, float]) -> str:
     """One direction's algorithm."""
     if problem.macs < limits["least_macs"]:
-        return "direct"  # Too small to matter; XLA's own compiles fastest.
+        return _choose_small(problem)
     if problem.depthwise:
         large = problem.taps >= limits["depthwise_fft_taps"]
         return "fft" if large and problem.unit_stride else "shift"
@@ -68,7 +85,8 @@ def _choose(problem: Problem, limits: dict[str, float]) -> str:
 def _choose_with_onednn(problem: Problem, limits: dict[str, float]) -> str:
     """One direction's algorithm where oneDNN may be called: it, unless another is known to win."""
     if problem.macs < limits["least_macs"]:
-        return "direct"
+        small = problem.groups > 1 and problem.macs >= LEAST_GROUPED_MACS
+        return "onednn" if small else "direct"
     fan_in = problem.in_channels // problem.groups
     if problem.depthwise:
         if problem.unit_stride and problem.taps >= limits["depthwise_fft_taps"]:
