@@ -10,6 +10,9 @@ from jax import lax
 from jaxnets.ops.boxes.checks import as_bool, check_boxes, check_count, check_floating, check_shape
 from jaxnets.ops.boxes.nms import nms_of_ranked
 
+# So many boxes are sorted at once.
+CHUNK = 1024
+
 
 class Detections(NamedTuple):
     """What was found in an image, by falling score, padded to a fixed number D.
@@ -96,13 +99,13 @@ def select_detections(
 
 @partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
 def _select(boxes, scores, min_score, threshold, candidates, max_outputs):
-    count = scores.shape[0]
-    best, index = lax.top_k(scores.T, min(candidates, count))  # (K, C)
+    scores = jnp.where(scores > min_score, scores, -jnp.inf)
+    best, index = _best_of_each(scores, min(candidates, scores.shape[0]))  # (K, C)
     if boxes.ndim == 2:
         chosen = boxes[index]
     else:
         chosen = jnp.take_along_axis(boxes.swapaxes(0, 1), index[..., None], 1)
-    kept = jax.vmap(lambda b, s: nms_of_ranked(b, s, threshold, mask=s > min_score))(chosen, best)
+    kept = jax.vmap(lambda b, s: nms_of_ranked(b, s, threshold, mask=s > -jnp.inf))(chosen, best)
     # Whatever was not kept goes to the end of the common ranking.
     kept_scores = jnp.where(kept.mask, jnp.take_along_axis(best, kept.index, 1), -jnp.inf)
     size = kept_scores.size
@@ -124,3 +127,35 @@ def _select(boxes, scores, min_score, threshold, candidates, max_outputs):
         jnp.pad(there, (0, missing)),
         padded(index[label, candidate].astype(jnp.int32)),
     )
+
+
+def _best_of_each(scores, candidates):
+    """The greatest ``candidates`` of each class and whose they are, both (K, C).
+
+    A trained network scores few boxes above −∞ in any class. Those alone are sorted, some at a
+    time: once for most images, where sorting all would take most of the time of `_select`.
+    """
+    count, classes = scores.shape
+    if count <= CHUNK:
+        return lax.top_k(scores.T, candidates)
+    there = (scores > -jnp.inf).any(1)
+    place = jnp.cumsum(there) - 1
+    total = place[-1] + 1
+    rows = jnp.zeros(count + CHUNK, jnp.int32)
+    numbers = jnp.arange(count, dtype=jnp.int32)
+    rows = rows.at[jnp.where(there, place, count + CHUNK)].set(numbers, mode="drop")
+
+    def add(state):
+        start, best, index = state
+        some = lax.dynamic_slice_in_dim(rows, start, CHUNK)
+        left = start + jnp.arange(CHUNK) < total
+        part = jnp.where(left[:, None], scores[some], -jnp.inf).T
+        # Of equal scores the earlier box comes first, which those that were found before are.
+        best, place = lax.top_k(jnp.concatenate((best, part), 1), candidates)
+        index = jnp.concatenate((index, jnp.broadcast_to(some, (classes, CHUNK))), 1)
+        return start + CHUNK, best, jnp.take_along_axis(index, place, 1)
+
+    empty = jnp.full((classes, candidates), -jnp.inf, scores.dtype)
+    state = jnp.zeros_like(total), empty, jnp.zeros(empty.shape, jnp.int32)
+    _, best, index = lax.while_loop(lambda state: state[0] < total, add, state)
+    return best, index

@@ -22,6 +22,8 @@ from jaxnets.ops.precision import at_least_float32
 
 # So many boxes are decided on at once; memory is TILE × N.
 TILE = 64
+# Of ranked ones, mostly of many classes side by side, few are left in each.
+RANKED_TILE = 16
 
 
 class Kept(NamedTuple):
@@ -54,7 +56,7 @@ def nms(
     a kept one is above ``threshold``. Results are those of torchvision's ``nms``, and with
     ``classes`` of its ``batched_nms``, decisions at the threshold included.
 
-    Boxes are decided on by tiles of 128: within a tile the rule "kept if no earlier kept box
+    Boxes are decided on by tiles of 64: within a tile the rule "kept if no earlier kept box
     suppresses it" is repeated until nothing changes, which is the greedy result, as box i is right
     after i rounds at the latest; what a tile keeps then suppresses all later boxes at once.
 
@@ -137,17 +139,17 @@ def _nms(boxes, scores, mask, classes, threshold, limit, ranked=False):
         boxes, mask = boxes[order], mask[order]
         classes = None if classes is None else classes[order]
     classes = None if classes is None else classes.astype(jnp.int32)
-    alive = _greedy(at_least_float32(boxes), classes, mask, threshold, limit)
+    tile = min(RANKED_TILE if ranked else TILE, count)
+    alive = _greedy(at_least_float32(boxes), classes, mask, threshold, limit, tile)
     place = jnp.nonzero(alive, size=limit, fill_value=count)[0]
     kept = place < count
     index = jnp.where(kept, order[jnp.minimum(place, count - 1)], 0)
     return Kept(index.astype(jnp.int32), kept)
 
 
-def _greedy(boxes, classes, alive, threshold, limit):
+def _greedy(boxes, classes, alive, threshold, limit, tile):
     """Which of the boxes, in order of their scores, are kept; correct for the first ``limit``."""
     count = boxes.shape[0]
-    tile = min(TILE, count)
     missing = -count % tile
     boxes = jnp.pad(boxes, ((0, missing), (0, 0)))
     alive = jnp.pad(alive, (0, missing))

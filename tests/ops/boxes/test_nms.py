@@ -182,6 +182,29 @@ def test_detections_of_each_class_are_its_suppression():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 1.0])
+def test_detections_among_thousands_are_those_of_sorting_all(share):
+    """Few boxes above the least score, or so many that they are sorted in three goes; with ties."""
+    random = np.random.default_rng(2)
+    corners = np.stack([box_sets.suppression_set(7, 300)[0]] * 10).reshape(-1, 4)
+    corners = corners + np.repeat(np.arange(10), 300)[:, None].astype(np.float32) * 2000
+    scores = random.integers(1, 200, (3000, 2)).astype(np.float32) / 200
+    scores = np.where(random.uniform(size=(3000, 1)) < share, scores, np.float32(0.001))
+    limits = {"threshold": 0.5, "min_score": 0.01, "candidates": 400, "max_outputs": 30}
+    found = boxes.select_detections(corners, scores, **limits)
+    expected = []
+    for label in range(2):
+        best = np.argsort(-scores[:, label], kind="stable")[:400]
+        kept = boxes.nms(corners[best], scores[best, label], 0.5, mask=scores[best, label] > 0.01)
+        places = best[np.asarray(kept.index)[np.asarray(kept.mask)]]
+        expected += [(-float(scores[i, label]), label, n, int(i)) for n, i in enumerate(places)]
+    expected = sorted(expected)[:30]
+    assert found.index[found.mask].tolist() == [i for *_, i in expected]
+    assert found.labels[found.mask].tolist() == [label for _, label, *_ in expected]
+    assert found.scores[found.mask].tolist() == [-score for score, *_ in expected]
+    assert (len(expected) == 30) == (share > 0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
