@@ -121,9 +121,11 @@ def main(config: Config) -> dict:
         # The figure is in the measure's unit, as the baseline is.
         unit = found[problem.measure] / found["loss"] if found["loss"] else 1.0
         smoothed = smooth(losses, max(1, config.steps // 100)) * unit
-        ax.semilogy(np.linspace(0, config.steps, len(smoothed)), smoothed, label=cell)
+        ax.plot(np.linspace(0, config.steps, len(smoothed)), smoothed, label=cell)
         print(f"{cell}: {problem.label} {errors[cell]:.4f} (baseline {problem.baseline:.4f})")
     ax.axhline(problem.baseline, color="black", lw=0.8, ls="--", label="without a memory")
+    if config.task == "adding":  # errors fall by powers of ten, bits and nats do not
+        ax.set_yscale("log")
     ax.set(xlabel="steps", ylabel=problem.label, title=f"{config.task}, {config.length} steps")
     ax.legend()
     save_figure(figure, config.workdir / f"{config.task}.png")

@@ -294,3 +294,19 @@ def test_a_captioner_learns_and_is_opened_again(name, tmp_path):
     assert right >= 0.95 * len(test.texts), right
     if name == "attend":
         assert np.mean(on_object) > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Captioner, AttendingCaptioner])
+def test_eight_pairs_are_learned_by_heart(kind, tmp_path):
+    captions, words = drawn({"train": 8})
+    # The network of one vector sees a mean, in which left and right are the same.
+    features = np.random.default_rng(0).standard_normal((8, 16, 6)).astype(np.float32)
+    pairs = captions["train"]._replace(pictures=features)
+    fitted = train_captioner(
+        kind(words.size, 48, 24, dropout=0.0),
+        dict.fromkeys(("train", "validation", "test"), pairs), words,
+        options=train.RunOptions(workdir=tmp_path, devices=1, quiet=True, evaluate_every=0),
+        epochs=150, batch_size=8, learning_rate=1e-2, longest=12, beams=2,
+    )  # fmt: skip
+    assert fitted.summary["test_bleu4"] == pytest.approx(100) and fitted.summary["loss"] < 0.05

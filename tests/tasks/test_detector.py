@@ -205,6 +205,39 @@ def test_a_yolo_is_trained_and_read_again(tmp_path):
         train_detector(replace(recipe, trunk=folder), options, source)
 
 
+@pytest.mark.slow
+def test_images_of_all_sizes_compile_no_more_than_those_of_one(tmp_path):
+    """A whole training with its test: every image lies on the same canvas."""
+    compiled = []
+
+    def listen(name, *_, **__):
+        if name == "/jax/core/compile/backend_compile_duration":
+            compiled.append(name)
+
+    recipe = DetectorRecipe(kind="yolo", width=4, anchors_per_map=1, epochs=1, batch_size=2)
+    counts = []
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    for name in ("one size", "all sizes"):
+        folder = write_shapes(np.random.default_rng(0), tmp_path / name, 6)
+        content = json.loads((folder / "train.json").read_text())
+        for number, image in enumerate(content["images"] if name == "all sizes" else ()):
+            path = folder / "images" / image["file_name"]
+            image["width"], image["height"] = 64 + 7 * number, 64 + 3 * number
+            wider = Image.new("RGB", (image["width"], image["height"]))
+            wider.paste(Image.open(path))
+            wider.save(path)
+        (folder / "train.json").write_text(json.dumps(content))
+        source = load_objects(folder, "train", size=(56, 72))
+        options = RunOptions(
+            workdir=tmp_path / f"run {name}", devices=1, quiet=True, evaluate_every=0
+        )
+        before = len(compiled)
+        train_detector(recipe, options, source, test=source)
+        list(load_detector(options.workdir).find([one.path for one in source.images]))
+        counts.append(len(compiled) - before)
+    assert 0 < counts[1] <= counts[0]
+
+
 def test_proposals_move_with_the_objects():
     """The mirror image of a proposal that is an object's box stays that object's box."""
     boxes = np.float32([[[4, 6, 20, 22], [30, 8, 60, 40]]] * 8)
