@@ -30,8 +30,9 @@ class PlaceFeatures:
     """Pictures → features of a grid of places, by a published network that stays as it is.
 
     Args:
-        weights: a file of the network's weights; None for the pixels of 4×4 patches, which is
-            enough for drawn pictures.
+        weights: a file of the network's weights; None for the pixels of 4×4 patches, and the same
+            times a patch's row and column, so that the mean of all says what is where: enough for
+            drawn pictures.
         network: a name of `jaxnets.list_models()`; may be left out where the file says it.
         grid: places in a row and in a column, of the network's last map.
 
@@ -41,7 +42,7 @@ class PlaceFeatures:
         JaxnetsError: a file that does not say its network, or as `jaxnets.pretrained.load`.
 
     >>> PlaceFeatures()(np.zeros((2, 16, 16, 3), np.uint8)).shape
-    (2, 16, 48)
+    (2, 16, 144)
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class PlaceFeatures:
         if self.network is None:
             cut = pictures.reshape(len(pictures), 4, pictures.shape[1] // 4, 4, -1, 3)
             found = cut.transpose(0, 1, 3, 2, 4, 5).reshape(len(pictures), 16, -1) / 127.5 - 1.0
-            found = found.astype(np.float32)
+            side = np.linspace(-1, 1, 4)
+            rows, columns = (axis.reshape(16, 1) for axis in np.meshgrid(side, side, indexing="ij"))
+            found = np.concatenate((found, found * rows, found * columns), -1).astype(np.float32)
         else:
             parts = []
             for start in range(0, len(pictures), batch_size):

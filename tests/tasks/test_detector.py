@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.detection import evaluate_detector
 from jaxnets.data import load_objects
 from jaxnets.data.object_masks import object_mask
 from jaxnets.data.poses import mirror_pairs
@@ -306,6 +307,14 @@ def test_a_keypoint_rcnn_is_trained_and_read_again(tmp_path):
     assert {"loss_keypoint", "keypoint_AP50"} <= names
     found = list(load_detector(tmp_path / "run").find([source.images[0].path]))
     assert found[0].keypoints.shape[1:] == (14, 3)
+    # The command measures a run as its training did.
+    config = {"keypoints": True, "workdir": tmp_path / "measured", "picture_score": 0.0}
+    command = evaluate_detector.Config(folder, "train", tmp_path / "run", **config)
+    measured = evaluate_detector.main(command)
+    for name in ("AP50", "keypoint_AP50", "keypoint_AP"):
+        (trained,) = (v for k, v in fitted.summary.items() if k.rpartition("test_")[2] == name)
+        assert measured[name] == pytest.approx(trained, abs=1e-6), name
+    assert len(list((tmp_path / "measured").glob("*_found.png"))) == 4
 
 
 def test_key_points_must_be_there_and_as_many(tmp_path):
