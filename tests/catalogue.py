@@ -748,6 +748,7 @@ EXCLUDED = {
     "boxes.hard_negatives": "gives booleans: tests/ops/boxes/test_matching.py",
     "boxes.match": "gives integers: tests/ops/boxes/test_matching.py",
     "boxes.match_each_object": "gives integers: tests/ops/boxes/test_matching.py",
+    "boxes.each_image": "of functions: tests/ops/boxes/test_nms.py",
     "boxes.nms": "gives integers: tests/ops/boxes/test_nms.py",
     "boxes.sample": "gives integers: tests/ops/boxes/test_matching.py",
     "boxes.sample_of": "gives integers: tests/ops/boxes/test_matching.py",

@@ -266,4 +266,4 @@ def yolo_detections(
             max_outputs=max_outputs,
         )
 
-    return jax.vmap(select)(jnp.concatenate(corners, 1), jnp.concatenate(scores, 1))
+    return boxes.each_image(select, jnp.concatenate(corners, 1), jnp.concatenate(scores, 1))

@@ -179,7 +179,7 @@ def fastestdet_detections(
         candidates=candidates,
         max_outputs=max_outputs,
     )
-    return jax.vmap(select)(fastestdet_boxes(outputs).reshape(count, -1, 4), scores)
+    return boxes.each_image(select, fastestdet_boxes(outputs).reshape(count, -1, 4), scores)
 
 
 @register(

@@ -50,7 +50,9 @@ def best_of_levels(
     def one(scores, offsets):
         parts, start = [], 0
         for each, moved, own in zip(scores, offsets, anchors, strict=True):
-            best, place = lax.top_k(each.ravel(), min(candidates, each.size))
+            # XLA's top-k on CPU is quick about equal numbers, and most scores are next to nothing.
+            likely = jnp.where(each > min_score, each, -jnp.inf)
+            best, place = lax.top_k(likely.ravel(), min(candidates, each.size))
             anchor, label = place // each.shape[1], place % each.shape[1]
             corners = boxes.clip(decode(moved[anchor], own[anchor]), (size[0], size[1]))
             parts.append((corners, best, label.astype(jnp.int32), anchor + start))
@@ -77,4 +79,4 @@ def best_of_levels(
             chosen(index.astype(jnp.int32)),
         )
 
-    return jax.vmap(one)(tuple(scores), tuple(offsets))
+    return boxes.each_image(one, tuple(scores), tuple(offsets))

@@ -275,7 +275,7 @@ def multibox_detections(
         candidates=scores.shape[1],
         max_outputs=max_outputs,
     )
-    return jax.vmap(select)(corners, scores)
+    return boxes.each_image(select, corners, scores)
 
 
 def uniform_boxes(count: int, sizes: Sequence[float] = (0.25, 0.5, 0.75)) -> Priors:

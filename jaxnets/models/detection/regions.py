@@ -240,4 +240,6 @@ def select_regions(
         picked = (chosen(corners), chosen(best), chosen(label), kept.mask)
         return boxes.Detections(*picked, chosen(region.astype(jnp.int32)))
 
-    return jax.vmap(one)(proposals.boxes, proposals.mask, *lax.stop_gradient((logits, deltas)))
+    return boxes.each_image(
+        one, proposals.boxes, proposals.mask, *lax.stop_gradient((logits, deltas))
+    )

@@ -223,4 +223,4 @@ def ssd_detections(
         candidates=candidates,
         max_outputs=max_outputs,
     )
-    return jax.vmap(select)(decoded, scores)
+    return boxes.each_image(select, decoded, scores)

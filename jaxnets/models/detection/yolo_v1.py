@@ -244,8 +244,8 @@ def yolo_v1_detections(
             max_outputs=max_outputs,
         )
 
-    return jax.vmap(select)(
-        corners.reshape(count, -1, 4), scores.reshape(count, -1, scores.shape[-1])
+    return boxes.each_image(
+        select, corners.reshape(count, -1, 4), scores.reshape(count, -1, scores.shape[-1])
     )
 
 

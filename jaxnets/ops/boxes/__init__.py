@@ -23,6 +23,7 @@ from jaxnets.ops.boxes.coder import (
     encode_grid,
 )
 from jaxnets.ops.boxes.detections import Detections, select_detections
+from jaxnets.ops.boxes.each_image import each_image
 from jaxnets.ops.boxes.formats import FORMATS, area, clip, convert, scale
 from jaxnets.ops.boxes.kmeans import Clusters, anchors_by_kmeans
 from jaxnets.ops.boxes.matching import (
@@ -59,6 +60,7 @@ __all__ = [
     "decode_distances",
     "decode_grid",
     "distance_iou",
+    "each_image",
     "encode",
     "encode_distances",
     "encode_grid",

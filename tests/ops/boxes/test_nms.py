@@ -182,6 +182,22 @@ def test_detections_of_each_class_are_its_suppression():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_every_image_is_what_it_is_alone(backend, monkeypatch):
+    """One after the other or side by side, with images that are done at different times."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    sets = [box_sets.suppression_set(i, 40) for i in (3, 4, 5)]
+    corners, scores = (np.stack([one[k] for one in sets]) for k in (0, 2))
+    scores[1] = 0.0
+    select = partial(boxes.select_detections, max_outputs=20)
+    found = boxes.each_image(lambda c, s: select(c, s["all"]), corners, {"all": scores[..., None]})
+    for n in range(3):
+        alone = select(corners[n], scores[n][:, None])
+        for a, b in zip(jax.tree.map(lambda x, n=n: x[n], found), alone, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert found.mask.any(1).tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 1.0])
 def test_detections_among_thousands_are_those_of_sorting_all(share):
     """Few boxes above the least score, or so many that they are sorted in three goes; with ties."""
