@@ -213,14 +213,15 @@ def ssd_detections(
     >>> found.boxes[0, 0].tolist(), int(found.labels[0, 0]), int(found.mask.sum())
     ([0.0, 0.0, 8.0, 8.0], 1, 1)
     """
-    decoded = boxes.decode(outputs.deltas, outputs.anchors[None], weights=WEIGHTS)
-    decoded = boxes.clip(decoded, (outputs.size[0], outputs.size[1]))
-    scores = jax.nn.softmax(outputs.logits)[..., 1:]
-    select = partial(
-        boxes.select_detections,
-        threshold=threshold,
-        min_score=min_score,
-        candidates=candidates,
-        max_outputs=max_outputs,
-    )
-    return boxes.each_image(select, decoded, scores)
+    def one(logits, deltas):
+        decoded = boxes.decode(deltas, outputs.anchors, weights=WEIGHTS)
+        return boxes.select_detections(
+            boxes.clip(decoded, (outputs.size[0], outputs.size[1])),
+            jax.nn.softmax(logits)[:, 1:],
+            threshold=threshold,
+            min_score=min_score,
+            candidates=candidates,
+            max_outputs=max_outputs,
+        )
+
+    return boxes.each_image(one, outputs.logits, outputs.deltas)
