@@ -108,12 +108,14 @@ def show(config: Config, found: train.Reopened, see: PlaceFeatures, picture: np.
 
 def main(config: Config) -> dict:
     """Train, or describe the input."""
-    see = PlaceFeatures(config.weights, network=config.model, grid=config.grid)
+    options = {"grid": config.grid, "moments": config.network == "first"}
+    see = PlaceFeatures(config.weights, network=config.model, **options)
     if config.input:
         found = train.reopen(config.workdir)
-        if found.meta["sees"] != see.network:
+        if found.meta["sees"] != see.name:
             raise JaxnetsError(
-                f"{config.workdir} sees by {found.meta['sees']}, not {see.network}: give --weights"
+                f"{config.workdir} sees by {found.meta['sees']}, not by {see.name}: give its "
+                "--weights, or train anew where it has none"
             )
         said = [show(config, found, see, see.read(path)) for path in config.input]
         return {"input": dict(zip(map(str, config.input), said, strict=True))}
@@ -133,8 +135,8 @@ def main(config: Config) -> dict:
         stochastic=config.stochastic, hard=config.network == "hard", sampling=config.sampling,
         epochs=config.epochs, batch_size=config.batch_size, learning_rate=config.learning_rate,
         label_smoothing=config.label_smoothing, seed=config.seed, longest=config.longest,
-        beams=config.beams, meta={"sees": see.network},
-        settings={name: asdict(config)[name] for name in names} | {"sees": see.network},
+        beams=config.beams, meta={"sees": see.name},
+        settings={name: asdict(config)[name] for name in names} | {"sees": see.name},
     )  # fmt: skip
     if fitted.variables:
         show(config, train.reopen(config.workdir), see, splits["test"].pictures[0])

@@ -30,11 +30,12 @@ class PlaceFeatures:
     """Pictures → features of a grid of places, by a published network that stays as it is.
 
     Args:
-        weights: a file of the network's weights; None for the pixels of 4×4 patches, and the same
-            times a patch's row and column, so that the mean of all says what is where: enough for
-            drawn pictures.
+        weights: a file of the network's weights; None for the pixels of 4×4 patches with row and
+            column, which is enough for drawn pictures.
         network: a name of `jaxnets.list_models()`; may be left out where the file says it.
         grid: places in a row and in a column, of the network's last map.
+        moments: without weights, the pixels times row and column in place of those, so that the
+            mean of all patches, which is all that some networks see, says what is where.
 
     Each picture's features are divided by their root mean square.
 
@@ -42,18 +43,28 @@ class PlaceFeatures:
         JaxnetsError: a file that does not say its network, or as `jaxnets.pretrained.load`.
 
     >>> PlaceFeatures()(np.zeros((2, 16, 16, 3), np.uint8)).shape
-    (2, 16, 144)
+    (2, 16, 50)
     """
 
     def __init__(
-        self, weights: str | Path | None = None, *, network: str | None = None, grid: int = 7
+        self,
+        weights: str | Path | None = None,
+        *,
+        network: str | None = None,
+        grid: int = 7,
+        moments: bool = False,
     ):
-        self.network, self.grid = network, grid
+        self.network, self.grid, self.moments = network, grid, moments
+        # What a run must go on to see by.
+        self.name = f"patches and their {'moments' if moments else 'places'}"
         if weights is None:
+            if network is not None:
+                raise JaxnetsError(f"network: got {network} without a file of its weights")
             return
         self.network = network or network_of_file(weights)
         if self.network is None:
             raise JaxnetsError(f"{weights} does not say whose weights it has; expected a network")
+        self.name = self.network
         model, variables = load(self.network, weights, num_classes=None)
         self._prepare = preprocessing(self.network)
         mean, std = (jnp.asarray(x, jnp.float32) for x in (self._prepare.mean, self._prepare.std))
@@ -76,8 +87,9 @@ class PlaceFeatures:
             cut = pictures.reshape(len(pictures), 4, pictures.shape[1] // 4, 4, -1, 3)
             found = cut.transpose(0, 1, 3, 2, 4, 5).reshape(len(pictures), 16, -1) / 127.5 - 1.0
             side = np.linspace(-1, 1, 4)
-            rows, columns = (axis.reshape(16, 1) for axis in np.meshgrid(side, side, indexing="ij"))
-            found = np.concatenate((found, found * rows, found * columns), -1).astype(np.float32)
+            where = [axis.reshape(16, 1) for axis in np.meshgrid(side, side, indexing="ij")]
+            one = found if self.moments else np.ones((len(found), 16, 1))
+            found = np.concatenate((found, *(one * x for x in where)), -1).astype(np.float32)
         else:
             parts = []
             for start in range(0, len(pictures), batch_size):
@@ -160,7 +172,7 @@ def encode_captions(
     >>> words = train_tokenizer([t for texts in drawn.texts for t in texts], 99, kind="word")
     >>> seen = Captions(PlaceFeatures()(drawn.pictures), drawn.texts)
     >>> encode_captions(seen, words).take(np.array([0]))["sequence"].shape
-    (1, 16, 48)
+    (1, 16, 50)
     """
     sources, targets = [], []
     for picture, texts in zip(captions.pictures, captions.texts, strict=True):

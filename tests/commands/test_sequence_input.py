@@ -77,7 +77,7 @@ def make_captioner(folder):
     words.save(folder / "vocabulary.json")
     places = PlaceFeatures()(np.zeros((1, 16, 16, 3), np.uint8))
     variables = fresh(caption.build(config_of(caption), words), places, ONE)
-    return variables, {"vocabulary": words.fingerprint, "sees": None}
+    return variables, {"vocabulary": words.fingerprint, "sees": "patches and their places"}
 
 
 MAKERS = {

@@ -199,6 +199,15 @@ def test_scheduled_sampling_of_nothing_is_teacher_forcing():
         assert np.abs(always - never).max() > 1e-4
 
 
+def test_patches_say_where_they_lie_and_networks_need_weights():
+    """Left and right exchanged are another mean, which is all that the first network sees."""
+    see, part = PlaceFeatures(moments=True), drawn_captions(1, seed=3)
+    mirrored = part.pictures[:, :, ::-1]
+    assert np.abs(see(part.pictures).mean(1) - see(mirrored).mean(1)).max() > 0.05
+    with pytest.raises(JaxnetsError, match="squeezenet1_1 without a file"):
+        PlaceFeatures(network="squeezenet1_1")
+
+
 def write_flickr(folder, published: bool):
     """Three photographs with two captions each, in either of the two ways."""
     names, splits = ("1_a.jpg", "2_b.jpg", "3_c.jpg"), ("train", "dev", "test")
@@ -250,8 +259,8 @@ def test_bleu_is_of_orders_one_to_four_and_of_several_references():
     assert bleu_scores(["", "a b"], [["c"], ["a b"]])["bleu1"] < 100
 
 
-def drawn(sizes):
-    see = PlaceFeatures()
+def drawn(sizes, moments=False):
+    see = PlaceFeatures(moments=moments)
     parts = {name: drawn_captions(n, seed=s) for s, (name, n) in enumerate(sizes.items())}
     texts = [text for several in parts["train"].texts for text in several]
     words = train_tokenizer(texts, 99, kind="word", min_frequency=1)
@@ -269,7 +278,8 @@ def test_captions_are_in_buckets_of_their_lengths():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["first", "attend", "hard", "sampling"])
 def test_a_captioner_learns_and_is_opened_again(name, tmp_path):
-    captions, words = drawn({"train": 400, "validation": 40, "test": 60})
+    sizes = {"train": 400, "validation": 40, "test": 60}
+    captions, words = drawn(sizes, moments=name == "first")
     sizes = words.size, 48, 24
     hard = name == "hard"
     model = Captioner(*sizes) if name == "first" else AttendingCaptioner(*sizes, hard=hard)

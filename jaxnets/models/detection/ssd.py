@@ -213,6 +213,7 @@ def ssd_detections(
     >>> found.boxes[0, 0].tolist(), int(found.labels[0, 0]), int(found.mask.sum())
     ([0.0, 0.0, 8.0, 8.0], 1, 1)
     """
+
     def one(logits, deltas):
         decoded = boxes.decode(deltas, outputs.anchors, weights=WEIGHTS)
         return boxes.select_detections(
