@@ -16,6 +16,7 @@ from jax import core
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
+from jaxnets.ops.convolution import onednn_support
 from jaxnets.ops.convolution.problem import Problem
 
 MOST_ELEMENTS = 2**31 - 1  # of one array: some of oneDNN's kernels count in 32 bits
@@ -139,22 +140,19 @@ def configuration(
     return {"onednn_conv_config": config}
 
 
-_CACHE = ("jax_enable_compilation_cache", "jax_compilation_cache_dir")
-
-
 def not_to_be_stored() -> None:
     """What marks a compiled program as one that must not be written to a file.
 
     XLA takes its own oneDNN steps for ordinary custom calls when it writes a program, and reads
-    memory that is not theirs. JAX leaves programs that call back into Python out of its persistent
-    cache; this is such a callback that is never called.
+    memory that is not theirs. JAX up to 0.10 leaves programs that call back into Python out of its
+    persistent cache; this is such a callback that is never called. For later versions see
+    `jaxnets.ops.convolution.onednn_support.would_be_stored`.
     """
 
 
 def keep_in_memory(module) -> None:
     """Mark a module that is being lowered, where JAX's persistent cache is on."""
-    on = all(getattr(jax.config, name) for name in _CACHE)
-    if on and not_to_be_stored not in module.host_callbacks:
+    if onednn_support.cache_is_on() and not_to_be_stored not in module.host_callbacks:
         module.add_host_callback(not_to_be_stored)
 
 

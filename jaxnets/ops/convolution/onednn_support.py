@@ -171,9 +171,27 @@ def probed(key: str, program: str) -> bool:
     return answers[key] == "right"
 
 
+def cache_is_on() -> bool:
+    """Whether JAX keeps compiled programs in a directory."""
+    names = ("jax_enable_compilation_cache", "jax_compilation_cache_dir")
+    return all(getattr(jax.config, name) for name in names)
+
+
+def would_be_stored() -> bool:
+    """Whether JAX would write a program that calls oneDNN to its persistent cache.
+
+    XLA takes these calls for ordinary ones when it writes them, and reads memory that is not
+    theirs. Up to 0.10 JAX leaves out programs with a callback, as which calls mark theirs
+    (`jaxnets.ops.convolution.onednn_call.keep_in_memory`); 0.12 writes those as well.
+    """
+    return cache_is_on() and jax.__version_info__ >= (0, 11)
+
+
 def available() -> bool:
     """Whether oneDNN may be called at all in this process."""
     switch = os.environ.get(SWITCH, "")
+    if would_be_stored():
+        return False
     if switch == "0" or sys.platform != "linux" or platform.machine() != "x86_64":
         return False
     if instruction_set() is None or jax.default_backend() != "cpu":
