@@ -4,7 +4,7 @@ Command:  python -m experiments.sequence.translate --dataset multi30k_ende.tar.g
           python -m experiments.sequence.translate --source train.de --target train.en \\
               --workdir runs/own_pairs
           python -m experiments.sequence.translate --input "ein hund läuft im schnee ."
-Time:     about fifteen CPU minutes for each network.
+Time:     three CPU minutes an epoch, without attention two, the Transformer seven.
 Result:   summary.json: BLEU on Multi30k's test2016, German to English, greedy and by beam search
           (docs/results.md); attention.png, where the decoder looked; lengths.png, BLEU by length.
 
