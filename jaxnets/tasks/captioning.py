@@ -40,7 +40,8 @@ class PlaceFeatures:
     Each picture's features are divided by their root mean square.
 
     Raises:
-        JaxnetsError: a file that does not say its network, or as `jaxnets.pretrained.load`.
+        JaxnetsError: a file that does not say its network, a network without a file, or as
+            `jaxnets.pretrained.load`.
 
     >>> PlaceFeatures()(np.zeros((2, 16, 16, 3), np.uint8)).shape
     (2, 16, 50)

@@ -412,7 +412,8 @@ def test_programs_with_calls_are_left_out_of_the_persistent_cache():
         "stored = os.listdir(os.environ['JAX_COMPILATION_CACHE_DIR'])\n"
         "print(sum('lambda' in name for name in stored))"
     )
-    for how, stored in (("onednn", False), ("im2col", True)):
+    # From 0.11 on the child, whose cache is on, has no call in either.
+    for how, stored in (("onednn", jax.__version_info__ >= (0, 11)), ("im2col", True)):
         with tempfile.TemporaryDirectory() as folder:
             done = child(
                 ["-c", program],
