@@ -61,7 +61,8 @@ class Config:
         dtype: compute dtype of all.
         peer: time torchvision's networks too, where it is installed.
         runtimes: at inference also `optimize_for_inference`, ONNX Runtime and OpenVINO.
-        max_spread: no ratio where half of the rounds lie further apart; measured again next time.
+        max_spread: no ratio where half of the rounds lie further apart; measured again next time
+            (none: every ratio is reported).
         seconds: repeat a call for at least this long.
         rounds: ours and torchvision's take turns at least this often.
         max_minutes: begin no measurement after this long; call again to go on.
@@ -75,7 +76,7 @@ class Config:
     dtype: Literal["float32", "bfloat16"] = "float32"
     peer: bool = True
     runtimes: bool = False
-    max_spread: float | None = None
+    max_spread: float | None = 0.2
     seconds: float = 1.0
     rounds: int = 3
     max_minutes: float | None = None
@@ -89,6 +90,7 @@ def smoke() -> Config:
         table=("lenet5", "mlp", "resnet18"),
         batch_sizes=(1, 2),
         peer=False,
+        max_spread=None,
         seconds=0.01,
         workdir=Path("runs/smoke/compare_models"),
     )

@@ -19,6 +19,7 @@ from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool, relu
+from jaxnets.ops.half_bits import concatenate
 
 # Table 1 (161: the released network): layers in each dense block.
 STAGES = {
@@ -43,7 +44,7 @@ class DenseLayer(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Sequence[jax.Array], train: bool) -> jax.Array:
-        x = relu(self.norm(name="bn1")(jnp.concatenate(maps, axis=-1), train=train))
+        x = relu(self.norm(name="bn1")(concatenate(maps, axis=-1), train=train))
         if self.bottleneck:
             x = self.conv(4 * self.growth, (1, 1), name="conv1")(x)
             x = Dropout(self.dropout_rate, name="dropout1")(x, train=train)
@@ -68,7 +69,7 @@ class DenseStage(nn.Module):
         maps = [x]
         for j in range(self.depth):
             maps.append(self.layer(name=f"block{j}")(maps, train))
-        return jnp.concatenate(maps, axis=-1)
+        return concatenate(maps, axis=-1)
 
 
 class Transition(nn.Module):

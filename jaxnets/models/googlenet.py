@@ -27,6 +27,7 @@ from jaxnets.ops import (
     max_pool,
     relu,
 )
+from jaxnets.ops.half_bits import concatenate
 
 # Table 1: #1×1, #3×3 reduce, #3×3, #5×5 reduce, #5×5, pool projection.
 MODULES = {
@@ -70,7 +71,7 @@ class Inception(nn.Module):
         c = layer(five, (k, k), padding=k // 2, name="5x5")(c, train)
         d = max_pool(x, (3, 3), strides=1, padding=1)
         d = d if pool is None else layer(pool, name="pool_proj")(d, train)
-        return jnp.concatenate([a, b, c, d], axis=-1)
+        return concatenate([a, b, c, d], axis=-1)
 
 
 class AuxiliaryHead(nn.Module):

@@ -21,6 +21,7 @@ from jaxnets.models.registry import register
 from jaxnets.models.senet import SqueezeExcite
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool
+from jaxnets.ops.half_bits import concatenate
 
 # Figure 5: #1×1, #3×3 reduce, #3×3, double #3×3 reduce, double #3×3, pool projection, pool.
 # Without 1×1 and projection the module halves the map and passes its input through a max pool.
@@ -65,7 +66,7 @@ class InceptionBN(nn.Module):
             pool = avg_pool if self.pool == "avg" else max_pool
             y = pool(x, (3, 3), strides=1, padding=1)
             y = layer(projection, name="pool_proj")(y, train)
-        return jnp.concatenate([*branches, y], axis=-1)
+        return concatenate([*branches, y], axis=-1)
 
 
 class BNInception(nn.Module):

@@ -19,6 +19,7 @@ from jaxnets.models.layers import ConvNorm
 from jaxnets.models.registry import HALF, register
 from jaxnets.nn import BatchNorm, Conv, Dense, Dropout
 from jaxnets.ops import avg_pool, global_avg_pool, max_pool
+from jaxnets.ops.half_bits import concatenate
 
 # A path is a list of (channels, kernel, stride); kernels with stride 1 keep the map's size.
 Path = Sequence[tuple[int, tuple[int, int], int]]
@@ -53,14 +54,14 @@ class Branches(nn.Module):
                         steps, ("a", "b") if len(steps) > 1 else ("",), strict=True
                     )
                 ]
-                y = made[0] if len(made) == 1 else jnp.concatenate(made, axis=-1)
+                y = made[0] if len(made) == 1 else concatenate(made, axis=-1)
             outputs.append(y)
         if self.pool:
             y = avg_pool(x, (3, 3), strides=1, padding=1)
             outputs.append(self.layer(self.pool, name="pool_proj")(y, train))
         else:
             outputs.append(max_pool(x, (3, 3), strides=2))
-        return jnp.concatenate(outputs, axis=-1)
+        return concatenate(outputs, axis=-1)
 
     def _conv(self, x: jax.Array, step: Any, name: str, train: bool) -> jax.Array:
         channels, kernel, strides = step

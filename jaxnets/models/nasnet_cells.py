@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.ops import avg_pool, max_pool, relu
+from jaxnets.ops.half_bits import concatenate
 
 # Figure 4. A pair is added; an operation reads "x" (the cell before), "prev" (the one before that)
 # or an earlier pair; "sep5" is a separable 5×5 convolution. Stride 2 is on what reads x or prev.
@@ -111,7 +112,7 @@ class Squeeze(nn.Module):
             shifted = jnp.pad(x[:, 1:, 1:], [(0, 0), (0, 1), (0, 1), (0, 0)])
             left = self.conv(half, (1, 1), name="conv_even")(x[:, ::2, ::2])
             right = self.conv(self.features - half, (1, 1), name="conv_odd")(shifted[:, ::2, ::2])
-            x = jnp.concatenate([left, right], axis=-1)
+            x = concatenate([left, right], axis=-1)
         else:
             x = self.conv(self.features, (1, 1), name="conv")(x)
         return self.norm(name="bn")(x, train=train)
@@ -156,7 +157,7 @@ class Cell(nn.Module):
                 results.append(y)
             values[i] = results[0] + results[1]
         outputs = found.reduction_outputs if self.reduction else found.normal_outputs
-        return jnp.concatenate([values[o] for o in outputs], axis=-1)
+        return concatenate([values[o] for o in outputs], axis=-1)
 
     def _operate(self, x: jax.Array, operation: str, strides: int, name: str, train: bool):
         if operation == "identity":

@@ -19,6 +19,7 @@ from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, he_normal, materialize, max_pool, relu
+from jaxnets.ops.half_bits import concatenate
 
 # Table 2: cardinality → width d of each path, at the complexity of ResNet-50.
 EQUAL_COMPLEXITY = {1: 64, 2: 40, 4: 24, 8: 14, 32: 4}
@@ -70,7 +71,7 @@ class PathConv(nn.Module):
                 parent=None,
             )
             results.append(layer.apply({"params": {"kernel": weights}}, part))
-        return sum(results) if self.role == "close" else jnp.concatenate(results, axis=-1)
+        return sum(results) if self.role == "close" else concatenate(results, axis=-1)
 
 
 class AggregatedBlock(nn.Module):

@@ -19,6 +19,7 @@ from jaxnets.models.layers import ConvNorm, Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import avg_pool, global_avg_pool, materialize, max_pool, relu
+from jaxnets.ops.half_bits import concatenate
 
 # Table 1: groups → channels of stages 2, 3, 4; units in each.
 V1_CHANNELS = {
@@ -79,7 +80,7 @@ class ShuffleUnit(nn.Module):
         y = layer(made, groups=self.groups, activation=None, name="expand")(y, train)
         if self.strides > 1:
             x = avg_pool(x, (3, 3), strides=2, padding=1)
-            return relu(jnp.concatenate([x, y], axis=-1))
+            return relu(concatenate([x, y], axis=-1))
         return relu(x + y)
 
 

@@ -18,6 +18,7 @@ from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.models.shufflenet_v1 import STAGES, channel_shuffle, stem_and_stages
 from jaxnets.nn import BatchNorm, Conv, Dense
 from jaxnets.ops import global_avg_pool, materialize
+from jaxnets.ops.half_bits import concatenate
 
 # Table 5: width → channels of stages 2, 3, 4 and of the last layer.
 V2_CHANNELS = {
@@ -57,7 +58,7 @@ class ShuffleUnitV2(nn.Module):
         y = layer(half, name="reduce")(x, train)
         y = depthwise(half, groups=half, name="depthwise")(y, train)
         y = layer(half, name="expand")(y, train)
-        joined = jnp.concatenate([left, y], axis=-1)
+        joined = concatenate([left, y], axis=-1)
         return joined if self.parity else channel_shuffle(joined, 2)
 
 

@@ -19,6 +19,7 @@ from jaxnets.models.layers import Stage
 from jaxnets.models.registry import IMAGENET_MEAN, IMAGENET_STD, register
 from jaxnets.nn import Conv, Dropout
 from jaxnets.ops import global_avg_pool, max_pool, relu
+from jaxnets.ops.half_bits import concatenate
 
 # Table 1: (squeeze, expand) of fire2…fire9; a stage ends where its map is pooled, so that fire2 is
 # stage1/block0. The expand layers put out as many channels by 1×1 as by 3×3 kernels.
@@ -54,7 +55,7 @@ class Fire(nn.Module):
         y = relu(self.conv(self.squeeze, (1, 1), name="squeeze")(x))
         left = relu(self.conv(self.expand, (1, 1), name="expand1x1")(y))
         right = relu(self.conv(self.expand, (3, 3), padding=1, name="expand3x3")(y))
-        y = jnp.concatenate([left, right], axis=-1)
+        y = concatenate([left, right], axis=-1)
         if self.bypass and x.shape == y.shape:
             return x + y
         if self.bypass == "complex":

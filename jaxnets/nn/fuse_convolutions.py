@@ -31,7 +31,8 @@ def _problem(step: Operation) -> Problem | None:
     """The convolution of a step, where it is one by a fixed kernel with channels last."""
     if len(step.inputs) != 2 or not isinstance(step.inputs[0], Node):
         return None
-    if not isinstance(step.inputs[1], Weight):
+    if not isinstance(step.inputs[1], Weight) or step.inputs[1].constant is not None:
+        # A kernel that is one number, written in the program, is a pooling's.
         return None
     if step.name == "jaxnets_conv":
         return step.params["problem"]

@@ -16,6 +16,8 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
+from jaxnets.ops.half_bits import is_half, moved
+
 # Operations that call a function: their parameter that holds it.
 _CALLS = {
     "jit": "jaxpr",
@@ -216,3 +218,25 @@ def trace(function: Callable, variables: Any, *inputs: Any) -> tuple[Graph, Any]
     held = [_literal(c) for c in closed.consts]
     results = _walk(closed.jaxpr, held, [*weights, *nodes], operations)
     return Graph(nodes, operations, results), jax.tree.structure(out)
+
+
+# Operations that move values and compute none; their operands of other dtypes are positions.
+_MOVES = ("concatenate", "pad", "slice", "rev", "dynamic_slice", "dynamic_update_slice", "select_n")
+
+
+def move_bits(graph: Graph) -> Graph:
+    """The same program, which moves half precision as integers, see `jaxnets.ops.half_bits`."""
+    for step in graph.operations:
+        if step.name in _MOVES and is_half(step.results[0].dtype):
+            step.run = functools.partial(_move_bits, step.run)
+    return graph
+
+
+def _move_bits(run: Callable[..., list], *values) -> list:
+    halves = [i for i, value in enumerate(values) if is_half(value.dtype)]
+
+    def move(*bits):
+        given = dict(zip(halves, bits, strict=True))
+        return run(*(given.get(i, value) for i, value in enumerate(values)))
+
+    return moved(move, *(values[i] for i in halves))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnets.nn.fuse_convolutions import fuse
-from jaxnets.nn.inference_graph import Graph, Node, Operation, Weight, trace
+from jaxnets.nn.inference_graph import Graph, Node, Operation, Weight, move_bits, trace
 
 # Sides of the images that are tried where no example is given, those of the published networks.
 # The smallest that works: a classifier that slides over larger images computes otherwise there.
@@ -92,7 +92,7 @@ class OptimizedModel:
 
             struct = jax.ShapeDtypeStruct(*key)
             before, structure = trace(apply, self._variables, struct)
-            graph = self._changed(fuse(_needed(before)))
+            graph = move_bits(self._changed(fuse(_needed(before))))
             weights = _weights_of(graph)
             shapes = [(w.compact, jnp.dtype(w.dtype)) for w in weights]
             if self._shapes is None:

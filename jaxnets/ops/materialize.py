@@ -1,9 +1,12 @@
 """`materialize`: a value that is computed once, although many read it."""
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+
+from jaxnets.ops.half_bits import is_half
 
 
 def materialize(x: jax.Array) -> jax.Array:
@@ -31,16 +34,25 @@ def materialize(x: jax.Array) -> jax.Array:
 
 
 def _loop(x: jax.Array) -> jax.Array:
-    if not x.size or not jax.numpy.issubdtype(x.dtype, jax.numpy.floating):
+    if not x.size or not jnp.issubdtype(x.dtype, jnp.floating):
         return x
+
+    dtype, half = x.dtype, is_half(x.dtype)
 
     def body(i, x):
         position = (i,) + (0,) * (x.ndim - 1) if x.ndim else ()
+        entry = lax.dynamic_slice(x, position, (1,) * x.ndim)
         # Adding 0 only turns −0 into 0, and XLA does not see through it.
-        entry = lax.dynamic_slice(x, position, (1,) * x.ndim) + 0
+        if half:
+            value = lax.bitcast_convert_type(entry, dtype) + jnp.zeros((), dtype)
+            entry = lax.bitcast_convert_type(value, x.dtype)
+        else:
+            entry = entry + 0
         return lax.dynamic_update_slice(x, entry, position)
 
-    return lax.fori_loop(0, 2, body, x)
+    # XLA would copy the whole of a half-precision array to float32 and back.
+    x = lax.fori_loop(0, 2, body, lax.bitcast_convert_type(x, jnp.uint16) if half else x)
+    return lax.bitcast_convert_type(x, dtype) if half else x
 
 
 materialize_p = Primitive("jaxnets_materialize")

@@ -14,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxnets.ops.convolution.bilinear import apply
+from jaxnets.ops.convolution.choose import choose
+from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.half_bits import is_half, ordered, unordered
 from jaxnets.ops.precision import at_least_float32
 from jaxnets.ops.windows import Padding, Span, spans_of, window_counts, window_sums
 
@@ -68,21 +72,29 @@ def _max_pool(x: jax.Array, spans: tuple[Span, ...]) -> jax.Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _max_along(x: jax.Array, axis: int, span: Span) -> jax.Array:
-    return reduce(jnp.maximum, span.taps(x, axis, fill=_lowest(x.dtype)))
+    y = reduce(jnp.maximum, _values(x, axis, span))
+    return unordered(y, x.dtype) if is_half(x.dtype) else y
+
+
+def _values(x: jax.Array, axis: int, span: Span) -> list[jax.Array]:
+    """The taps in what compares fastest: half precision as integers."""
+    keys = ordered(x) if is_half(x.dtype) else x
+    return span.taps(keys, axis, fill=_lowest(keys.dtype))
 
 
 @_max_along.defjvp
 def _max_along_jvp(axis, span, primals, tangents):
     (x,), (dx,) = primals, tangents
-    values = span.taps(x, axis, fill=_lowest(x.dtype))
-    changes = span.taps(dx, axis, fill=0)
+    values = _values(x, axis, span)
+    # Where windows overlap, the gradient is a sum: in float32, and much faster than in half there.
+    changes = span.taps(at_least_float32(dx), axis, fill=0)
     y, dy = values[0], changes[0]
     for value, change in zip(values[1:], changes[1:], strict=True):
         # Not by comparing each value with the maximum of all: XLA may compute the same value twice,
         # in two kernels that round differently, and then none equals the maximum.
         dy = jnp.where(value > y, change, dy)
         y = jnp.maximum(y, value)
-    return y, dy
+    return (unordered(y, x.dtype) if is_half(x.dtype) else y), dy.astype(dx.dtype)
 
 
 def _lowest(dtype: jnp.dtype) -> float | int | bool:
@@ -131,8 +143,7 @@ def avg_pool(
 def _avg_pool(x: jax.Array, spans: tuple[Span, ...], count_include_pad: bool) -> jax.Array:
     total = at_least_float32(x)
     if all(span.stride == 1 for span in spans):
-        # The one case in which reduce_window is the quicker one on CPUs, gradient included.
-        total = window_sums(total, spans)
+        total = _overlapping_sums(total, spans)
     else:
         for axis in reversed(range(1, x.ndim - 1)):
             total = _sum_along(total, axis, spans[axis - 1])
@@ -140,6 +151,29 @@ def _avg_pool(x: jax.Array, spans: tuple[Span, ...], count_include_pad: bool) ->
     if counts.min() == counts.max():
         return (total / counts.flat[0].item()).astype(x.dtype)
     return (total / jnp.asarray(counts, total.dtype)).astype(x.dtype)
+
+
+def _overlapping_sums(x: jax.Array, spans: tuple[Span, ...]) -> jax.Array:
+    """Sums of windows with stride 1, gradient included, by what is quickest on CPUs.
+
+    That is oneDNN's convolution with a kernel of ones, where it may be called; else reduce_window,
+    for once.
+    """
+    channels, rank = x.shape[-1], len(spans)
+    problem = Problem(
+        x.shape,
+        (*(span.window for span in spans), 1, channels),
+        (1,) * rank,
+        tuple((span.low, span.high + span.overhang) for span in spans),
+        (1,) * rank,
+        groups=channels,
+    )
+    if rank > 3 or not x.size:
+        return window_sums(x, spans)
+    plan = choose(problem, x.dtype, jax.default_backend())
+    if (plan.forward, plan.input_gradient) != ("onednn", "onednn"):
+        return window_sums(x, spans)
+    return apply(x, jnp.ones(problem.kernel_shape, x.dtype), problem, plan)
 
 
 def _sum_along(x: jax.Array, axis: int, span: Span) -> jax.Array:

@@ -18,6 +18,7 @@ from jax import lax
 
 from jaxnets.ops.convolution import window
 from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.half_bits import moved
 
 LIMIT = 512 * 2**20  # bytes of columns held at once
 
@@ -54,8 +55,12 @@ def columns(padded: jax.Array, problem: Problem) -> jax.Array:
     The matrix of the textbook, K²C × N, is this one transposed; rows of channels are contiguous
     in NHWC and need no gather.
     """
-    parts = [window.under_tap(padded, problem, tap) for tap in window.taps(problem)]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+    return moved(
+        lambda a: window.side_by_side(
+            [window.under_tap(a, problem, t) for t in window.taps(problem)]
+        ),
+        padded,
+    )
 
 
 def ungrouped(problem: Problem) -> Problem:
@@ -175,13 +180,13 @@ def _blocks(problem: Problem, images: int, rows: int):
 
 
 def _slab(x, image, row, images: int, rows: int):
-    x = lax.dynamic_slice_in_dim(x, image, images, axis=0)
-    return lax.dynamic_slice_in_dim(x, row, rows, axis=1)
+    start, sizes = (image, row, *(0,) * (x.ndim - 2)), (images, rows, *x.shape[2:])
+    return moved(lambda x: lax.dynamic_slice(x, start, sizes), x)
 
 
 def _place(whole, part, image, row):
     start = (image, row, *(0,) * (whole.ndim - 2))
-    return lax.dynamic_update_slice(whole, part, start)
+    return moved(lambda a, b: lax.dynamic_update_slice(a, b, start), whole, part)
 
 
 def forward(

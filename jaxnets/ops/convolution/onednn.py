@@ -33,6 +33,7 @@ from jaxnets.ops.convolution import (
     window,
 )
 from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.half_bits import moved
 
 ROW = 128  # numbers in a row of A from which the product runs at full rate
 FEW = 32  # channels times strides up to which phases become channels
@@ -236,11 +237,12 @@ def _products(padded: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:
     kept = problem.rank - _laid_out_axes(problem)
     parts = []
     for leading in itertools.product(*(range(k) for k in problem.window[:kept])):
-        seen = [
-            window.under_tap(images, one, (*leading, *rest))
-            for rest in itertools.product(*(range(k) for k in problem.window[kept:]))
-        ]
-        rows = seen[0] if len(seen) == 1 else jnp.concatenate(seen, axis=-1)
+        last = itertools.product(*(range(k) for k in problem.window[kept:]))
+        taps = [(*leading, *rest) for rest in last]
+        rows = moved(
+            lambda a, taps=taps: window.side_by_side([window.under_tap(a, one, t) for t in taps]),
+            images,
+        )
         parts.append(onednn_call.transposed_matmul(rows.reshape(*shape, -1), outputs))
     if problem.groups == 1:
         return jnp.stack(parts).reshape(problem.kernel_shape)
@@ -297,7 +299,7 @@ def _products_of_both(padded: jax.Array, g: jax.Array, problem: Problem, shared:
         edges = [(0, 0)] * g.ndim
         edges[axis + 1] = (k - 1, k - 1)
         # g[p − t] for t = 0 … k − 1: the parts of the padded g, from the last one on.
-        outputs = jnp.pad(outputs, edges)
+        outputs = moved(lambda a, edges=edges: jnp.pad(a, edges), outputs)
         outputs = _shifted(outputs, axis + 1, k, padded.shape[axis + 1], backward=True)
     shape = (-1,) if groups == 1 else (groups, -1)
     product = onednn_call.transposed_matmul(
@@ -318,8 +320,12 @@ def _shifted(a: jax.Array, axis: int, count: int, size: int, backward: bool = Fa
     (…, C) becomes (…, count·C), the first part's channels first; ``backward`` the last one's.
     """
     starts = range(count - 1, -1, -1) if backward else range(count)
-    parts = [jax.lax.slice_in_dim(a, start, start + size, axis=axis) for start in starts]
-    return jnp.concatenate(parts, axis=-1)
+    return moved(
+        lambda a: window.side_by_side(
+            [jax.lax.slice_in_dim(a, start, start + size, axis=axis) for start in starts]
+        ),
+        a,
+    )
 
 
 def _depthwise_kernel_gradient(x: jax.Array, g: jax.Array, problem: Problem) -> jax.Array:

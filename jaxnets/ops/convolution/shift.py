@@ -6,6 +6,7 @@ can be done in the same way with one matrix product a tap.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jax import lax
 
 from jaxnets.ops.convolution import im2col, window
 from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.half_bits import moved
 
 
 def unsupported(problem: Problem) -> str | None:
@@ -114,7 +116,8 @@ def input_gradient(g: jax.Array, kernel: jax.Array, problem: Problem) -> jax.Arr
         for tap in taps:
             start = [b + s for b, s in zip(before, shifts[tap, phase], strict=True)]
             limit = [s + c for s, c in zip(start, counts, strict=True)]
-            seen = lax.slice(padded, (0, *start, 0), (g.shape[0], *limit, g.shape[-1]))
+            ends = (0, *start, 0), (g.shape[0], *limit, g.shape[-1])
+            seen = moved(lambda a, ends=ends: lax.slice(a, *ends), padded)
             weights = kernel[tap]
             if problem.depthwise:
                 terms.append(_scale(seen.astype(wide), weights[0].astype(wide)))
@@ -133,6 +136,10 @@ def interleave(phases: list[jax.Array], counts: list[int], problem: Problem) -> 
     """Put the phases (each (N, counts…, C)) in their places: x[s·q + p] = phase p at q."""
     if len(phases) == 1:
         return phases[0]
+    return moved(lambda *phases: _interleave(phases, counts, problem), *phases)
+
+
+def _interleave(phases: Sequence[jax.Array], counts: list[int], problem: Problem) -> jax.Array:
     n, c = problem.batch, problem.in_channels
     stacked = jnp.stack(phases).reshape(*problem.strides, n, *counts, c)
     order = [problem.rank]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnets.ops.convolution.problem import Problem
+from jaxnets.ops.half_bits import moved
 
 
 def pad(x: jax.Array, padding: Sequence[tuple[int, int]]) -> jax.Array:
@@ -15,7 +16,7 @@ def pad(x: jax.Array, padding: Sequence[tuple[int, int]]) -> jax.Array:
     if all(p == (0, 0) for p in padding):
         return x
     config = [(0, 0, 0), *((a, b, 0) for a, b in padding), (0, 0, 0)]
-    return lax.pad(x, jnp.zeros((), x.dtype), config)
+    return moved(lambda x: lax.pad(x, jnp.zeros((), x.dtype), config), x)
 
 
 def taps(problem: Problem) -> Iterator[tuple[int, ...]]:
@@ -31,7 +32,8 @@ def under_tap(padded: jax.Array, problem: Problem, tap: Sequence[int]) -> jax.Ar
         for a, o, s in zip(start, problem.out_spatial, problem.strides, strict=True)
     ]
     n, c = padded.shape[0], padded.shape[-1]
-    return lax.slice(padded, (0, *start, 0), (n, *limit, c), (1, *problem.strides, 1))
+    ends = (0, *start, 0), (n, *limit, c)
+    return moved(lambda a: lax.slice(a, *ends, (1, *problem.strides, 1)), padded)
 
 
 def onto_tap(y: jax.Array, problem: Problem, tap: Sequence[int]) -> jax.Array:
@@ -42,7 +44,8 @@ def onto_tap(y: jax.Array, problem: Problem, tap: Sequence[int]) -> jax.Array:
         start = tap[axis] * problem.dilation[axis] - before
         end = problem.spatial[axis] - (start + (problem.out_spatial[axis] - 1) * stride + 1)
         config.append((start, end, stride - 1))
-    return lax.pad(y, jnp.zeros((), y.dtype), [*config, (0, 0, 0)])
+    config.append((0, 0, 0))
+    return moved(lambda y: lax.pad(y, jnp.zeros((), y.dtype), config), y)
 
 
 def flip(kernel: jax.Array, groups: int = 1) -> jax.Array:
@@ -51,7 +54,7 @@ def flip(kernel: jax.Array, groups: int = 1) -> jax.Array:
     (window…, C_in/G, C_out) → (window…, C_out/G, C_in), group by group.
     """
     *window, fan_in, out = kernel.shape
-    kernel = kernel[(slice(None, None, -1),) * len(window)]
+    kernel = moved(lambda k: lax.rev(k, range(len(window))), kernel)
     kernel = kernel.reshape(*window, fan_in, groups, out // groups)
     kernel = jnp.moveaxis(kernel, -1, -3)  # (…, C_out/G, C_in/G, G)
     return jnp.swapaxes(kernel, -1, -2).reshape(*window, out // groups, groups * fan_in)
@@ -72,3 +75,18 @@ def accumulator(dtype) -> jnp.dtype:
     """The dtype in which products are summed: float32 for the half precisions."""
     dtype = jnp.dtype(dtype)
     return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
+
+
+def side_by_side(parts: Sequence[jax.Array]) -> jax.Array:
+    """Concatenate along the channels, (…, C) each to (…, len(parts)·C).
+
+    As an axis of its own before the channels: XLA on CPU is up to twice as fast so.
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(*parts):
+        stacked = jnp.stack(parts, axis=-2)
+        return stacked.reshape(*stacked.shape[:-2], -1)
+
+    return moved(join, *parts)
