@@ -61,8 +61,7 @@ class Config:
         dtype: compute dtype of all.
         peer: time torchvision's networks too, where it is installed.
         runtimes: at inference also `optimize_for_inference`, ONNX Runtime and OpenVINO.
-        max_spread: no ratio where half of the rounds lie further apart; measured again next time
-            (none: every ratio is reported).
+        max_spread: no ratio where half of the rounds lie further apart; measured again next time.
         seconds: repeat a call for at least this long.
         rounds: ours and torchvision's take turns at least this often.
         max_minutes: begin no measurement after this long; call again to go on.
@@ -90,7 +89,6 @@ def smoke() -> Config:
         table=("lenet5", "mlp", "resnet18"),
         batch_sizes=(1, 2),
         peer=False,
-        max_spread=None,
         seconds=0.01,
         workdir=Path("runs/smoke/compare_models"),
     )
