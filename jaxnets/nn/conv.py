@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnets.ops import conv
+from jaxnets.ops.precision import at_least_float32
 
 # Untruncated He normal: the init of the ResNet paper and of PyTorch's convolutional models.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -69,4 +70,8 @@ class Conv(nn.Module):
             algorithm=self.algorithm,
             platform=self.platform,
         )
-        return y if bias is None else y + lax.expand_dims(bias, range(y.ndim - 1))
+        if bias is None:
+            return y
+        # In float32: the bias's gradient is a sum over all pixels.
+        wide = at_least_float32(y) + at_least_float32(lax.expand_dims(bias, range(y.ndim - 1)))
+        return wide.astype(y.dtype)

@@ -27,6 +27,8 @@ def test_goes_on_where_it_was(tmp_path, monkeypatch):
         compare_models.smoke(),
         batch_sizes=(1, 2, 4),
         table=("resnet18", "resnet20"),
+        # Rounds of nothing lie far apart.
+        max_spread=None,
         workdir=tmp_path,
     )
     stopped = compare_models.main(dataclasses.replace(config, max_minutes=-1.0))
@@ -52,6 +54,10 @@ def test_goes_on_where_it_was(tmp_path, monkeypatch):
         assert fit["bytes_per_image"] == pytest.approx(2**20) and fit["worst"] < 1e-12
     assert "resnet20" in (tmp_path / "models.md").read_text()
     assert json.loads((tmp_path / "summary.json").read_text())["hardware"] == summary["hardware"]
+
+
+def test_unsteady_ratios_are_refused_unless_asked_for():
+    assert compare_models.Config().max_spread == 0.2
 
 
 def test_representative_networks_have_a_peer():
@@ -96,6 +102,7 @@ def test_libraries_take_turns(tmp_path, monkeypatch):
         modes=("inference",),
         batch_sizes=(2,),
         peer=True,
+        max_spread=None,
         seconds=1e-9,
         workdir=tmp_path,
     )

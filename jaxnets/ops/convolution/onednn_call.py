@@ -21,6 +21,8 @@ from jaxnets.ops.convolution.problem import Problem
 
 MOST_ELEMENTS = 2**31 - 1  # of one array: some of oneDNN's kernels count in 32 bits
 
+MANY_ROWS = 1024  # of a product aᵀb, from which a transposition of the result is worth it
+
 # Activations that a call applies to its result, by XLA's names.
 ACTIVATIONS = ("RELU", "RELU6", "TANH", "SIGMOID", "GELU_ERF", "GELU_TANH", "ELU")
 
@@ -279,8 +281,9 @@ def transposed_matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     """
     if min(a.shape) < 1 or min(b.shape) < 1 or a.shape[:-1] != b.shape[:-1]:
         raise ValueError(f"a and b must be (…, M, K) and (…, M, N), got {a.shape} and {b.shape}")
-    if a.shape[-1] > b.shape[-1]:
-        # (bᵀa)ᵀ: with the longer rows on the right it is up to a quarter faster (measured).
+    if a.shape[-1] > b.shape[-1] and a.shape[-2] >= MANY_ROWS:
+        # (bᵀa)ᵀ: with the longer rows on the right the product is up to a quarter faster, but its
+        # transpose takes longer than a product over few rows (both measured).
         return jnp.swapaxes(transposed_matmul(b, a), -1, -2)
     shape = (*a.shape[:-2], a.shape[-1], b.shape[-1])
     config = {"onednn_matmul_config": {"transpose_a": True}}
